@@ -1,0 +1,74 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/case.hpp"
+#include "core/comm.hpp"
+#include "core/measurement.hpp"
+
+namespace wb {
+
+/// Yes, or the reason why not.
+struct Support {
+    bool yes = true;
+    std::string reason;
+    static Support no(std::string reason) { return {false, std::move(reason)}; }
+};
+
+/// One stored tensor instance of the whole (unsharded) graph after a run, as real numbers.
+struct Output {
+    std::string name;
+    TensorId tensor;
+    std::int64_t instance = 0;
+    DType dtype = DType::f32;
+    std::vector<double> values;
+};
+using Outputs = std::vector<Output>;
+
+struct ResourceUse {
+    std::vector<MemoryUse> memory;
+    std::vector<CommUse> communication;  ///< of one run, on this rank
+    std::optional<Joules> energy;
+    Flops useful, overhead;              ///< credited on this rank for one run
+    std::string mapping, detail;
+    Band band;
+};
+
+/// A case made ready on one rank. run() is the only thing ever timed.
+class Session {
+public:
+    virtual ~Session() = default;
+    virtual Sample run() = 0;
+    /// The outputs of the last run and everything it changed, whole on rank 0 (collective); nothing if the backend computes none.
+    virtual std::optional<Outputs> outputs() { return std::nullopt; }
+    /// Puts NaN into every output, so that one that is never written cannot pass.
+    virtual void poison() {}
+    virtual ResourceUse usage() const = 0;
+};
+
+/// One way to answer a case: on real hardware, by simulation or by formula.
+class Backend {
+public:
+    virtual ~Backend() = default;
+    virtual Kind kind() const = 0;
+    virtual Support supports(const Case& c, int ranks) const = 0;
+    /// Allocates, shards and places; never timed. Collective over `comm`.
+    virtual std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const = 0;
+    /// True: all ranks run each case together. False: one rank computes it alone.
+    virtual bool collective() const { return kind() == Kind::measured || kind() == Kind::emulated; }
+    /// Expected seconds of one run and bytes held, for plan; 0 when unknown.
+    virtual double estimate_s(const Case&) const { return 0; }
+};
+
+/// A row of the table of backends the build generates.
+struct BackendRow {
+    std::string name, about;
+    std::unique_ptr<Backend> (*make)();  ///< null: not built
+    std::string missing;                 ///< why it was not built
+    bool on_request = false;             ///< used only where an experiment names it
+};
+
+}  // namespace wb

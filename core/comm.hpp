@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/dtype.hpp"
+
+namespace wb {
+
+/// The ranks that run a case together. Every call is collective: all ranks make it, in the same order.
+/// Buffers hold `count` elements of `type`; sums are of the real values (16-bit types are summed in f32).
+class Comm {
+public:
+    virtual ~Comm() = default;
+    virtual int rank() const = 0;
+    virtual int size() const = 0;
+    virtual std::string library() const = 0;  ///< "Open MPI 4.1.4", "single process"
+
+    virtual void barrier() = 0;
+    virtual void allreduce(const void* in, void* out, std::int64_t count, DType type) = 0;
+    virtual void allgather(const void* in, void* out, std::int64_t count_each, DType type) = 0;
+    virtual void reduce_scatter(const void* in, void* out, std::int64_t count_each, DType type) = 0;
+    virtual void alltoall(const void* in, void* out, std::int64_t count_each, DType type) = 0;
+    virtual void broadcast(void* buffer, std::int64_t count, DType type, int root) = 0;
+    /// Sends to the next rank of the ring and receives from the one before.
+    virtual void shift(const void* in, void* out, std::int64_t count, DType type) = 0;
+
+    /// The largest value of any rank.
+    virtual double max(double value) = 0;
+    /// True on all ranks only if true on every rank.
+    bool all(bool mine) { return max(mine ? 0.0 : 1.0) == 0.0; }
+    /// Every rank's values, rank by rank, on rank 0; empty elsewhere. Lengths may differ.
+    virtual std::vector<std::vector<double>> gather(std::span<const double> mine) = 0;
+    /// Every rank's text on rank 0; empty elsewhere.
+    virtual std::vector<std::string> gather(const std::string& mine) = 0;
+    /// Rank 0's text on all ranks.
+    virtual std::string share(const std::string& mine) = 0;
+    /// Ends the whole job at once; for a rank that can no longer take part.
+    [[noreturn]] virtual void end_job(int code) = 0;
+};
+
+/// One process: every collective is a copy.
+std::unique_ptr<Comm> single_process();
+
+}  // namespace wb

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/quantity.hpp"
+
+namespace wb {
+
+/// What sort of number it is. Kinds never share an unlabelled column.
+enum class Kind : std::uint8_t { measured, emulated, simulated, modelled, bound };
+std::string_view name(Kind kind);
+std::optional<Kind> kind_from_name(std::string_view text);
+
+enum class Status : std::uint8_t { ok, failed, timeout, skipped, invalid };
+std::string_view name(Status status);
+std::optional<Status> status_from_name(std::string_view text);
+
+/// One box on a timeline.
+struct Span {
+    int op = -1;
+    std::string resource;  ///< "compute", "memory", a fabric's name
+    std::string phase;
+    Seconds start, duration;
+    Bytes bytes;
+    Flops flops;
+};
+
+/// One run of a session on one rank.
+struct Sample {
+    Seconds elapsed;
+    std::vector<Span> spans;
+};
+
+struct MemoryUse {
+    std::string level;
+    Bytes capacity, peak, traffic;
+};
+
+/// Traffic of one rank with one collective over one fabric, in one run.
+struct CommUse {
+    std::string fabric, operation;
+    std::int64_t calls = 0;
+    Bytes bytes;                 ///< handed to the calls by this rank
+    Seconds time, exposed;       ///< in the calls; not hidden behind compute
+};
+
+/// How far off a number that is not measured may be, as factors of it; 1 and 1 when exact by definition (a bound).
+struct Band {
+    double low = 1, high = 1;
+    std::string source;
+};
+
+struct Verification {
+    bool done = false;
+    std::string method;          ///< "whole result against reference", "reduced size: ...", "exact"
+    double error = 0, tolerance = 0;  ///< largest |difference| / scale, and what is allowed
+};
+
+/// What one case yielded.
+struct Measurement {
+    std::string key;
+    Status status = Status::ok;
+    std::string reason;                        ///< why not ok, or why sampling stopped
+    Kind kind = Kind::measured;
+    Band band;
+    std::vector<double> samples_s;             ///< maximum over ranks of each run
+    std::vector<std::vector<double>> rank_samples_s;  ///< by rank
+    std::vector<Span> spans;                   ///< of one run, on rank 0
+    std::vector<MemoryUse> memory;             ///< largest over ranks
+    std::vector<CommUse> communication;        ///< sum over ranks of bytes and calls, maximum of times
+    std::optional<Joules> energy;
+    Flops useful, overhead;                    ///< credited over all ranks; done beyond the graph's own
+    Verification verification;
+    std::string mapping, resolved_dtype, detail;  ///< how it was spread, what class types became, what ran ("oneDNN 2.6")
+    double prepare_s = 0, verify_s = 0, harness_s = 0;
+    std::vector<std::string> warnings;
+};
+
+}  // namespace wb

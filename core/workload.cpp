@@ -1,0 +1,33 @@
+#include "core/workload.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+namespace wb {
+
+namespace fs = std::filesystem;
+
+std::string Files::find(const std::string& relative) const {
+    for (const std::string& root : roots_) {
+        std::error_code ignored;
+        const fs::path p = fs::path(root) / relative;
+        if (fs::exists(p, ignored)) return p.string();
+    }
+    return {};
+}
+
+std::vector<std::string> Files::names(const std::string& folder, const std::string& extension) const {
+    std::set<std::string> out;
+    for (const std::string& root : roots_) {
+        std::error_code ignored;
+        for (const auto& entry : fs::directory_iterator(fs::path(root) / folder, ignored)) {
+            const fs::path& p = entry.path();
+            if (extension.empty() ? entry.is_directory() : p.extension() == extension)
+                out.insert(extension.empty() ? p.filename().string() : p.stem().string());
+        }
+    }
+    return {out.begin(), out.end()};
+}
+
+}  // namespace wb
