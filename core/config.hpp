@@ -22,7 +22,9 @@ struct Value {
     std::string where;  ///< file:line:column
 
     template <class T>
-    const T* as() const { return std::get_if<T>(&data); }
+    const T* as() const {
+        return std::get_if<T>(&data);
+    }
 };
 
 /// As one would write it in TOML on one line: `[1, "a", {m = 2}]`.
@@ -53,11 +55,16 @@ public:
     /// A text that must be one of the allowed ones.
     std::string choice(std::string_view key, const std::vector<std::string>& allowed) const;
 
-    /// A text with a unit, see `parse_quantity`: quantity<BytesPerSecond>("bandwidth"). With double, a plain number or "70 %".
+    /// A text with a unit, see `parse_quantity`: quantity<BytesPerSecond>("bandwidth"). With double, a plain number or
+    /// "70 %".
     template <class Q>
-    Q quantity(std::string_view key) const { return Q(amount(key, dimension_of<Q>)); }
+    Q quantity(std::string_view key) const {
+        return Q(amount(key, dimension_of<Q>));
+    }
     template <class Q>
-    Q quantity_or(std::string_view key, Q fallback) const { return has(key) ? quantity<Q>(key) : fallback; }
+    Q quantity_or(std::string_view key, Q fallback) const {
+        return has(key) ? quantity<Q>(key) : fallback;
+    }
 
     /// Anything, with all below it counted as read.
     Value value(std::string_view key) const;
@@ -72,7 +79,8 @@ public:
     /// In the order of the file, then those added by `set`; does not count as reading them.
     std::vector<std::string> keys() const;
 
-    /// file:line:column of the key's value, of this table if the key is missing; `--set path` for what `set` has put there.
+    /// file:line:column of the key's value, of this table if the key is missing; `--set path` for what `set` has put
+    /// there.
     std::string where(std::string_view key) const;
     std::string where() const;
     /// A mistake at `where(key)`, to be thrown by whoever found it.
@@ -82,8 +90,8 @@ public:
     void finish() const;
 
     /// Overrides or adds one value below this table. In the path, names and array indices from 0 are parted by points
-    /// (`protocol.min_time`, `workload.0.m`, `sizes."a.b"`); tables that are missing are made. The value is TOML; a word
-    /// that is none becomes a string. Throws Error at `--set path`.
+    /// (`protocol.min_time`, `workload.0.m`, `sizes."a.b"`); tables that are missing are made. The value is TOML; a
+    /// word that is none becomes a string. Throws Error at `--set path`.
     void set(std::string_view dotted_path, std::string_view toml_value);
 
     std::string source_text() const;  ///< the file as it was read, without what `set` changed

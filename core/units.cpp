@@ -45,10 +45,10 @@ constexpr std::array kinds{
 struct Base {
     std::string_view name;
     Dimension dimension;
-    double times = 1;               // one of it is times / by in SI, both exact in binary, so that texts convert
-    double by = 1;                  // with one rounding and "70 %" is the same double as 0.7
+    double times = 1;                // one of it is times / by in SI, both exact in binary, so that texts convert
+    double by = 1;                   // with one rounding and "70 %" is the same double as 0.7
     std::string_view prefixes = {};  // decimal ones
-    bool binary = false;            // Ki, Mi, ... too
+    bool binary = false;             // Ki, Mi, ... too
 };
 constexpr std::array bases{
     Base{"s", {1, 0, 0, 0, 0}, 1, 1, "munp"},
@@ -94,8 +94,10 @@ std::optional<Unit> with_prefix(const Base& base, std::string_view prefix) {
         return unit;
     }
     if (prefix.size() != 1 || base.prefixes.find(prefix[0]) == base.prefixes.npos) return std::nullopt;
-    if (const auto up = big.find(prefix[0]); up != big.npos) unit.times *= whole_power(1000, up + 1);
-    else unit.by *= whole_power(1000, small.find(prefix[0]) + 1);
+    if (const auto up = big.find(prefix[0]); up != big.npos)
+        unit.times *= whole_power(1000, up + 1);
+    else
+        unit.by *= whole_power(1000, small.find(prefix[0]) + 1);
     return unit;
 }
 
@@ -163,7 +165,8 @@ std::vector<std::string> units_of(Dimension expected) {
 }
 
 const Kind* kind_of(Dimension dimension) {
-    const auto* found = std::find_if(kinds.begin(), kinds.end(), [&](const Kind& k) { return k.dimension == dimension; });
+    const auto* found =
+        std::find_if(kinds.begin(), kinds.end(), [&](const Kind& k) { return k.dimension == dimension; });
     return found == kinds.end() ? nullptr : found;
 }
 
@@ -183,7 +186,8 @@ std::string noun(Dimension d) { return kind_of(d) ? std::string(kind_of(d)->noun
 std::string rule(Dimension d) {
     if (d == Dimension{}) return "a plain number has no unit";
     const Kind* kind = kind_of(d);
-    return kind ? fmt::format("{} is in {}", kind->noun, kind->unit) : fmt::format("the unit must amount to {}", si_unit(d));
+    return kind ? fmt::format("{} is in {}", kind->noun, kind->unit)
+                : fmt::format("the unit must amount to {}", si_unit(d));
 }
 
 std::string example_unit(Dimension d) { return kind_of(d) ? std::string(kind_of(d)->example) : si_unit(d); }
@@ -234,9 +238,10 @@ Split split(const Reading& reading) {
 
 /// Spellings seen elsewhere, and ours; each a whole unit.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 21> elsewhere{{
-    {"sec", "s"}, {"second", "s"}, {"seconds", "s"}, {"msec", "ms"}, {"usec", "us"}, {"\u00b5s", "us"}, {"\u03bcs", "us"},
-    {"minutes", "min"}, {"hr", "h"}, {"hour", "h"}, {"hours", "h"}, {"d", "day"}, {"days", "day"}, {"y", "year"},
-    {"yr", "year"}, {"years", "year"}, {"bytes", "B"}, {"byte", "B"}, {"$", "USD"}, {"$/kWh", "USD/kWh"}, {"$/h", "USD/h"},
+    {"sec", "s"},      {"second", "s"},      {"seconds", "s"}, {"msec", "ms"},    {"usec", "us"}, {"\u00b5s", "us"},
+    {"\u03bcs", "us"}, {"minutes", "min"},   {"hr", "h"},      {"hour", "h"},     {"hours", "h"}, {"d", "day"},
+    {"days", "day"},   {"y", "year"},        {"yr", "year"},   {"years", "year"}, {"bytes", "B"}, {"byte", "B"},
+    {"$", "USD"},      {"$/kWh", "USD/kWh"}, {"$/h", "USD/h"},
 }};
 
 /// Units of the expected dimension that an unknown one may have meant, the likeliest only; may be empty.
@@ -254,7 +259,8 @@ std::vector<std::string> meant(const std::string& unit, Dimension expected) {
     const auto low = [](unsigned char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; };
     for (const auto& known : units) {
         if (std::equal(unit.begin(), unit.end(), known.begin(), known.end(),
-                       [&](char a, char b) { return low(a) == low(b); })) guesses.push_back(known);
+                       [&](char a, char b) { return low(a) == low(b); }))
+            guesses.push_back(known);
     }
     if (guesses.empty()) {
         if (const auto near = nearest(unit, units)) guesses.push_back(*near);
@@ -265,7 +271,8 @@ std::vector<std::string> meant(const std::string& unit, Dimension expected) {
 [[noreturn]] void fail_unknown(const Reading& reading, const Split& parts) {
     const auto guesses = meant(parts.unit, reading.expected);
     std::string hint;
-    for (const auto& guess : guesses) hint += fmt::format("{}\"{} {}\"", hint.empty() ? "" : " or ", parts.number, guess);
+    for (const auto& guess : guesses)
+        hint += fmt::format("{}\"{} {}\"", hint.empty() ? "" : " or ", parts.number, guess);
     hint = hint.empty() ? advice(reading.expected) : "Did you mean " + hint + "?";
     reading.fail("has the unknown unit " + in_quotes(parts.unit), rule(reading.expected), hint);
 }
@@ -286,8 +293,8 @@ std::vector<std::string> meant(const std::string& unit, Dimension expected) {
     const std::string why = "b is a bit, 8 times less than the byte B, and is for rates such as Gb/s only";
     if (reading.expected != byte) reading.fail("is in bits", why, fmt::format("Give it per byte, in {}.", bytes));
     const std::string eighth = fmt::format("{}", parts.value / 8);
-    reading.fail("is in bits", why, fmt::format("Write \"{} {}\", or \"{} {}\" if bits are meant.", parts.number, bytes,
-                                                eighth, bytes));
+    reading.fail("is in bits", why,
+                 fmt::format("Write \"{} {}\", or \"{} {}\" if bits are meant.", parts.number, bytes, eighth, bytes));
 }
 
 }  // namespace
@@ -312,7 +319,8 @@ double parse_quantity(std::string_view text, Dimension expected) {
         if (!bits_allowed(*found)) fail_bits(reading, parts);
         unit = *found;
     } else if (parts.value != 0 && expected != Dimension{}) {
-        reading.fail("has no unit", rule(expected), fmt::format("Write \"{} {}\".", parts.number, example_unit(expected)));
+        reading.fail("has no unit", rule(expected),
+                     fmt::format("Write \"{} {}\".", parts.number, example_unit(expected)));
     }
     const bool signed_amount = expected == Dimension{} || expected == Dimension{0, 0, 0, 0, 1};
     if (parts.value < 0 && !signed_amount) reading.fail("is negative", noun(expected) + " is never below zero", "");
@@ -336,13 +344,15 @@ double rounded(double value) {
     return out;
 }
 
-/// Three significant digits in the largest step that is not above the value; steps ascend, `whole` counts single things.
+/// Three significant digits in the largest step that is not above the value; steps ascend, `whole` counts single
+/// things.
 std::string three_digits(double si, std::initializer_list<Step> steps, Step unit, bool whole = false) {
     if (std::isnan(si)) return "-";
-    if (si == 0 || std::isinf(si)) return fmt::format("{} {}", si == 0 ? 0.0 : si, unit.unit);
+    const bool bare = si == 0 || std::isinf(si);  // no step is better than another: take the one of size 1
     for (const Step& step : steps) {
-        if (rounded(std::abs(si) / step.size) >= 1) unit = step;
+        if (bare ? step.size == 1 : rounded(std::abs(si) / step.size) >= 1) unit = step;
     }
+    if (bare) return fmt::format("{} {}", si == 0 ? 0.0 : si, unit.unit);
     const double value = si / unit.size;
     const double size = rounded(std::abs(value));
     if (whole && unit.size == 1 && value == std::floor(value)) return fmt::format("{:.0f} {}", value, unit.unit);
@@ -356,11 +366,12 @@ std::string three_digits(double si, std::initializer_list<Step> steps, Step unit
 std::string format(Seconds time) {
     // Minutes and longer begin at two of them: "90.0 s" reads better than "1.50 min".
     const double size = rounded(std::abs(time.si()));
+    if (std::isinf(size)) return three_digits(time.si(), {}, {1, "s"});
     if (size >= 2 * 365 * 86400.0) return three_digits(time.si(), {}, {365 * 86400.0, "year"});
     if (size >= 2 * 86400.0) return three_digits(time.si(), {}, {86400, "day"});
     if (size >= 2 * 3600.0) return three_digits(time.si(), {}, {3600, "h"});
     if (size >= 2 * 60.0) return three_digits(time.si(), {}, {60, "min"});
-    if (size >= 1 || size == 0) return three_digits(time.si(), {}, {1, "s"});
+    if (size >= 1) return three_digits(time.si(), {}, {1, "s"});
     return three_digits(time.si(), {{1e-9, "ns"}, {1e-6, "us"}, {1e-3, "ms"}, {1, "s"}}, {1e-12, "ps"});
 }
 
@@ -370,21 +381,34 @@ std::string format(Bytes size) {
 }
 
 std::string format(BytesPerSecond bandwidth) {
-    return three_digits(
-        bandwidth.si(),
-        {{1e3, "kB/s"}, {1e6, "MB/s"}, {1e9, "GB/s"}, {1e12, "TB/s"}, {1e15, "PB/s"}, {1e18, "EB/s"}}, {1, "B/s"});
+    return three_digits(bandwidth.si(),
+                        {{1e3, "kB/s"}, {1e6, "MB/s"}, {1e9, "GB/s"}, {1e12, "TB/s"}, {1e15, "PB/s"}, {1e18, "EB/s"}},
+                        {1, "B/s"});
 }
 
 std::string format(Flops work) {
     return three_digits(work.si(),
-                        {{1e3, "kFLOP"}, {1e6, "MFLOP"}, {1e9, "GFLOP"}, {1e12, "TFLOP"}, {1e15, "PFLOP"},
-                         {1e18, "EFLOP"}, {1e21, "ZFLOP"}, {1e24, "YFLOP"}}, {1, "FLOP"}, true);
+                        {{1e3, "kFLOP"},
+                         {1e6, "MFLOP"},
+                         {1e9, "GFLOP"},
+                         {1e12, "TFLOP"},
+                         {1e15, "PFLOP"},
+                         {1e18, "EFLOP"},
+                         {1e21, "ZFLOP"},
+                         {1e24, "YFLOP"}},
+                        {1, "FLOP"}, true);
 }
 
 std::string format(FlopsPerSecond rate) {
     return three_digits(rate.si(),
-                        {{1e3, "kFLOP/s"}, {1e6, "MFLOP/s"}, {1e9, "GFLOP/s"}, {1e12, "TFLOP/s"}, {1e15, "PFLOP/s"},
-                         {1e18, "EFLOP/s"}, {1e21, "ZFLOP/s"}}, {1, "FLOP/s"});
+                        {{1e3, "kFLOP/s"},
+                         {1e6, "MFLOP/s"},
+                         {1e9, "GFLOP/s"},
+                         {1e12, "TFLOP/s"},
+                         {1e15, "PFLOP/s"},
+                         {1e18, "EFLOP/s"},
+                         {1e21, "ZFLOP/s"}},
+                        {1, "FLOP/s"});
 }
 
 std::string format(Hertz frequency) {
@@ -393,13 +417,21 @@ std::string format(Hertz frequency) {
 
 std::string format(Watts power) {
     return three_digits(power.si(), {{1e-6, "uW"}, {1e-3, "mW"}, {1, "W"}, {1e3, "kW"}, {1e6, "MW"}, {1e9, "GW"}},
-                        power.si() == 0 ? Step{1, "W"} : Step{1e-9, "nW"});
+                        {1e-9, "nW"});
 }
 
 std::string format(Joules energy) {
     return three_digits(energy.si(),
-                        {{1e-12, "pJ"}, {1e-9, "nJ"}, {1e-6, "uJ"}, {1e-3, "mJ"}, {1, "J"}, {1e3, "kJ"}, {1e6, "MJ"},
-                         {1e9, "GJ"}, {1e12, "TJ"}}, energy.si() == 0 ? Step{1, "J"} : Step{1e-15, "fJ"});
+                        {{1e-12, "pJ"},
+                         {1e-9, "nJ"},
+                         {1e-6, "uJ"},
+                         {1e-3, "mJ"},
+                         {1, "J"},
+                         {1e3, "kJ"},
+                         {1e6, "MJ"},
+                         {1e9, "GJ"},
+                         {1e12, "TJ"}},
+                        {1e-15, "fJ"});
 }
 
 std::string format(Usd money) {

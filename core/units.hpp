@@ -33,7 +33,8 @@ std::string describe(Dimension dimension);
 /// An amount as one would write it: "1 GB/s"; "0.7" for a plain number.
 std::string example(Dimension dimension);
 
-/// A text that is no amount of the dimension asked for. An Error without a place; who knows the place throws `at(place)`.
+/// A text that is no amount of the dimension asked for. An Error without a place; who knows the place throws
+/// `at(place)`.
 class UnitProblem : public Error {
 public:
     explicit UnitProblem(Parts parts) : Error(parts), parts_(std::move(parts)) {}
@@ -50,9 +51,9 @@ private:
 };
 
 /// The SI value of "number unit", such as "900 GB/s", "0.5 s", "64 KiB", "0.08 USD/kWh", "70 %". A unit is exact about
-/// capitals; units combine as unit/unit; the bit exists only in rates (Gb/s). Zero may stand without a unit, and a plain
-/// number (all exponents zero) must. A year is 365 days. Always finite; negative only for money and plain numbers.
-/// Throws UnitProblem.
+/// capitals; units combine as unit/unit; the bit exists only in rates (Gb/s). Zero may stand without a unit, and a
+/// plain number (all exponents zero) must. A year is 365 days. Always finite; negative only for money and plain
+/// numbers. Throws UnitProblem.
 double parse_quantity(std::string_view text, Dimension expected);
 
 /// As `parse_quantity`, by type: `parse<BytesPerSecond>("900 GB/s")`, `parse<double>("70 %")`. Throws UnitProblem.
