@@ -4,9 +4,9 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <initializer_list>
 #include <optional>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <fmt/core.h>
@@ -331,11 +331,6 @@ double parse_quantity(std::string_view text, Dimension expected) {
 
 namespace {
 
-struct Step {
-    double size;  // of one such unit, in SI
-    std::string_view unit;
-};
-
 /// What remains of a number written with three significant digits, so that 999.7 goes on as 1000.
 double rounded(double value) {
     const std::string digits = fmt::format("{:.2e}", value);
@@ -344,98 +339,55 @@ double rounded(double value) {
     return out;
 }
 
-/// Three significant digits in the largest step that is not above the value; steps ascend, `whole` counts single
-/// things.
-std::string three_digits(double si, std::initializer_list<Step> steps, Step unit, bool whole = false) {
-    if (std::isnan(si)) return "-";
-    const bool bare = si == 0 || std::isinf(si);  // no step is better than another: take the one of size 1
-    for (const Step& step : steps) {
-        if (bare ? step.size == 1 : rounded(std::abs(si) / step.size) >= 1) unit = step;
-    }
-    if (bare) return fmt::format("{} {}", si == 0 ? 0.0 : si, unit.unit);
-    const double value = si / unit.size;
+std::string three_digits(double value, std::string_view unit) {
     const double size = rounded(std::abs(value));
-    if (whole && unit.size == 1 && value == std::floor(value)) return fmt::format("{:.0f} {}", value, unit.unit);
-    if (size < 1e-3 || size >= 1e6) return fmt::format("{:.2e} {}", value, unit.unit);
+    if (size < 1e-3 || size >= 1e6) return fmt::format("{:.2e} {}", value, unit);
     const int decimals = std::max(0, 2 - static_cast<int>(std::floor(std::log10(size))));
-    return fmt::format("{:.{}f} {}", value, decimals, unit.unit);
+    return fmt::format("{:.{}f} {}", value, decimals, unit);
 }
+
+constexpr std::string_view ladder = "fpnum kMGTPEZY";  // one thousand apart, around the blank
+
+/// With the largest prefix between `lowest` and `highest` whose unit is not above the amount.
+std::string prefixed(double si, std::string_view unit, char lowest, char highest) {
+    if (std::isnan(si)) return "-";
+    if (si == 0 || std::isinf(si)) return fmt::format("{} {}", si == 0 ? 0.0 : si, unit);
+    const auto scaled = [si](std::size_t rung) {
+        return rung < ladder.find(' ') ? si * whole_power(1000, ladder.find(' ') - rung)
+                                       : si / whole_power(1000, rung - ladder.find(' '));
+    };
+    std::size_t rung = ladder.find(lowest);
+    while (ladder[rung] != highest && rounded(std::abs(scaled(rung + 1))) >= 1) ++rung;
+    if (ladder[rung] == ' ') return three_digits(si, unit);
+    return three_digits(scaled(rung), ladder[rung] + std::string(unit));
+}
+
+bool few_and_whole(double count) { return std::abs(count) < 1000 && count == std::floor(count); }
 
 }  // namespace
 
 std::string format(Seconds time) {
     // Minutes and longer begin at two of them: "90.0 s" reads better than "1.50 min".
     const double size = rounded(std::abs(time.si()));
-    if (std::isinf(size)) return three_digits(time.si(), {}, {1, "s"});
-    if (size >= 2 * 365 * 86400.0) return three_digits(time.si(), {}, {365 * 86400.0, "year"});
-    if (size >= 2 * 86400.0) return three_digits(time.si(), {}, {86400, "day"});
-    if (size >= 2 * 3600.0) return three_digits(time.si(), {}, {3600, "h"});
-    if (size >= 2 * 60.0) return three_digits(time.si(), {}, {60, "min"});
-    if (size >= 1) return three_digits(time.si(), {}, {1, "s"});
-    return three_digits(time.si(), {{1e-9, "ns"}, {1e-6, "us"}, {1e-3, "ms"}, {1, "s"}}, {1e-12, "ps"});
+    if (!std::isfinite(size) || size < 120) return prefixed(time.si(), "s", 'p', ' ');
+    for (const auto& [unit, length] : {std::pair{"year", 365 * 86400.0}, {"day", 86400.0}, {"h", 3600.0}}) {
+        if (size >= 2 * length) return three_digits(time.si() / length, unit);
+    }
+    return three_digits(time.si() / 60, "min");
 }
 
 std::string format(Bytes size) {
-    return three_digits(size.si(), {{1e3, "kB"}, {1e6, "MB"}, {1e9, "GB"}, {1e12, "TB"}, {1e15, "PB"}, {1e18, "EB"}},
-                        {1, "B"}, true);
+    return few_and_whole(size.si()) ? fmt::format("{:.0f} B", size.si() + 0.0) : prefixed(size.si(), "B", ' ', 'E');
 }
-
-std::string format(BytesPerSecond bandwidth) {
-    return three_digits(bandwidth.si(),
-                        {{1e3, "kB/s"}, {1e6, "MB/s"}, {1e9, "GB/s"}, {1e12, "TB/s"}, {1e15, "PB/s"}, {1e18, "EB/s"}},
-                        {1, "B/s"});
-}
-
 std::string format(Flops work) {
-    return three_digits(work.si(),
-                        {{1e3, "kFLOP"},
-                         {1e6, "MFLOP"},
-                         {1e9, "GFLOP"},
-                         {1e12, "TFLOP"},
-                         {1e15, "PFLOP"},
-                         {1e18, "EFLOP"},
-                         {1e21, "ZFLOP"},
-                         {1e24, "YFLOP"}},
-                        {1, "FLOP"}, true);
+    return few_and_whole(work.si()) ? fmt::format("{:.0f} FLOP", work.si() + 0.0)
+                                    : prefixed(work.si(), "FLOP", ' ', 'Y');
 }
-
-std::string format(FlopsPerSecond rate) {
-    return three_digits(rate.si(),
-                        {{1e3, "kFLOP/s"},
-                         {1e6, "MFLOP/s"},
-                         {1e9, "GFLOP/s"},
-                         {1e12, "TFLOP/s"},
-                         {1e15, "PFLOP/s"},
-                         {1e18, "EFLOP/s"},
-                         {1e21, "ZFLOP/s"}},
-                        {1, "FLOP/s"});
-}
-
-std::string format(Hertz frequency) {
-    return three_digits(frequency.si(), {{1e3, "kHz"}, {1e6, "MHz"}, {1e9, "GHz"}, {1e12, "THz"}}, {1, "Hz"});
-}
-
-std::string format(Watts power) {
-    return three_digits(power.si(), {{1e-6, "uW"}, {1e-3, "mW"}, {1, "W"}, {1e3, "kW"}, {1e6, "MW"}, {1e9, "GW"}},
-                        {1e-9, "nW"});
-}
-
-std::string format(Joules energy) {
-    return three_digits(energy.si(),
-                        {{1e-12, "pJ"},
-                         {1e-9, "nJ"},
-                         {1e-6, "uJ"},
-                         {1e-3, "mJ"},
-                         {1, "J"},
-                         {1e3, "kJ"},
-                         {1e6, "MJ"},
-                         {1e9, "GJ"},
-                         {1e12, "TJ"}},
-                        {1e-15, "fJ"});
-}
-
-std::string format(Usd money) {
-    return three_digits(money.si(), {{1e3, "kUSD"}, {1e6, "MUSD"}, {1e9, "GUSD"}}, {1, "USD"});
-}
+std::string format(BytesPerSecond bandwidth) { return prefixed(bandwidth.si(), "B/s", ' ', 'E'); }
+std::string format(FlopsPerSecond rate) { return prefixed(rate.si(), "FLOP/s", ' ', 'Z'); }
+std::string format(Hertz frequency) { return prefixed(frequency.si(), "Hz", ' ', 'T'); }
+std::string format(Watts power) { return prefixed(power.si(), "W", 'n', 'T'); }
+std::string format(Joules energy) { return prefixed(energy.si(), "J", 'f', 'T'); }
+std::string format(Usd money) { return prefixed(money.si(), "USD", ' ', 'G'); }
 
 }  // namespace wb
