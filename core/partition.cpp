@@ -190,13 +190,14 @@ private:
         switch (op.kind) {
             case OpKind::matmul: return i == 0 && !op.attributes.trans_a ? true : op.attributes.trans_a;
             case OpKind::grouped_matmul: return i == 0 || op.attributes.trans_a;
-            case OpKind::attention: return heads_divide(op.attributes);
+            case OpKind::attention: return heads_divide(op.attributes) && (i == 0 || op.attributes.kv_heads > 1);
+            case OpKind::head_matmul: return i == 0 && op.attributes.heads % ranks_ == 0 && columns_may_be_cut(op.out[0]);
             case OpKind::rope:
             case OpKind::concat_heads:
                 return op.attributes.heads % ranks_ == 0 && (op.kind == OpKind::rope || i == 0) && columns_may_be_cut(op.out[0]);
             case OpKind::gelu:
             case OpKind::silu_mul: return columns_may_be_cut(op.out[0]);
-            case OpKind::cache_write:
+            case OpKind::cache_write: return columns_may_be_cut(op.in[0]);
             case OpKind::cross_entropy: return true;
             case OpKind::attention_backward:
             case OpKind::gelu_backward:
@@ -207,7 +208,10 @@ private:
         }
     }
 
-    bool heads_divide(const Attributes& a) const { return a.heads % ranks_ == 0 && a.kv_heads % ranks_ == 0; }
+    /// One key-value head may serve cut query heads whole; otherwise both must divide.
+    bool heads_divide(const Attributes& a) const {
+        return a.heads % ranks_ == 0 && (a.kv_heads % ranks_ == 0 || a.kv_heads == 1);
+    }
 
     void matmul(const Op& op);
     void grouped_matmul(const Op& op);
@@ -311,21 +315,26 @@ void Partitioner::attention(const Op& op) {
                          "attention is cut by heads", "Use a divisor of kv_heads."});
         return repeated(op);
     }
+    const std::size_t first_kv = op.kind == OpKind::attention ? 1 : 2;
     Ids in;
     for (TensorId id : op.in) {
         if (free_choice(id)) {
             const std::int64_t rows = by_batch ? g_.tensor(id).shape[0] / a.batch : 1;
-            const std::int64_t columns = a.kv_heads > 0 ? g_.tensor(id).shape[1] / a.kv_heads : 1;
-            decide(id, sharded(dim), by_batch ? rows : columns);
+            const std::int64_t columns = g_.tensor(id).shape[1] / (a.kv_heads == 1 ? a.heads : a.kv_heads);
+            const bool whole_kv = !by_batch && a.kv_heads == 1 && (id == op.in[first_kv] || id == op.in[first_kv + 1]);
+            decide(id, whole_kv ? replicated : sharded(dim), by_batch ? rows : whole_kv ? 1 : columns);
         }
         in.push_back(as_is(id));
     }
+    const bool one_kv = !by_batch && a.kv_heads == 1;  // every rank has all keys, and a summand of their gradients
     if (by_batch) a.batch /= ranks_;
-    if (!by_batch) a.heads /= ranks_, a.kv_heads /= ranks_;
+    if (!by_batch) a.heads /= ranks_;
+    if (!by_batch && !one_kv) a.kv_heads /= ranks_;
     std::vector<Layout> out;
-    for (TensorId id : op.out) {
-        const bool lse = op.kind == OpKind::attention && id == op.out[1];
-        out.push_back(lse ? own : sharded(dim));
+    for (std::size_t i = 0; i < op.out.size(); ++i) {
+        const bool lse = op.kind == OpKind::attention && i == 1;
+        const bool summand = op.kind == OpKind::attention_backward && i > 0 && one_kv;
+        out.push_back(lse ? own : summand ? partial : sharded(dim));
     }
     emit(op, in, a, out);
     for (TensorId id : op.out)
@@ -335,7 +344,7 @@ void Partitioner::attention(const Op& op) {
         }
 }
 
-void Partitioner::by_heads(const Op& op) {  // rope, concat_heads and its gradient
+void Partitioner::by_heads(const Op& op) {  // rope, concat_heads and its gradient, head_matmul
     Attributes a = op.attributes;
     if (free_choice(op.in[0]) && g_.tensor(op.in[0]).role == Role::input && a.heads % ranks_ == 0)
         decide(op.in[0], sharded(1), g_.tensor(op.in[0]).shape[1] / a.heads);
@@ -344,7 +353,8 @@ void Partitioner::by_heads(const Op& op) {  // rope, concat_heads and its gradie
     const std::int64_t first = shard(g_.tensor(op.out[0]).shape[1], rank_, ranks_, g_.tensor(op.out[0]).shape[1] / ranks_).first;
     if (op.kind == OpKind::concat_heads_backward) return emit(op, {as_is(op.in[0])}, a, {sharded(1), partial}, first);
     Ids in{as_is(op.in[0])};
-    if (op.in.size() > 1) in.push_back(whole(op.in[1]));
+    if (op.kind == OpKind::head_matmul) in.push_back(decide(op.in[1], sharded(0)));
+    if (op.kind == OpKind::concat_heads) in.push_back(whole(op.in[1]));
     emit(op, in, a, {sharded(1)}, first);
 }
 
@@ -467,6 +477,7 @@ void Partitioner::place(const Op& op) {
         case OpKind::attention:
         case OpKind::attention_backward: return attention(op);
         case OpKind::rope:
+        case OpKind::head_matmul:
         case OpKind::concat_heads:
         case OpKind::concat_heads_backward: return by_heads(op);
         case OpKind::embed:
