@@ -72,7 +72,8 @@ private:
 /// Reads results files, of this and later minor versions; ignores what it is not asked for.
 class Hdf5Reader {
 public:
-    /// Throws Error (Exit::baseline): missing, not HDF5, truncated, not a waferbench file, or of a newer major version.
+    /// Throws Error (Exit::baseline): missing, not HDF5, truncated, broken seal, not a waferbench file, or of a newer
+    /// major version. Reads the whole file once to check the seal; one without a seal (repacked, edited) is trusted.
     explicit Hdf5Reader(const std::filesystem::path& path);
     Hdf5Reader(Hdf5Reader&&) noexcept;
     ~Hdf5Reader();
@@ -97,6 +98,14 @@ private:
     struct State;
     std::unique_ptr<State> state_;
 };
+
+/// The seal: 20 bytes behind the end of the HDF5 part, where HDF5 readers do not look: "WBSEAL1\n", u64 number of bytes
+/// before the seal, u32 CRC-32C of those bytes and that number; little-endian. libhdf5 1.10 crashes on some files with
+/// one flipped bit, so a damaged file must be recognised before the library sees it.
+enum class Seal { whole, absent, broken };
+void add_seal(std::vector<std::byte>& image);
+/// Throws Error (Exit::baseline) when the file cannot be read.
+Seal check_seal(const std::filesystem::path& path);
 
 /// What both sides compute. `type` as in Digest; a group's values_crc is 0.
 std::uint32_t digest_of(const Attributes& attributes, char type, const std::vector<std::uint64_t>& shape,

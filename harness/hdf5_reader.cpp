@@ -62,6 +62,10 @@ void Hdf5Reader::State::open(const std::filesystem::path& path) {
     if (!S_ISREG(status.st_mode))
         throw Error({place.file, "is not a regular file", "", "Check the path."}, Exit::baseline);
     file_bytes = static_cast<std::uint64_t>(status.st_size);
+    if (check_seal(path) == Seal::broken)
+        throw Error({place.file, "is damaged: the checksum of the whole file is wrong", "any number in it may be wrong",
+                     "Rebuild it from its journal, or take another copy."},
+                    Exit::baseline);
     const htri_t is_hdf5 = H5Fis_hdf5(place.file.c_str());
     if (is_hdf5 == 0)
         throw Error({place.file, "is not an HDF5 file", "", "Give a results file, such as results/<run>.h5."},

@@ -155,7 +155,8 @@ Handle Hdf5Writer::State::dataset(const std::string& path, const std::vector<hsi
     place.check(H5Pset_obj_track_times(create, false), doing);  // equal results make equal bytes
     const bool empty = std::find(shape.begin(), shape.end(), 0u) != shape.end();
     const hid_t type = type_of(data);
-    if (!shape.empty() && !empty) {
+    const bool text_values = std::holds_alternative<std::vector<std::string>>(data);  // HDF5 cannot filter them
+    if (!shape.empty() && !empty && !text_values) {
         const auto chunk = chunk_of(shape, H5Tget_size(type));
         place.check(H5Pset_chunk(create, int(chunk.size()), chunk.data()), doing);
         place.check(H5Pset_shuffle(create), doing);
@@ -264,7 +265,7 @@ void Hdf5Writer::write(const Table& table) {
     for (const Column& column : table.columns) {
         const std::string path = table.name + "/" + column.name;
         const auto* texts = std::get_if<std::vector<std::string>>(&column.data);
-        WB_EXPECT(!column.kind.empty() && (texts || !column.units.empty()));
+        WB_EXPECT(plain_name(column.name) && !column.kind.empty() && (texts || !column.units.empty()));
         Handle made = s.dataset(path, {rows}, texts ? cleaned(*texts) : column.data);
         s.describe(made, path, column.units, column.description, column.kind, column.better, column.unit_si);
         s.attach(made, table.name + "/row_id", 0);
@@ -290,6 +291,7 @@ void Hdf5Writer::write(const Array& array) {
     Handle made = s.dataset(array.path, {array.shape.begin(), array.shape.end()}, array.data);
     s.describe(made, array.path, array.units, array.description, array.kind, array.better, array.unit_si);
     for (std::size_t axis = 0; axis < array.axes.size(); ++axis) {
+        WB_EXPECT(plain_name(array.axes[axis]));
         const std::string scale = parent + "/" + array.axes[axis];
         if (!s.entries.contains(scale)) s.scale(scale, array.shape[axis], "index along " + array.axes[axis]);
         WB_EXPECT(s.entries[scale].shape == std::vector<std::uint64_t>{array.shape[axis]});
@@ -314,10 +316,13 @@ std::vector<std::byte> Hdf5Writer::finish() {
     s.place.check(H5Fflush(s.file, H5F_SCOPE_GLOBAL), "flush the file");
     const ssize_t size = H5Fget_file_image(s.file, nullptr, 0);
     if (size <= 0) s.place.fail("measure the file");
-    std::vector<std::byte> image(static_cast<std::size_t>(size));
+    std::vector<std::byte> image;
+    image.reserve(static_cast<std::size_t>(size) + 64);  // the seal fits without another copy
+    image.resize(static_cast<std::size_t>(size));
     if (H5Fget_file_image(s.file, image.data(), image.size()) != size) s.place.fail("copy the file");
     if (!s.file.close()) s.place.fail("close the file");
     state_.reset();
+    add_seal(image);
     return image;
 }
 

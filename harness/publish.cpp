@@ -154,6 +154,8 @@ std::vector<std::string> verify(const fs::path& path) {
     std::vector<std::string> problems;
     try {
         const Hdf5Reader reader(path);
+        if (check_seal(path) == Seal::absent)
+            problems.push_back("the file has no seal: it was cut or edited after publishing");
         if (!reader.has("integrity")) return {"/integrity is missing: the file was never finished"};
         check_number(reader, "closed", 1, problems);
         const auto found = reader.digests();

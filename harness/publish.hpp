@@ -23,8 +23,8 @@ void replace_file(const std::filesystem::path& path, std::span<const std::byte> 
                   const std::function<void(const std::filesystem::path& aside)>& check = {});
 
 /// What is wrong with a published file, one sentence each; empty: complete and valid. Never throws on a bad file.
-/// Checked: opens, schema version, closed = 1, record count, every digest, no object missing or added, equal column
-/// lengths, units on every column of numbers, kind on every column.
+/// Checked: seal, opens, schema version, closed = 1, record count, every digest, no object missing or added, equal
+/// column lengths, units on every column of numbers, kind on every column.
 std::vector<std::string> verify(const std::filesystem::path& path);
 
 }  // namespace wb
