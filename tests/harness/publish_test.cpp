@@ -231,3 +231,22 @@ TEST_CASE("verify: every flipped bit and every cut is noticed, and the HDF5 libr
         CHECK(!verify(path).empty());
     }
 }
+
+TEST_CASE("publish: h5py, pandas and h5ls read the file") {
+    const Folder folder;
+    const auto path = folder.path / "run.h5";
+    publish_cases(path, 1.5);
+    const auto run = [&](const std::string& command) {
+        const int status = std::system((command + " > " + (folder.path / "out").string() + " 2>&1").c_str());
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    };
+    const std::string script = (fs::path(__FILE__).parent_path() / "read_store.py").string();
+    const int read = run("/usr/bin/python3 '" + script + "' " + path.string() + " cases");
+    CAPTURE(slurp(folder.path / "out"));
+    CHECK_MESSAGE((read == 0 || read == 77), "exit code " << read);
+    if (read == 77) MESSAGE("not checked: h5py or pandas is not installed");
+    if (read == 0) CHECK(slurp(folder.path / "out").find("größe") != std::string::npos);
+    const int listed = run("h5ls -r " + path.string());
+    if (listed == 127) MESSAGE("not checked: h5ls is not installed");
+    if (listed != 127) CHECK(slurp(folder.path / "out").find("/cases/elapsed_s         Dataset {3}") != std::string::npos);
+}
