@@ -189,6 +189,10 @@ void Differentiator::differentiate(const Op& op) {
         case OpKind::topk_gate: emit(OpKind::topk_gate_backward, op, {dy, in[0], op.out[0], op.out[1]}, {in[0]}, a); break;
         case OpKind::moe_dispatch: emit(OpKind::moe_combine, op, {dy, in[1]}, {in[0]}, a); break;
         case OpKind::moe_combine:
+            if (in.size() < 3) {  // plain sums: the gradient of every row is its token's
+                emit(OpKind::moe_dispatch, op, {dy, in[1]}, {in[0]}, a);
+                break;
+            }
             emit(OpKind::moe_combine_backward, op, {dy, in[0], in[1], in[2]}, {in[0], in[2]}, a);
             break;
         default:

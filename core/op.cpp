@@ -323,7 +323,7 @@ double visible_pairs(const Attributes& a) {
     if (!a.causal && a.window == 0) return q * kv;
     double pairs = 0;
     for (std::int64_t i = 0; i < a.seq; ++i) {
-        const std::int64_t last = a.causal ? std::min(a.seq_kv, i + 1 + a.seq_kv - a.seq) : a.seq_kv;
+        const std::int64_t last = a.causal || a.window > 0 ? std::min(a.seq_kv, i + 1 + a.seq_kv - a.seq) : a.seq_kv;
         const std::int64_t reach = a.window > 0 ? std::min(last, a.window) : last;
         pairs += static_cast<double>(std::max<std::int64_t>(0, reach));
     }

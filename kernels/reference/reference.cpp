@@ -1,0 +1,91 @@
+#include "kernels/reference/reference.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "core/error.hpp"
+#include "kernels/reference/execution.hpp"
+
+namespace wb {
+namespace {
+
+constexpr double most_flop = 2e11;          // some minutes of plain loops
+constexpr double share_of_memory = 0.6;
+constexpr double flop_per_second = 1e9;     // order of magnitude of plain loops in double on one core, for plans only
+
+double physical_bytes() {
+    return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+}
+
+class ReferenceSession final : public Session {
+public:
+    explicit ReferenceSession(const Case& c) : graph_(c.graph), execution_(*graph_, c.seed) {}
+
+    Sample run() override {
+        const auto start = std::chrono::steady_clock::now();
+        execution_.run();
+        return {Seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()), {}};
+    }
+    std::optional<Outputs> outputs() override { return execution_.outputs(); }
+    void poison() override { execution_.poison(); }
+    ResourceUse usage() const override {
+        ResourceUse use;
+        use.memory.push_back({"memory", Bytes(physical_bytes()), Bytes(reference::bytes_held(*graph_)), Bytes(0)});
+        use.useful = graph_->flops();
+        use.mapping = Mapping{}.text();
+        use.detail = "plain loops in float64, one thread";
+        return use;
+    }
+
+private:
+    std::shared_ptr<const Graph> graph_;
+    reference::Execution execution_;
+};
+
+class Reference final : public Backend {
+public:
+    Kind kind() const override { return Kind::measured; }
+
+    Support supports(const Case& c, int) const override {
+        if (c.mapping.units() != 1)
+            return Support::no(fmt::format("the reference is one unit, the mapping {} has {}", c.mapping.text(), c.mapping.units()));
+        for (const Tensor& t : c.graph->tensors())
+            if (is_class(t.dtype))
+                return Support::no(fmt::format("tensor \"{}\" has the unresolved type {}", t.name, name(t.dtype)));
+        const double flop = c.graph->flops().si();
+        if (flop > most_flop)
+            return Support::no(fmt::format("{:.3g} FLOP are more than the {:.3g} that plain loops may take", flop, most_flop));
+        return {};
+    }
+
+    std::unique_ptr<Session> prepare(const Case& c, Comm&) const override {
+        const double needed = reference::bytes_held(*c.graph), allowed = share_of_memory * physical_bytes();
+        if (needed > allowed)
+            throw Error({c.graph->name(), fmt::format("needs {:.2f} GB in float64", needed / 1e9),
+                         fmt::format("the reference may use {:.2f} GB, {:.0f} % of this machine's memory", allowed / 1e9,
+                                     100 * share_of_memory),
+                         "Use a smaller size."});
+        return std::make_unique<ReferenceSession>(c);
+    }
+
+    bool collective() const override { return false; }
+    double estimate_s(const Case& c) const override { return c.graph->flops().si() / flop_per_second; }
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_reference() { return std::make_unique<Reference>(); }
+
+namespace reference {
+
+Outputs execute(const Graph& graph, std::uint64_t seed, int runs) {
+    WB_EXPECT(runs >= 1);
+    Execution execution(graph, seed);
+    for (int i = 0; i < runs; ++i) execution.run();
+    return execution.outputs();
+}
+
+}  // namespace reference
+}  // namespace wb
