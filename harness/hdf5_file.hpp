@@ -70,6 +70,7 @@ private:
 };
 
 /// Reads results files, of this and later minor versions; ignores what it is not asked for.
+/// The HDF5 library keeps global state: use readers and writers from one thread at a time.
 class Hdf5Reader {
 public:
     /// Throws Error (Exit::baseline): missing, not HDF5, truncated, broken seal, not a waferbench file, or of a newer
@@ -85,6 +86,8 @@ public:
     std::vector<std::string> groups(const std::string& parent = "") const;
     std::vector<std::string> datasets(const std::string& parent = "") const;
     bool has(const std::string& path) const;
+    /// False when the file has no seal: its numbers are as the library reads them, unproven.
+    bool sealed() const;
 
     /// A table with all columns and what is known of them. Throws Error (Exit::baseline) when absent or damaged.
     Table table(const std::string& name) const;

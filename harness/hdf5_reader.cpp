@@ -33,6 +33,7 @@ struct Dataset {
 struct Hdf5Reader::State {
     Hdf5Place place;
     std::uint64_t file_bytes = 0;
+    Seal seal = Seal::absent;
     Handle file;
     Handle text;
 
@@ -62,7 +63,8 @@ void Hdf5Reader::State::open(const std::filesystem::path& path) {
     if (!S_ISREG(status.st_mode))
         throw Error({place.file, "is not a regular file", "", "Check the path."}, Exit::baseline);
     file_bytes = static_cast<std::uint64_t>(status.st_size);
-    if (check_seal(path) == Seal::broken)
+    seal = check_seal(path);
+    if (seal == Seal::broken)
         throw Error({place.file, "is damaged: the checksum of the whole file is wrong", "any number in it may be wrong",
                      "Rebuild it from its journal, or take another copy."},
                     Exit::baseline);
@@ -185,8 +187,9 @@ Column::Data Hdf5Reader::State::values(hid_t made, hid_t space, std::size_t coun
     const auto read = [&](hid_t memory, void* out) {
         if (count > 0) place.check(H5Dread(made, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, out), doing);
     };
-    // Deflate packs at most 1032 to 1 (zlib's own figure), so a longer dataset is a lie.
-    if (count > file_bytes * 1040 / std::max<std::size_t>(bytes, 1)) damaged("/" + path + " claims an absurd length");
+    // Deflate packs at most 1032 to 1 (zlib's own figure), so a dataset longer than that is a lie.
+    const std::uint64_t stored_bytes = std::min<std::uint64_t>(H5Dget_storage_size(made), file_bytes);
+    if (count > stored_bytes * 1040 / std::max<std::size_t>(bytes, 1)) damaged("/" + path + " claims an absurd length");
     if (kind == H5T_FLOAT) {
         type = 'd';
         std::vector<double> out(count);
@@ -275,6 +278,8 @@ std::vector<std::string> Hdf5Reader::datasets(const std::string& parent) const {
     const QuietHdf5 quiet;
     return state_->children(parent, H5I_DATASET);
 }
+
+bool Hdf5Reader::sealed() const { return state_->seal == Seal::whole; }
 
 bool Hdf5Reader::has(const std::string& path) const {
     const QuietHdf5 quiet;
