@@ -38,11 +38,11 @@ struct CodeRange {
 // Blocks whose characters are all of one width (Unicode 15: general category Mn, EastAsianWidth W and F).
 constexpr std::array zero_width{CodeRange{0x300, 0x36F},   CodeRange{0x483, 0x489},   CodeRange{0x200B, 0x200F},
                                 CodeRange{0x20D0, 0x20F0}, CodeRange{0xFE00, 0xFE0F}, CodeRange{0xFE20, 0xFE2F}};
-constexpr std::array double_width{CodeRange{0x1100, 0x115F},   CodeRange{0x2E80, 0x303E},   CodeRange{0x3041, 0x33FF},
-                                  CodeRange{0x3400, 0x4DBF},   CodeRange{0x4E00, 0x9FFF},   CodeRange{0xA000, 0xA4CF},
-                                  CodeRange{0xAC00, 0xD7A3},   CodeRange{0xF900, 0xFAFF},   CodeRange{0xFE30, 0xFE6F},
-                                  CodeRange{0xFF00, 0xFF60},   CodeRange{0xFFE0, 0xFFE6},   CodeRange{0x1F300, 0x1F64F},
-                                  CodeRange{0x1F680, 0x1F6FF}, CodeRange{0x1F900, 0x1F9FF}, CodeRange{0x20000, 0x3FFFD}};
+constexpr std::array double_width{
+    CodeRange{0x1100, 0x115F},   CodeRange{0x2E80, 0x303E},   CodeRange{0x3041, 0x33FF},  CodeRange{0x3400, 0x4DBF},
+    CodeRange{0x4E00, 0x9FFF},   CodeRange{0xA000, 0xA4CF},   CodeRange{0xAC00, 0xD7A3},  CodeRange{0xF900, 0xFAFF},
+    CodeRange{0xFE30, 0xFE6F},   CodeRange{0xFF00, 0xFF60},   CodeRange{0xFFE0, 0xFFE6},  CodeRange{0x1F300, 0x1F64F},
+    CodeRange{0x1F680, 0x1F6FF}, CodeRange{0x1F900, 0x1F9FF}, CodeRange{0x20000, 0x3FFFD}};
 
 std::size_t width_of(char32_t code) {
     const auto within = [code](const CodeRange& r) { return r.first <= code && code <= r.last; };
@@ -58,12 +58,18 @@ std::string padded(const std::string& text, Align align, std::size_t width) {
 
 std::string_view ansi(Emphasis emphasis) {
     switch (emphasis) {
-        case Emphasis::none: return "";
-        case Emphasis::strong: return "\x1b[1m";
-        case Emphasis::faint: return "\x1b[2m";
-        case Emphasis::good: return "\x1b[32m";
-        case Emphasis::caution: return "\x1b[33m";
-        case Emphasis::bad: return "\x1b[31m";
+        case Emphasis::none:
+            return "";
+        case Emphasis::strong:
+            return "\x1b[1m";
+        case Emphasis::faint:
+            return "\x1b[2m";
+        case Emphasis::good:
+            return "\x1b[32m";
+        case Emphasis::caution:
+            return "\x1b[33m";
+        case Emphasis::bad:
+            return "\x1b[31m";
     }
     return "";
 }
@@ -83,8 +89,10 @@ std::string in_markdown(const std::string& text, Emphasis emphasis = Emphasis::n
     std::string out;
     for (char c : text) {
         if (c == '|' || c == '\\') out += '\\';
-        if (c == '\n') out += "<br>";
-        else out += c;
+        if (c == '\n')
+            out += "<br>";
+        else
+            out += c;
     }
     const bool heavy = emphasis == Emphasis::strong || emphasis == Emphasis::bad;
     return heavy && !out.empty() ? "**" + out + "**" : out;
@@ -153,7 +161,8 @@ std::vector<std::size_t> TextTable::widths() const {
     // A group's name wider than its columns widens the last of them.
     for (std::size_t i = 0, end; i < columns_.size(); i = end) {
         std::size_t room = width[i];
-        for (end = i + 1; end < columns_.size() && columns_[end].group == columns_[i].group; ++end) room += 2 + width[end];
+        for (end = i + 1; end < columns_.size() && columns_[end].group == columns_[i].group; ++end)
+            room += 2 + width[end];
         const std::size_t need = display_width(columns_[i].group);
         if (need > room) width[end - 1] += need - room;
     }
@@ -165,7 +174,8 @@ std::string TextTable::terminal(bool colour) const {
     std::string out, groups, names;
     for (std::size_t i = 0, end; i < columns_.size(); i = end) {
         std::size_t room = width[i];
-        for (end = i + 1; end < columns_.size() && columns_[end].group == columns_[i].group; ++end) room += 2 + width[end];
+        for (end = i + 1; end < columns_.size() && columns_[end].group == columns_[i].group; ++end)
+            room += 2 + width[end];
         groups += (i ? "  " : "") + padded(columns_[i].group, Align::centre, room);
     }
     for (std::size_t i = 0; i < columns_.size(); ++i)
@@ -180,8 +190,8 @@ std::string TextTable::terminal(bool colour) const {
         section = row.section;
         std::string line;
         for (std::size_t i = 0; i < width.size(); ++i)
-            line += (i ? "  " : "") + coloured(padded(row.cells[i].text, columns_[i].align, width[i]),
-                                               row.cells[i].emphasis, colour);
+            line += (i ? "  " : "") +
+                    coloured(padded(row.cells[i].text, columns_[i].align, width[i]), row.cells[i].emphasis, colour);
         trim_end(line);
         out += line + "\n";
     }
@@ -237,9 +247,12 @@ std::string TextTable::json() const {
         for (std::size_t i = 0; i < row.cells.size(); ++i) {
             const Cell& cell = row.cells[i];
             auto& field = fields[full_name(columns_[i])];
-            if (!cell.number) field = cell.text;
-            else if (std::isfinite(*cell.number)) field = *cell.number;
-            else field = nullptr;
+            if (!cell.number)
+                field = cell.text;
+            else if (std::isfinite(*cell.number))
+                field = *cell.number;
+            else
+                field = nullptr;
         }
         rows.push_back(std::move(fields));
     }
