@@ -127,7 +127,10 @@ MemoryPlan plan_memory(const Graph& g, std::int64_t alignment) {
         if (t.role == Role::weight) plan.weights += size;
         if (t.role == Role::state) plan.state += size;
         if (t.role != Role::activation && t.role != Role::output) continue;
-        if (t.role == Role::output) spans[i].last = std::numeric_limits<int>::max();
+        if (t.role == Role::output) {  // of every iteration: what came before its op comes again in the next one
+            spans[i].last = std::numeric_limits<int>::max();
+            if (t.block >= 0) spans[i].first = std::min(spans[i].first, g.blocks()[t.block].first);
+        }
         p.in_arena = true;
         in_arena.push_back(i);
     }
