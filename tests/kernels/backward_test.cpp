@@ -244,6 +244,38 @@ TEST_CASE("gradients through two carried values and two repeats in a row match c
     });
 }
 
+TEST_CASE("a weight or value that all iterations share gets the sum of their gradients") {
+    check([](Graph& g) {
+        const TensorId w = weight(g, "shared", {3, 3});
+        const TensorId condition = g.add(OpKind::gelu, "condition", {weight(g, "c", {2, 3})});
+        const Ids out = g.repeat(3, {weight(g, "x", {2, 3})}, [&](const Ids& in) {
+            const TensorId h = g.add(OpKind::matmul, "layer", {in[0], w});
+            return Ids{g.add(OpKind::silu_mul, "mix", {h, g.add(OpKind::add, "sum", {in[0], condition})})};
+        });
+        return Forward{g.add(OpKind::matmul, "head", {out[0], w})};  // and used once more outside
+    });
+}
+
+TEST_CASE("a carried value whose last value nobody reads still carries a gradient back") {
+    check([](Graph& g) {
+        const Ids out = g.repeat(3, {weight(g, "x", {2, 3}), weight(g, "y", {2, 3})}, [&](const Ids& in) {
+            const TensorId u = g.add(OpKind::matmul, "u", {in[0], weight(g, "w", {3, 3})});
+            return Ids{g.add(OpKind::gelu, "next", {u}), g.add(OpKind::silu_mul, "v", {in[1], u})};
+        });
+        return Forward{g.add(OpKind::gelu, "end", {out[1]})};
+    });
+}
+
+TEST_CASE("a value handed on as two carried values gets both gradients") {
+    check([](Graph& g) {
+        const Ids out = g.repeat(2, {weight(g, "x", {2, 3}), weight(g, "y", {2, 3})}, [&](const Ids& in) {
+            const TensorId y = g.add(OpKind::silu_mul, "v", {g.add(OpKind::gelu, "g", {in[0]}), in[1]});
+            return Ids{y, y};
+        });
+        return Forward{g.add(OpKind::silu_mul, "end", {out[0], out[1]})};
+    });
+}
+
 namespace {
 
 /// Walks a graph as a backend would and writes into every 64-byte cell of the arena whose value lies there.
