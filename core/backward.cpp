@@ -150,6 +150,9 @@ private:
     void matmul(const Op& op, TensorId dy) {
         const Attributes& a = op.attributes;
         WB_EXPECT(!a.trans_a);
+        if (g_.tensor(op.in[0]).shape.size() != g_.tensor(op.in[1]).shape.size())
+            throw Error({"matmul \"" + op.name + "\"", "has one second matrix for a whole batch",
+                         "its gradient would be a sum over the batch", "Make the batch part of the rows."});
         Attributes to_a, to_b;
         to_a.trans_b = !a.trans_b;
         if (needed_[index(op.in[1])]) {

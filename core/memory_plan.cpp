@@ -81,16 +81,17 @@ Location locate(const Graph& g, TensorId id, std::int64_t iteration) {
             for (const Block& b : g.blocks())
                 if (const Carry* found = carry_with(b, id, &Carry::result)) c = found, owner = &b;
             if (!c) return {id, 0};
-            return {c->out, owner->reversed ? 0 : owner->repeat - 1};
+            id = c->out;
+            iteration = owner->reversed ? 0 : owner->repeat - 1;
+            continue;
         }
         const Block& block = g.blocks()[t.block];
         if (block.repeat == 1) iteration = 0;
         const Carry* c = carry_with(block, id, &Carry::in);
         if (!c) return {id, iteration};
         const std::int64_t first = block.reversed ? block.repeat - 1 : 0;
-        if (iteration != first) return {c->out, iteration + (block.reversed ? 1 : -1)};
-        id = c->init;
-        iteration = 0;
+        id = iteration == first ? c->init : c->out;  // either may be a name in turn
+        iteration = iteration == first ? 0 : iteration + (block.reversed ? 1 : -1);
     }
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/backward.hpp"
 #include "core/element.hpp"
+#include "core/error.hpp"
 #include "core/hash.hpp"
 #include "core/memory_plan.hpp"
 #include "kernels/reference/execution.hpp"
@@ -96,6 +97,7 @@ TEST_CASE("gradients of matmul match central differences") {
     check_op(OpKind::matmul, {{3, 4}, {5, 4}, {5}}, a);
     check_op(OpKind::matmul, {{2, 3, 4}, {2, 5, 4}}, a);
     check_op(OpKind::matmul, {{2, 3, 4}, {2, 4, 5}});
+    CHECK_THROWS_AS(check_op(OpKind::matmul, {{2, 3, 4}, {4, 5}}), Error);
 }
 
 TEST_CASE("gradients of attention match central differences") {
