@@ -81,16 +81,17 @@ Location locate(const Graph& g, TensorId id, std::int64_t iteration) {
             for (const Block& b : g.blocks())
                 if (const Carry* found = carry_with(b, id, &Carry::result)) c = found, owner = &b;
             if (!c) return {id, 0};
-            return {c->out, owner->reversed ? 0 : owner->repeat - 1};
+            id = c->out;
+            iteration = owner->reversed ? 0 : owner->repeat - 1;
+            continue;
         }
         const Block& block = g.blocks()[t.block];
         if (block.repeat == 1) iteration = 0;
         const Carry* c = carry_with(block, id, &Carry::in);
         if (!c) return {id, iteration};
         const std::int64_t first = block.reversed ? block.repeat - 1 : 0;
-        if (iteration != first) return {c->out, iteration + (block.reversed ? 1 : -1)};
-        id = c->init;
-        iteration = 0;
+        id = iteration == first ? c->init : c->out;  // either may be a name in turn
+        iteration = iteration == first ? 0 : iteration + (block.reversed ? 1 : -1);
     }
 }
 
@@ -127,7 +128,10 @@ MemoryPlan plan_memory(const Graph& g, std::int64_t alignment) {
         if (t.role == Role::weight) plan.weights += size;
         if (t.role == Role::state) plan.state += size;
         if (t.role != Role::activation && t.role != Role::output) continue;
-        if (t.role == Role::output) spans[i].last = std::numeric_limits<int>::max();
+        if (t.role == Role::output) {  // of every iteration: what came before its op comes again in the next one
+            spans[i].last = std::numeric_limits<int>::max();
+            if (t.block >= 0) spans[i].first = std::min(spans[i].first, g.blocks()[t.block].first);
+        }
         p.in_arena = true;
         in_arena.push_back(i);
     }
