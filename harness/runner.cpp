@@ -127,6 +127,7 @@ void Runner::sample(Session& session, const Case& c, bool together, Measurement&
         return slowest;
     };
     for (int i = 0; real && i < p.warmup; ++i) once(false);
+    const bool judge = !together || comm_.rank() == 0;
     Stopping stopping({p.min_samples, p.max_samples, p.min_time.si(), p.timeout.si(), p.max_noise});
     for (;;) {
         const double elapsed = once(true);
@@ -134,18 +135,19 @@ void Runner::sample(Session& session, const Case& c, bool together, Measurement&
             if (!(elapsed >= 0) || !std::isfinite(elapsed)) fail(m, Status::invalid, fmt::format("predicted a time of {} s", elapsed));
             return;
         }
-        stopping.add(std::isfinite(elapsed) ? elapsed : -1);
+        if (judge) stopping.add(std::isfinite(elapsed) ? elapsed : -1);  // clocks differ: one rank decides for all
         if (hooks_.progress && mine.size() % 16 == 1) hooks_.progress(fmt::format("{} samples", mine.size()));
         const Stop asked = hooks_.stop ? hooks_.stop() : Stop::none;
         double verdict = stopping.finished() ? 1 : 0;
         if (asked != Stop::none) verdict = 1 + static_cast<double>(asked);
-        if (together && comm_.size() > 1) verdict = comm_.max(comm_.rank() == 0 || asked != Stop::none ? verdict : 0);
+        if (together && comm_.size() > 1) verdict = comm_.max(verdict);
         if (verdict >= 2) stopped_ = static_cast<Stop>(static_cast<int>(verdict) - 1);
         if (verdict > 0) break;
     }
-    m.reason = first_text(comm_, stopping.finished() ? stopping.reason() : "stopped from outside");
-    if (stopping.finished() && stopping.verdict() == Stopping::Verdict::bad_sample) fail(m, Status::invalid, m.reason);
-    if (stopping.finished() && stopping.verdict() == Stopping::Verdict::timeout && static_cast<int>(mine.size()) < p.min_samples)
+    m.reason = stopping.finished() ? stopping.reason() : "stopped from outside";
+    if (together) m.reason = comm_.share(m.reason);
+    if (!agree(together, !judge || stopping.verdict() != Stopping::Verdict::bad_sample)) fail(m, Status::invalid, m.reason);
+    if (stopping.verdict() == Stopping::Verdict::timeout && static_cast<int>(mine.size()) < p.min_samples)
         m.warnings.push_back(fmt::format("only {} of {} samples fitted into the timeout; the interval is wide. Raise protocol.timeout.",
                                          mine.size(), p.min_samples));
     if (together) m.rank_samples_s = comm_.gather(mine);

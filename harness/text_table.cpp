@@ -105,7 +105,7 @@ std::string in_csv(const std::string& text) {
     return out + "\"";
 }
 
-std::string full_name(const Column& column) {
+std::string full_name(const TextColumn& column) {
     return column.group.empty() ? column.name : column.group + " " + column.name;
 }
 
@@ -139,7 +139,7 @@ std::string fit(std::string_view text, std::size_t width) {
     return std::string(text.substr(0, bytes)) + "…";
 }
 
-TextTable::TextTable(std::vector<Column> columns) : columns_(std::move(columns)) { WB_EXPECT(!columns_.empty()); }
+TextTable::TextTable(std::vector<TextColumn> columns) : columns_(std::move(columns)) { WB_EXPECT(!columns_.empty()); }
 
 void TextTable::section(std::string title) { sections_.push_back(std::move(title)); }
 
@@ -150,12 +150,12 @@ void TextTable::row(std::vector<Cell> cells) {
 }
 
 bool TextTable::grouped() const {
-    return std::any_of(columns_.begin(), columns_.end(), [](const Column& c) { return !c.group.empty(); });
+    return std::any_of(columns_.begin(), columns_.end(), [](const TextColumn& c) { return !c.group.empty(); });
 }
 
 std::vector<std::size_t> TextTable::widths() const {
     std::vector<std::size_t> width;
-    for (const Column& column : columns_) width.push_back(display_width(column.name));
+    for (const TextColumn& column : columns_) width.push_back(display_width(column.name));
     for (const Row& row : rows_)
         for (std::size_t i = 0; i < width.size(); ++i) width[i] = std::max(width[i], display_width(row.cells[i].text));
     // A group's name wider than its columns widens the last of them.
@@ -200,7 +200,7 @@ std::string TextTable::terminal(bool colour) const {
 
 std::string TextTable::markdown() const {
     std::string head = "|", rule = "|", out;
-    for (const Column& column : columns_) {
+    for (const TextColumn& column : columns_) {
         head += " " + in_markdown(full_name(column)) + " |";
         rule += column.align == Align::left ? " --- |" : column.align == Align::right ? " ---: |" : " :---: |";
     }
@@ -224,7 +224,7 @@ std::string TextTable::csv() const {
     const bool sectioned = sections_.size() > 1;
     std::string out = sectioned ? "section" : "";
     for (std::size_t i = 0; i < columns_.size(); ++i) {
-        const Column& column = columns_[i];
+        const TextColumn& column = columns_[i];
         const std::string unit = column.unit.empty() ? "" : " [" + column.unit + "]";
         out += (i || sectioned ? "," : "") + in_csv(full_name(column) + unit);
     }
@@ -239,7 +239,7 @@ std::string TextTable::csv() const {
 
 std::string TextTable::json() const {
     nlohmann::ordered_json columns = nlohmann::ordered_json::array(), rows = columns;
-    for (const Column& column : columns_)
+    for (const TextColumn& column : columns_)
         columns.push_back({{"name", column.name}, {"group", column.group}, {"unit", column.unit}});
     for (const Row& row : rows_) {
         nlohmann::ordered_json fields = nlohmann::ordered_json::object();
