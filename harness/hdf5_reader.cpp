@@ -174,7 +174,8 @@ std::vector<std::string> Hdf5Reader::State::children(const std::string& parent, 
     place.check(H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, &at, collect, &names), "list /" + parent);
     std::vector<std::string> out;
     for (std::string& name : names)
-        if (H5Iget_type(object(parent.empty() ? name : parent + "/" + name)) == wanted) out.push_back(std::move(name));
+        if (H5Iget_type(object(parent.empty() ? name : fmt::format("{}/{}", parent, name))) == wanted)
+            out.push_back(std::move(name));
     return out;
 }
 
@@ -314,7 +315,7 @@ Table Hdf5Reader::table(const std::string& name) const {
     if (!columns) state_->damaged("/" + name + " is not a table: it has no attribute waferbench_columns");
     Table out{name, text_of(group, "description"), {}};
     for (const std::string& column : *columns) {
-        const std::string path = name + "/" + column;
+        const std::string path = fmt::format("{}/{}", name, column);
         if (!has(path)) state_->damaged("column /" + path + " is missing");
         Dataset read = state_->dataset(path);
         const ObjectAttributes own = attributes(path);

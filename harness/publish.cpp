@@ -96,7 +96,7 @@ void check_columns(const Hdf5Reader& reader, const std::string& group, const std
     const auto index = found.find(group + "/row_id");
     if (index == found.end()) problems.push_back(fmt::format("/{} has no row_id", group));
     for (const std::string& column : columns) {
-        const std::string path = group + "/" + column;
+        const std::string path = fmt::format("{}/{}", group, column);
         const auto own = found.find(path);
         if (own == found.end()) {
             problems.push_back(fmt::format("column /{} is missing", path));
