@@ -169,25 +169,33 @@ struct Bandwidths {
     double best() const { return std::max({read, copy, triad}); }
 };
 
+/// Walks the arrays piece by piece and keeps the best piece: on a busy machine few whole passes go undisturbed. A piece
+/// is out of the caches when its turn comes again, for all of the others were walked meanwhile.
 Bandwidths memory_bandwidths(const PinnedTeam& team, double free_bytes) {
-    constexpr int times = 5;
+    constexpr int passes = 5;
+    const int pieces = team.size() <= 8 ? 10 : team.size() <= 32 ? 4 : 1;
     const double array = std::min(0x1p30, free_bytes / 4) / 3;
-    const Stretches a = stretches(team, array / team.size()), b = stretches(team, array / team.size()),
-                    c = stretches(team, array / team.size());
-    const double bytes = total_bytes(a);
-    Bandwidths out{0, 0, 0, bytes};
-    const double read_s = team.best_s(times, [&](std::size_t i) {
-        for (const Stretches* s : {&a, &b, &c}) read_all(*(*s)[i], 1);
-    });
-    out.read = 3 * bytes / read_s;
-    const auto better = [&](double& kept, double arrays, auto work) {
-        kept = std::max(kept, arrays * bytes / team.best_s(times, work));
+    struct Piece {
+        Stretches a, b, c;
     };
-    better(out.copy, 2, [&](std::size_t i) { copy(*a[i], *c[i]); });
-    better(out.triad, 3, [&](std::size_t i) { triad(*a[i], *b[i], *c[i]); });
+    std::vector<Piece> all;
+    const auto piece = [&] { return stretches(team, array / pieces / team.size()); };
+    for (int i = 0; i < pieces; ++i) all.push_back({piece(), piece(), piece()});
+    const double bytes = total_bytes(all[0].a);
+    Bandwidths out{0, 0, 0, bytes * pieces};
+    const auto better = [&](double& kept, double arrays, auto work) {
+        for (int pass = 0; pass < passes; ++pass)
+            for (const Piece& p : all)
+                kept = std::max(kept, arrays * bytes / team.best_s(1, [&](std::size_t i) { work(p, i); }));
+    };
+    better(out.read, 3, [](const Piece& p, std::size_t i) {
+        for (const Stretches* s : {&p.a, &p.b, &p.c}) read_all(*(*s)[i], 1);
+    });
+    better(out.copy, 2, [](const Piece& p, std::size_t i) { copy(*p.a[i], *p.c[i]); });
+    better(out.triad, 3, [](const Piece& p, std::size_t i) { triad(*p.a[i], *p.b[i], *p.c[i]); });
     if (!has_uncached_stores()) return out;
-    better(out.copy, 2, [&](std::size_t i) { copy_uncached(*a[i], *c[i]); });
-    better(out.triad, 3, [&](std::size_t i) { triad_uncached(*a[i], *b[i], *c[i]); });
+    better(out.copy, 2, [](const Piece& p, std::size_t i) { copy_uncached(*p.a[i], *p.c[i]); });
+    better(out.triad, 3, [](const Piece& p, std::size_t i) { triad_uncached(*p.a[i], *p.b[i], *p.c[i]); });
     return out;
 }
 
