@@ -14,9 +14,12 @@ namespace {
 
 /// Below this the candidates differ by less than a measurement tells.
 constexpr double smallest_timed_flops = 1e6;
-/// Seconds spent on each candidate at most, after its first call.
+/// Every candidate still in the race is timed this often at least, and then until the budget is spent.
+constexpr int fewest_rounds = 3;
+constexpr int most_rounds = 12;
 constexpr double timing_budget_s = 0.05;
-constexpr int most_rounds = 5;
+/// A candidate this much slower than the best so far is out.
+constexpr double hopeless = 1.25;
 
 auto key_of(const GemmShape& s, GemmType type, int threads) {
     return std::tuple(s.m, s.n, s.k, s.batch, s.trans_a, s.trans_b, s.stride_a, s.stride_b, s.stride_c, s.accumulate,
@@ -75,8 +78,9 @@ struct Candidate {
 };
 
 std::vector<Candidate> candidates(const GemmShape& shape, GemmType type, int threads) {
-    std::vector<Candidate> found;
-    for (const GemmFactory factory : {make_gemv, make_onednn_matmul, make_onednn_sgemm, make_openblas_gemm}) {
+    std::vector<Candidate> found;  // the first one is taken where nothing is timed
+    for (const GemmFactory factory : {make_gemv, make_onednn_matmul, make_onednn_sgemm, make_openblas_gemm,
+                                      make_widened_gemm}) {
         auto engine = factory(shape, type, threads);
         if (engine) found.push_back({factory, std::move(engine)});
     }
@@ -92,14 +96,17 @@ void race(std::vector<Candidate>& field, const GemmShape& shape, GemmType type, 
     Operand b(counts.b, sizes.in, threads);
     Operand c(counts.c, sizes.out, threads);
     Operand bias(shape.n, sizes.out, threads);
+    double best_s = std::numeric_limits<double>::infinity();
     for (int round = 0; round <= most_rounds; ++round) {
         for (Candidate& candidate : field) {
-            if (candidate.spent_s > timing_budget_s) continue;
+            if (round > fewest_rounds && candidate.spent_s > timing_budget_s) continue;
+            if (round > 1 && candidate.best_s > hopeless * best_s) continue;
             const auto start = Clock::now();
             candidate.engine->run(a.data(), b.data(), bias.data(), c.data());
             const double elapsed_s = std::chrono::duration<double>(Clock::now() - start).count();
             if (round == 0) continue;
             candidate.best_s = std::min(candidate.best_s, elapsed_s);
+            best_s = std::min(best_s, elapsed_s);
             candidate.spent_s += elapsed_s;
         }
     }
@@ -110,10 +117,6 @@ void race(std::vector<Candidate>& field, const GemmShape& shape, GemmType type, 
 std::unique_ptr<GemmEngine> make_fastest_gemm(const GemmShape& shape, GemmType type, int threads) {
     const auto key = key_of(shape, type, threads);
     if (const GemmFactory known = Winners::of_process().find(key)) return known(shape, type, threads);
-    const bool vector = shape.m == 1 || shape.n == 1;
-    if (vector) {
-        if (auto engine = make_gemv(shape, type, threads)) return engine;
-    }
     std::vector<Candidate> field = candidates(shape, type, threads);
     if (field.empty()) return nullptr;
     if (field.size() > 1 && shape.flops() >= smallest_timed_flops) race(field, shape, type, threads);

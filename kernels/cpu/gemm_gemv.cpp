@@ -31,16 +31,11 @@ struct Piece {
     std::int64_t j0, j1, i0, i1;
 };
 
-template <class Acc, int count>
-Acc sum_lanes(typename Lanes<Acc>::Vector v) {
-    Acc sum = 0;
-    for (int l = 0; l < count; ++l) sum += v[l];
-    return sum;
-}
-
-/// `group` outputs at once, each a dot product of a stored row of W with every row of X.
+/// `group` outputs at once, each a dot product of a stored row of W with every row of X. Rows are too short for the
+/// processor's own prefetching, so the elements `ahead` are asked for: the next group's.
 template <int rows, int group, class W, class Acc>
-void dot_group(const W* w, std::int64_t depth, const Acc* x, std::int64_t length, Acc* y, std::int64_t y_row) {
+void dot_group(const W* w, std::int64_t depth, std::int64_t ahead, const Acc* x, std::int64_t length, Acc* y,
+               std::int64_t y_row) {
     constexpr int width = Lanes<Acc>::width;
     typename Lanes<Acc>::Vector sums[group][rows] = {};
     std::int64_t i = 0;
@@ -51,13 +46,14 @@ void dot_group(const W* w, std::int64_t depth, const Acc* x, std::int64_t length
 #pragma GCC unroll 8
         for (int g = 0; g < group; ++g) {
             const auto v = load_lanes(w + g * depth + i);
+            __builtin_prefetch(w + g * depth + i + ahead);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; ++r) sums[g][r] += v * xs[r];
         }
     }
     for (int g = 0; g < group; ++g) {
         for (int r = 0; r < rows; ++r) {
-            Acc sum = sum_lanes<Acc, width>(sums[g][r]);
+            Acc sum = sum_lanes<Acc>(sums[g][r]);
             for (std::int64_t t = i; t < length; ++t) sum += widen(w[g * depth + t]) * x[r * length + t];
             y[r * y_row + g] = sum;
         }
@@ -70,21 +66,25 @@ void dots(const W* w, const Skinny& p, const Piece& piece, const Acc* x, Acc* y)
     const std::int64_t length = piece.i1 - piece.i0;
     std::int64_t j = piece.j0;
     for (; j + group <= piece.j1; j += group)
-        dot_group<rows, group>(w + j * p.depth + piece.i0, p.depth, x, length, y + j, p.outputs);
+        dot_group<rows, group>(w + j * p.depth + piece.i0, p.depth, j + 2 * group <= piece.j1 ? group * p.depth : 0, x,
+                               length, y + j, p.outputs);
     for (; j < piece.j1; ++j)
-        dot_group<rows, 1>(w + j * p.depth + piece.i0, p.depth, x, length, y + j, p.outputs);
+        dot_group<rows, 1>(w + j * p.depth + piece.i0, p.depth, 0, x, length, y + j, p.outputs);
 }
 
 /// Adds `deep` stored rows of W, each times its own factor, to `count` outputs of every row of Y.
 template <int rows, int deep, class W, class Acc>
-void add_rows(const W* w, std::int64_t w_row, const Acc* x, std::int64_t x_row, std::int64_t count, Acc* y,
+void add_rows(const W* w, std::int64_t w_row, std::int64_t ahead, const Acc* x, std::int64_t x_row, std::int64_t count, Acc* y,
               std::int64_t y_row) {
     constexpr int width = Lanes<Acc>::width;
     std::int64_t j = 0;
     for (; j + width <= count; j += width) {
         typename Lanes<Acc>::Vector ws[deep];
 #pragma GCC unroll 8
-        for (int d = 0; d < deep; ++d) ws[d] = load_lanes(w + d * w_row + j);
+        for (int d = 0; d < deep; ++d) {
+            ws[d] = load_lanes(w + d * w_row + j);
+            __builtin_prefetch(w + d * w_row + j + ahead);
+        }
 #pragma GCC unroll 8
         for (int r = 0; r < rows; ++r) {
             auto sum = load_lanes(y + r * y_row + j);
@@ -113,9 +113,10 @@ void axpys(const W* w, const Skinny& p, const Piece& piece, const Acc* x, Acc* y
         const W* from = w + piece.i0 * p.outputs + j;
         std::int64_t i = 0;
         for (; i + deep <= length; i += deep)
-            add_rows<rows, deep>(from + i * p.outputs, p.outputs, x + i, length, count, y + j, p.outputs);
+            add_rows<rows, deep>(from + i * p.outputs, p.outputs, i + 2 * deep <= length ? deep * p.outputs : 0, x + i,
+                                 length, count, y + j, p.outputs);
         for (; i < length; ++i)
-            add_rows<rows, 1>(from + i * p.outputs, p.outputs, x + i, length, count, y + j, p.outputs);
+            add_rows<rows, 1>(from + i * p.outputs, p.outputs, 0, x + i, length, count, y + j, p.outputs);
     }
 }
 

@@ -106,11 +106,9 @@ public:
         if (s.bias) place_bias(s, static_cast<const float*>(bias), static_cast<float*>(c), threads_);
         const float beta = s.bias || s.accumulate ? 1.0F : 0.0F;
         for (std::int64_t i = 0; i < s.batch; ++i) {
-            const auto status = dnnl_sgemm(s.trans_a ? 'T' : 'N', s.trans_b ? 'T' : 'N', s.m, s.n, s.k, 1.0F,
-                                           static_cast<const float*>(a) + i * s.stride_a, s.trans_a ? s.m : s.k,
-                                           static_cast<const float*>(b) + i * s.stride_b, s.trans_b ? s.k : s.n, beta,
-                                           static_cast<float*>(c) + i * s.stride_c, s.n);
-            if (status != dnnl_success) throw Error({version(), "sgemm failed", "", ""}, Exit::failed);
+            onednn_sgemm({s.trans_a, s.trans_b, s.m, s.n, s.k, static_cast<const float*>(a) + i * s.stride_a,
+                          s.trans_a ? s.m : s.k, static_cast<const float*>(b) + i * s.stride_b, s.trans_b ? s.k : s.n,
+                          beta, static_cast<float*>(c) + i * s.stride_c, s.n});
         }
     }
 
@@ -122,6 +120,12 @@ private:
 };
 
 }  // namespace
+
+void onednn_sgemm(const BlasProduct<float>& p) {
+    const auto status = dnnl_sgemm(p.trans_a ? 'T' : 'N', p.trans_b ? 'T' : 'N', p.m, p.n, p.k, 1.0F, p.a, p.lda, p.b,
+                                   p.ldb, p.beta, p.c, p.ldc);
+    if (status != dnnl_success) throw Error({version(), "sgemm failed", "", ""}, Exit::failed);
+}
 
 std::unique_ptr<GemmEngine> make_onednn_matmul(const GemmShape& shape, GemmType type, int threads) {
     if (type == GemmType::f64) return nullptr;

@@ -49,6 +49,19 @@ void store_lanes(T* to, typename Lanes<T>::Vector v) {
     std::memcpy(to, &v, sizeof v);
 }
 
+/// Sum over the lanes, by halves: adding them one after the other would cost more than a short dot product.
+template <class T>
+T sum_lanes(typename Lanes<T>::Vector v) {
+    T lanes[Lanes<T>::width];
+    std::memcpy(lanes, &v, sizeof v);
+#pragma GCC unroll 4
+    for (int half = Lanes<T>::width / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+        for (int l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+    }
+    return lanes[0];
+}
+
 inline double widen(double x) { return x; }
 inline float widen(float x) { return x; }
 inline float widen(bf16 x) { return to_float(x); }

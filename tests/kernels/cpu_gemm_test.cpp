@@ -113,7 +113,7 @@ double tolerance(GemmType type) {
 std::vector<GemmShape> odd_shapes() {
     std::vector<GemmShape> out;
     for (const auto& [m, n, k] : {std::tuple(1, 1, 1), {1, 77, 130}, {1, 300, 9}, {77, 1, 131}, {3, 65, 67}, {5, 129, 33},
-                                  {8, 200, 19}, {70, 6, 40}, {33, 45, 17}, {64, 97, 128}}) {
+                                  {8, 200, 19}, {70, 6, 40}, {33, 45, 17}, {64, 97, 128}, {9, 2500, 3}}) {
         for (const bool ta : {false, true}) {
             for (const bool tb : {false, true}) out.push_back({m, n, k, 1, ta, tb});
         }
@@ -149,7 +149,7 @@ TEST_CASE("gemm equals its definition for every type, layout and ending") {
 }
 
 TEST_CASE("every engine equals the definition, also where another one would be chosen") {
-    for (const GemmFactory make : {make_gemv, make_onednn_matmul, make_onednn_sgemm, make_openblas_gemm}) {
+    for (const GemmFactory make : {make_gemv, make_onednn_matmul, make_onednn_sgemm, make_openblas_gemm, make_widened_gemm}) {
         for (const GemmType type : all_types) {
             if (type == GemmType::f64 && !OpenBlas::available()) continue;
             for (GemmShape s : odd_shapes()) {
