@@ -142,7 +142,11 @@ public:
     MpiComm(const MpiComm&) = delete;
     MpiComm& operator=(const MpiComm&) = delete;
     ~MpiComm() override {
-        if (!all_leave()) end_job(static_cast<int>(Exit::failed));
+        if (!all_leave()) {
+            fmt::print(stderr, "MPI: rank {} stops alone, by an error the other ranks do not share; ending the job.\n",
+                       rank_);
+            end_job(static_cast<int>(Exit::failed));
+        }
         for (Wire& wire : wires_)
             if (wire.own) MPI_Op_free(&wire.sum);
         MPI_Finalize();

@@ -2,6 +2,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <stdexcept>
 #include <string>
 
 #include "core/error.hpp"
@@ -12,7 +13,10 @@ namespace {
 void fail(wb::Comm& comm, const std::string& way) {
     const bool last = comm.rank() == comm.size() - 1;
     if (way == "killed" && last) std::raise(SIGKILL);
-    if (way == "ended" && last) comm.end_job(7);
+    if (way == "ended" && last) {
+        std::fprintf(stderr, "rank %d ends the job\n", comm.rank());
+        comm.end_job(7);
+    }
     if (way == "one_throws" && last) throw std::runtime_error("on purpose");
     if (way == "all_throw") throw wb::Error({"failing_program", "told to fail", "", ""}, wb::Exit::baseline);
     if (way != "none") comm.barrier();  // for ever, unless the job ends
