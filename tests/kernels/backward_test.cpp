@@ -364,7 +364,8 @@ private:
     void repeat() {
         const std::int64_t n = 1 + roll(4);
         Ids init, fresh;
-        for (std::int64_t i = roll(3); i > 0; --i) init.push_back(pool_[roll(static_cast<std::int64_t>(pool_.size()))]);
+        for (std::int64_t i = roll(4); i > 0; --i) init.push_back(pool_[roll(static_cast<std::int64_t>(pool_.size()))]);
+        if (init.size() > 1 && roll(2)) init[1] = init[0];  // values of one shape, which may change places
         const Ids last = g_.repeat(
             n, init,
             [&](const Ids& in) {
@@ -374,7 +375,11 @@ private:
                 const std::size_t outer = local.size();
                 grow(local, 1 + roll(8));
                 fresh = in;
-                for (TensorId id : in) out.push_back(resized(local.back(), g_.tensor(id).shape[0]));
+                for (TensorId id : in) {
+                    const TensorId other = in[roll(static_cast<std::int64_t>(in.size()))];
+                    const bool hand_on = other != id && g_.tensor(other).shape == g_.tensor(id).shape && roll(2);
+                    out.push_back(hand_on ? other : resized(local.back(), g_.tensor(id).shape[0]));
+                }
                 fresh.insert(fresh.end(), local.begin() + static_cast<std::ptrdiff_t>(outer), local.end());
                 return out;
             },

@@ -305,6 +305,20 @@ TEST_CASE("a repeat equals the same ops written out, with its own weights in eve
     }
 }
 
+TEST_CASE("a carried value may be handed on as another one") {
+    Graph g("fibonacci");
+    const TensorId one = g.input("one", {1}, DType::f64, {Fill::Kind::constant, 1});
+    const TensorId first = g.add(OpKind::add, "first", {one, one});  // 2
+    const auto last = g.repeat(4, {one, first}, [&](const std::vector<TensorId>& in) {
+        return std::vector<TensorId>{in[1], g.add(OpKind::add, "sum", {in[0], in[1]})};
+    });
+    g.mark_output(last[0]);
+    g.mark_output(last[1]);
+    const Outputs out = reference::execute(g, 1);
+    CHECK(out.at(0).values == Values{8});  // 1 2 3 5 8 13
+    CHECK(out.at(1).values == Values{13});
+}
+
 TEST_CASE("what exists before a run is filled from its stream and rounded to its type") {
     Graph g("fill");
     const TensorId x = g.input("x", {4}, DType::bf16, reals);
