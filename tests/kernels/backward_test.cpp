@@ -23,7 +23,7 @@ using Ids = std::vector<TensorId>;
 
 /// A forward pass whose scalar is either the sum of an output times a given seed gradient, or the mean cross entropy.
 struct Forward {
-    TensorId value;            ///< an op's output; cross entropy: the losses of the rows
+    TensorId value;  ///< an op's output; cross entropy: the losses of the rows
     bool loss = false;
 };
 
@@ -53,7 +53,8 @@ void check(const std::function<Forward(Graph&)>& build, double tolerance = 2e-7)
         const TensorId id = tensor_id(t);
         if (plain.tensor(id).role != Role::weight) continue;
         ++weights;
-        const auto found = std::find_if(gradients.begin(), gradients.end(), [&](const Gradient& x) { return x.of == id; });
+        const auto found =
+            std::find_if(gradients.begin(), gradients.end(), [&](const Gradient& x) { return x.of == id; });
         REQUIRE_MESSAGE(found != gradients.end(), "no gradient of ", plain.tensor(id).name);
         CHECK(g.tensor(found->gradient).shape == plain.tensor(id).shape);
         for (std::int64_t k = 0; k < plain.instances(id); ++k)
@@ -73,7 +74,9 @@ void check(const std::function<Forward(Graph&)>& build, double tolerance = 2e-7)
     CHECK(weights > 0);
 }
 
-TensorId weight(Graph& g, const std::string& name, Shape shape) { return g.weight(name, std::move(shape), DType::f64, reals); }
+TensorId weight(Graph& g, const std::string& name, Shape shape) {
+    return g.weight(name, std::move(shape), DType::f64, reals);
+}
 TensorId tokens(Graph& g, std::int64_t n, double vocabulary) {
     return g.input("tokens", {n}, DType::int32, {Fill::Kind::integers, vocabulary});
 }
@@ -152,7 +155,9 @@ TEST_CASE("gradients of ops on heads, rows and tables match central differences"
     a.batch = 2;
     check_op(OpKind::last_rows, {{6, 5}}, a);
     check_op(OpKind::position_embed, {{6, 4}, {7, 4}}, a);
-    check([](Graph& g) { return Forward{g.add(OpKind::embed, "embed", {tokens(g, 6, 4), weight(g, "table", {4, 3})})}; });
+    check([](Graph& g) {
+        return Forward{g.add(OpKind::embed, "embed", {tokens(g, 6, 4), weight(g, "table", {4, 3})})};
+    });
     Attributes shard;
     shard.offset = 2;  // tokens 0 and 1 belong to another shard
     check([&](Graph& g) {
@@ -178,12 +183,14 @@ namespace {
 
 TensorId mixture(Graph& g, const Attributes& a, bool gated) {
     const TensorId x = weight(g, "x", {6, 3});
-    const Ids gate = g.apply(OpKind::topk_gate, "gate", {g.add(OpKind::matmul, "router", {x, weight(g, "wr", {3, a.experts})})}, a);
+    const Ids gate =
+        g.apply(OpKind::topk_gate, "gate", {g.add(OpKind::matmul, "router", {x, weight(g, "wr", {3, a.experts})})}, a);
     const TensorId rows = g.add(OpKind::moe_dispatch, "dispatch", {x, gate[0]}, a);
     Attributes transposed = a;
     transposed.trans_b = true;
     const TensorId h = g.add(OpKind::grouped_matmul, "up", {rows, weight(g, "w1", {a.experts, 3, 4}), gate[0]}, a);
-    const TensorId y = g.add(OpKind::grouped_matmul, "down", {h, weight(g, "w2", {a.experts, 2, 4}), gate[0]}, transposed);
+    const TensorId y =
+        g.add(OpKind::grouped_matmul, "down", {h, weight(g, "w2", {a.experts, 2, 4}), gate[0]}, transposed);
     Ids in{y, gate[0]};
     if (gated) in.push_back(gate[1]);
     return g.add(OpKind::moe_combine, "combine", in, a);
@@ -283,7 +290,8 @@ namespace {
 /// Walks a graph as a backend would and writes into every 64-byte cell of the arena whose value lies there.
 class Arena {
 public:
-    explicit Arena(const Graph& g) : g_(g), plan_(plan_memory(g, cell)), cells_(plan_.arena_bytes / cell, {TensorId{-1}, 0}) {}
+    explicit Arena(const Graph& g)
+        : g_(g), plan_(plan_memory(g, cell)), cells_(plan_.arena_bytes / cell, {TensorId{-1}, 0}) {}
 
     /// The name of the first value that was overwritten before its last use, or nothing.
     std::string first_lost() {
@@ -323,7 +331,8 @@ private:
     }
     bool holds(const Location& at) {
         bool all = true;
-        visit(at, [&](const Location& there) { all = all && there.tensor == at.tensor && there.instance == at.instance; });
+        visit(at,
+              [&](const Location& there) { all = all && there.tensor == at.tensor && there.instance == at.instance; });
         return all;
     }
 
@@ -343,7 +352,9 @@ public:
     const Graph& graph() const { return g_; }
 
 private:
-    std::int64_t roll(std::int64_t n) { return static_cast<std::int64_t>(mix64(state_++) % static_cast<std::uint64_t>(n)); }
+    std::int64_t roll(std::int64_t n) {
+        return static_cast<std::int64_t>(mix64(state_++) % static_cast<std::uint64_t>(n));
+    }
 
     TensorId resized(TensorId x, std::int64_t rows) {
         Attributes a;
@@ -354,9 +365,12 @@ private:
         for (; ops > 0; --ops) {
             TensorId x = pool[roll(static_cast<std::int64_t>(pool.size()))];
             const TensorId y = pool[roll(static_cast<std::int64_t>(pool.size()))];
-            if (roll(2)) x = resized(x, 1 + roll(40));
-            else if (g_.tensor(x).shape == g_.tensor(y).shape) x = g_.add(OpKind::add, "s" + std::to_string(g_.ops().size()), {x, y});
-            else x = g_.add(OpKind::gelu, "g" + std::to_string(g_.ops().size()), {x});
+            if (roll(2))
+                x = resized(x, 1 + roll(40));
+            else if (g_.tensor(x).shape == g_.tensor(y).shape)
+                x = g_.add(OpKind::add, "s" + std::to_string(g_.ops().size()), {x, y});
+            else
+                x = g_.add(OpKind::gelu, "g" + std::to_string(g_.ops().size()), {x});
             if (roll(8) == 0) g_.mark_output(x);
             pool.push_back(x);
         }
@@ -392,7 +406,7 @@ private:
 
     std::uint64_t state_;
     Graph g_;
-    Ids pool_;                            // values outside repeats
+    Ids pool_;                              // values outside repeats
     std::map<std::int64_t, Ids> of_count_;  // values inside repeats of a count, which others of that count may read
 };
 
@@ -414,15 +428,18 @@ TEST_CASE("no value of a training step is overwritten before its last use") {
     a.experts = 4;
     a.topk = 2;
     const Ids out = g.repeat(3, {g.add(OpKind::embed, "embed", {ids, table})}, [&](const Ids& in) {
-        const TensorId router = g.weight("router", {3, 4}, DType::bf16, reals), w = g.weight("w", {4, 3, 3}, DType::bf16, reals);
+        const TensorId router = g.weight("router", {3, 4}, DType::bf16, reals),
+                       w = g.weight("w", {4, 3, 3}, DType::bf16, reals);
         const Ids gate = g.apply(OpKind::topk_gate, "gate", {g.add(OpKind::matmul, "logits", {in[0], router})}, a);
         const TensorId rows = g.add(OpKind::moe_dispatch, "dispatch", {in[0], gate[0]}, a);
         const TensorId y = g.add(OpKind::grouped_matmul, "experts", {rows, w, gate[0]}, a);
-        return Ids{g.add(OpKind::add, "residual", {in[0], g.add(OpKind::moe_combine, "combine", {y, gate[0], gate[1]}, a)})};
+        return Ids{
+            g.add(OpKind::add, "residual", {in[0], g.add(OpKind::moe_combine, "combine", {y, gate[0], gate[1]}, a)})};
     });
     Attributes tied;
     tied.trans_b = true;
-    const TensorId loss = g.apply(OpKind::cross_entropy, "loss", {g.add(OpKind::matmul, "head", {out[0], table}, tied), ids})[0];
+    const TensorId loss =
+        g.apply(OpKind::cross_entropy, "loss", {g.add(OpKind::matmul, "head", {out[0], table}, tied), ids})[0];
     g.mark_output(loss);
     add_update(g, derive_backward(g));
     CHECK(Arena(g).first_lost() == "");

@@ -50,8 +50,10 @@ void check(const Values& actual, const Values& expected, double tolerance = 1e-1
     REQUIRE(actual.size() == expected.size());
     for (std::size_t i = 0; i < actual.size(); ++i) {
         CAPTURE(i);
-        if (std::isinf(expected[i])) CHECK(actual[i] == expected[i]);
-        else CHECK(std::abs(actual[i] - expected[i]) <= tolerance);
+        if (std::isinf(expected[i]))
+            CHECK(actual[i] == expected[i]);
+        else
+            CHECK(std::abs(actual[i] - expected[i]) <= tolerance);
     }
 }
 
@@ -113,7 +115,9 @@ TEST_CASE("the work of attention counts the pairs that the reference visits") {
                 a.window = window;
                 a.head_dim = a.v_head_dim = 1;
                 // With equal scores exp(lse) is the number of keys a query sees.
-                const auto lse = run(OpKind::attention, {{{seq, 1}, Values(seq, 0)}, {{4, 1}, Values(4, 1)}, {{4, 1}, Values(4, 1)}}, a)[1];
+                const auto lse =
+                    run(OpKind::attention, {{{seq, 1}, Values(seq, 0)}, {{4, 1}, Values(4, 1)}, {{4, 1}, Values(4, 1)}},
+                        a)[1];
                 double pairs = 0;
                 for (double x : lse) pairs += std::exp(x);
                 CAPTURE(causal);
@@ -127,7 +131,8 @@ TEST_CASE("norms, softmax and activations") {
     Attributes a;
     a.eps = 1;
     const double inverse = 1 / std::sqrt(2.0);  // the variance of 1, 3 is 1
-    check(run(OpKind::layernorm, {{{1, 2}, {1, 3}}, {{2}, {1, 2}}, {{2}, {10, 20}}}, a)[0], {10 - inverse, 20 + 2 * inverse});
+    check(run(OpKind::layernorm, {{{1, 2}, {1, 3}}, {{2}, {1, 2}}, {{2}, {10, 20}}}, a)[0],
+          {10 - inverse, 20 + 2 * inverse});
     const double root = 1 / std::sqrt(6.0);  // the mean square is 5
     check(run(OpKind::rmsnorm, {{{1, 2}, {1, 3}}, {{2}, {1, 2}}}, a)[0], {root, 6 * root});
     check(run(OpKind::softmax, {{{2, 2}, {0, std::log(3.0), 1000, 1000}}})[0], {0.25, 0.75, 0.5, 0.5});
@@ -148,7 +153,8 @@ TEST_CASE("rope turns pairs of features by position, and its inverse turns them 
     a.offset = 3;
     a.theta = 16;  // angles: position and position / 4
     const Given x{{2, 5}, {9, 1, 0, 0, 1, 9, 1, 0, 0, 1}};
-    const double c0 = std::cos(3), s0 = std::sin(3), c1 = std::cos(0.75), s1 = std::sin(0.75), c2 = std::cos(4), s2 = std::sin(4);
+    const double c0 = std::cos(3), s0 = std::sin(3), c1 = std::cos(0.75), s1 = std::sin(0.75), c2 = std::cos(4),
+                 s2 = std::sin(4);
     const Values half = run(OpKind::rope, {x}, a)[0];
     check(half, {9, c0, -s1, s0, c1, 9, c2, -std::sin(1), s2, std::cos(1)});
     a.interleaved = true;
@@ -272,7 +278,8 @@ TEST_CASE("AdamW corrects its bias by the number of the run and rounds the weigh
 
 TEST_CASE("a repeat equals the same ops written out, with its own weights in every iteration") {
     const auto layer = [](Graph& g, TensorId x, TensorId w) {
-        return g.add(OpKind::add, "residual", {x, g.add(OpKind::gelu, "gelu", {g.add(OpKind::matmul, "layer", {x, w})})});
+        return g.add(OpKind::add, "residual",
+                     {x, g.add(OpKind::gelu, "gelu", {g.add(OpKind::matmul, "layer", {x, w})})});
     };
     for (const bool reversed : {false, true}) {
         Graph loop("loop"), plain("plain");
@@ -344,7 +351,8 @@ TEST_CASE("training lowers the loss, run by run, and reports every changed weigh
     })[0];
     Attributes tied;
     tied.trans_b = true;
-    const TensorId loss = g.apply(OpKind::cross_entropy, "loss", {g.add(OpKind::matmul, "head", {x, table}, tied), ids})[0];
+    const TensorId loss =
+        g.apply(OpKind::cross_entropy, "loss", {g.add(OpKind::matmul, "head", {x, table}, tied), ids})[0];
     g.mark_output(loss);
     AdamW settings;
     settings.rate = 0.02;
@@ -363,8 +371,12 @@ TEST_CASE("training lowers the loss, run by run, and reports every changed weigh
 
 TEST_CASE("a bare collective gives every rank its due") {
     const Tensor t{"x", {4}, DType::f32, Role::input, reals, -1};
-    const auto of = [&](std::int64_t rank, std::int64_t i) { return rounded(FillStream(reals, 9, "x", rank)(i), DType::f32); };
-    const auto result = [&](CollectiveKind kind, std::int64_t rank) { return reference::collective_result(kind, 2, rank, 4, t, 9); };
+    const auto of = [&](std::int64_t rank, std::int64_t i) {
+        return rounded(FillStream(reals, 9, "x", rank)(i), DType::f32);
+    };
+    const auto result = [&](CollectiveKind kind, std::int64_t rank) {
+        return reference::collective_result(kind, 2, rank, 4, t, 9);
+    };
     for (std::int64_t rank : {0, 1}) {
         const std::int64_t half = 2 * rank, other = 1 - rank;
         Values sum;
@@ -372,7 +384,8 @@ TEST_CASE("a bare collective gives every rank its due") {
         check(result(CollectiveKind::allreduce, rank), sum);
         check(result(CollectiveKind::reduce_scatter, rank), Values{sum[half], sum[half + 1]});
         check(result(CollectiveKind::allgather, rank), Values{of(0, 0), of(0, 1), of(1, 0), of(1, 1)});
-        check(result(CollectiveKind::alltoall, rank), Values{of(0, half), of(0, half + 1), of(1, half), of(1, half + 1)});
+        check(result(CollectiveKind::alltoall, rank),
+              Values{of(0, half), of(0, half + 1), of(1, half), of(1, half + 1)});
         check(result(CollectiveKind::broadcast, rank), Values{of(0, 0), of(0, 1), of(0, 2), of(0, 3)});
         check(result(CollectiveKind::send_recv, rank), Values{of(other, 0), of(other, 1), of(other, 2), of(other, 3)});
     }
@@ -396,7 +409,7 @@ TEST_CASE("the reference declines several units, unresolved types and more work 
     const auto backend = make_reference();
     CHECK(backend->supports(one(64, DType::int8), 1).yes);
     CHECK_FALSE(backend->supports(one(64, DType::any16), 1).yes);
-    CHECK(backend->supports(one(4641, DType::f32), 1).yes);        // 2 n^3 on both sides of 2e11
+    CHECK(backend->supports(one(4641, DType::f32), 1).yes);  // 2 n^3 on both sides of 2e11
     CHECK_FALSE(backend->supports(one(4642, DType::f32), 1).yes);
     Case two = one(64, DType::f32);
     two.mapping.tensor = 2;
