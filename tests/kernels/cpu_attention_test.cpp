@@ -221,7 +221,76 @@ void check_forward(double tolerance) {
     }
 }
 
+template <class T>
+void check_backward(double tolerance) {
+    for (const Sizes& sizes : table) {
+        CAPTURE(name(sizes));
+        Problem<T> p(sizes);
+        const Reference<T> want(p);
+        const AttentionShape& s = p.s;
+        p.forward(2);
+        std::vector<T> first[3];
+        for (const int threads : {1, 2, 3}) {
+            p.backward(threads);
+            CHECK(error(p.dq, want.dq, s.q, s.batch, s.heads, s.seq_q, s.head_dim) < tolerance);
+            CHECK(error(p.dk, want.dk, s.k, s.batch, s.kv_heads, s.seq_kv, s.head_dim) < tolerance);
+            CHECK(error(p.dv, want.dv, s.v, s.batch, s.kv_heads, s.seq_kv, s.v_head_dim) < tolerance);
+            if (threads == 1) first[0] = p.dq, first[1] = p.dk, first[2] = p.dv;
+            CHECK(std::memcmp(first[0].data(), p.dq.data(), p.dq.size() * sizeof(T)) == 0);
+            CHECK(std::memcmp(first[1].data(), p.dk.data(), p.dk.size() * sizeof(T)) == 0);
+            CHECK(std::memcmp(first[2].data(), p.dv.data(), p.dv.size() * sizeof(T)) == 0);
+        }
+    }
+}
+
 }  // namespace
+
+TEST_CASE("attention backward agrees with the definition in double") {
+    SUBCASE("float") { check_backward<float>(4e-6); }
+    SUBCASE("bf16") { check_backward<bf16>(1.6e-2); }  // o is rounded to bf16 before delta = o . d_o
+}
+
+TEST_CASE("attention backward agrees with finite differences of attention forward") {
+    Problem<float> p({1, 2, 1, 10, 13, 5, 6, true, 4});
+    p.forward(1);
+    p.backward(1);
+    const auto loss = [&] {
+        p.forward(1);
+        double out = 0.0;
+        for (std::size_t i = 0; i < p.o.size(); ++i)
+            out += static_cast<double>(p.o[i]) * static_cast<double>(p.d_o[i]);
+        return out;
+    };
+    const auto check = [&](std::vector<float>& x, const std::vector<float>& gradient) {
+        constexpr float step = 0.0078125F;
+        for (std::size_t i = 0; i < x.size(); ++i) {
+            CAPTURE(i);
+            const float kept = x[i];
+            x[i] = kept + step;
+            const double above = loss();
+            x[i] = kept - step;
+            const double below = loss();
+            x[i] = kept;
+            const double slope = (above - below) / (2.0 * static_cast<double>(step));
+            CHECK(std::abs(slope - static_cast<double>(gradient[i])) < 2e-3);
+        }
+    };
+    check(p.q, p.dq);
+    check(p.k, p.dk);
+    check(p.v, p.dv);
+}
+
+TEST_CASE("attention backward: NaN in d_o reaches the gradients") {
+    Problem<float> p({1, 1, 1, 40, 300, 64, 64, true, 0});
+    p.forward(1);
+    p.d_o[5] = std::numeric_limits<float>::quiet_NaN();
+    p.backward(2);
+    CHECK(std::isnan(p.dq[0]));
+    CHECK(std::isnan(p.dk[0]));
+    CHECK(std::isnan(p.dv[5]));
+    CHECK(std::isfinite(p.dv[6]));
+    CHECK(std::isfinite(p.dq[64]));
+}
 
 TEST_CASE("attention forward agrees with the definition in double") {
     SUBCASE("float") { check_forward<float>(2e-6); }
