@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/cpu/attention.hpp"
+#include "kernels/cpu/simd.hpp"
 
 /// Rates of the CPU attention beside its yardsticks, in one program: oneDNN's sgemm, a naive attention made of it, and a
 /// plain read of memory for decode. flops: 4 S S d a head forward, half where causal, 2.5 times that backward.
@@ -117,15 +118,22 @@ void decode(benchmark::State& state) {
     state.SetBytesProcessed(state.iterations() * static_cast<Index>(2 * k.size() * sizeof(T)));
 }
 
-/// The yardstick of decode: the sum of as many floats. Arguments: bytes, threads.
+/// The yardstick of decode: as many bytes read once, in 4 chains a thread. Arguments: bytes, threads.
 void read_memory(benchmark::State& state) {
+    constexpr Index chunk = 4 * simd::width;
     const auto x = filled<float>(state.range(0) / 4, 1);
-    const auto count = static_cast<Index>(x.size());
+    const Index chunks = static_cast<Index>(x.size()) / chunk;
     const int threads = static_cast<int>(state.range(1));
     for (auto _ : state) {
         float total = 0.0F;
-#pragma omp parallel for simd num_threads(threads) reduction(+ : total)
-        for (Index i = 0; i < count; ++i) total += x[static_cast<std::size_t>(i)];
+#pragma omp parallel num_threads(threads) reduction(+ : total)
+        {
+            simd::Vec sum[4] = {};
+#pragma omp for schedule(static)
+            for (Index i = 0; i < chunks; ++i)
+                for (int lane = 0; lane < 4; ++lane) sum[lane] += simd::load(x.data() + i * chunk + lane * simd::width);
+            total += simd::sum(sum[0] + sum[1] + sum[2] + sum[3]);
+        }
         benchmark::DoNotOptimize(total);
     }
     state.SetBytesProcessed(state.iterations() * state.range(0));

@@ -1,6 +1,7 @@
 #include <omp.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numbers>
 #include <type_traits>
@@ -19,40 +20,34 @@ constexpr Index split_keys = 512;  // keys of one task; fixed, so that the bits 
 constexpr Index stage_keys = 64;   // keys converted at a time where the type or the head size asks for it
 constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
 
-/// Lane i of the result: the sum of the lanes of v[i]. Halves the number of vectors at every step.
-Vec sums(Vec* v) {
-    for (int count = simd::width / 2, stride = 1; count > 0; count /= 2, stride *= 2) {
-        simd::IntVec even{}, odd{};
-        for (int lane = 0; lane < simd::width; ++lane) {
-            const int pair = lane / (2 * stride) * 2 * stride, within = lane % stride;
-            const bool second = lane / stride % 2 != 0;
-            even[lane] = pair + within + (second ? simd::width : 0);
-            odd[lane] = even[lane] + stride;
+/// Scores of `rows` query rows against all keys: simd::width products at a time, `rows` x width / rows of them.
+/// q [rows][width]; k rows `stride` apart, `width` (padded) floats readable. Past the last key the scores repeat it.
+template <int rows>
+void dots(const float* q, const float* k, Index stride, Index keys, Index width, float* scores) {
+    constexpr int columns = simd::width / rows;
+    for (Index j = 0; j < keys; j += columns) {
+        const float* key[columns];
+        for (int c = 0; c < columns; ++c) key[c] = k + std::min(j + c, keys - 1) * stride;
+        Vec acc[simd::width] = {};
+        for (Index x = 0; x < width; x += simd::width) {
+            Vec line[rows];
+            for (int r = 0; r < rows; ++r) line[r] = simd::load(q + r * width + x);
+            for (int c = 0; c < columns; ++c) {
+                const Vec from = simd::load(key[c] + x);
+                for (int r = 0; r < rows; ++r) acc[r * columns + c] += line[r] * from;
+            }
         }
-        for (int i = 0; i < count; ++i)
-            v[i] = __builtin_shuffle(v[2 * i], v[2 * i + 1], even) + __builtin_shuffle(v[2 * i], v[2 * i + 1], odd);
+        float lane[simd::width];
+        simd::store(lane, simd::sums(acc));
+        for (int r = 0; r < rows; ++r) std::memcpy(scores + r * split_keys + j, lane + r * columns, columns * 4);
     }
-    return v[0];
 }
 
-/// scores[r][j] for `keys` keys, q [rows][padded(head_dim)], k rows `stride` apart and padded(head_dim) readable.
-void dots(const float* q, Index rows, const float* k, Index stride, Index keys, Index width, float* scores,
-          Index scores_row) {
-    for (Index j = 0; j < keys; j += simd::width) {
-        const Index here = std::min<Index>(simd::width, keys - j);
-        for (Index r = 0; r < rows; ++r) {
-            Vec acc[simd::width] = {};
-            for (Index x = 0; x < width; x += simd::width) {
-                const Vec line = simd::load(q + r * width + x);
-                if (here == simd::width)
-                    for (Index i = 0; i < simd::width; ++i)
-                        acc[i] += line * simd::load(k + (j + i) * stride + x);
-                else
-                    for (Index i = 0; i < here; ++i) acc[i] += line * simd::load(k + (j + i) * stride + x);
-            }
-            simd::store(scores + r * scores_row + j, sums(acc));
-        }
-    }
+void all_dots(const float* q, Index rows, const float* k, Index stride, Index keys, Index width, float* scores) {
+    Index r = 0;
+    for (; r + 4 <= rows; r += 4) dots<4>(q + r * width, k, stride, keys, width, scores + r * split_keys);
+    for (; r + 2 <= rows; r += 2) dots<2>(q + r * width, k, stride, keys, width, scores + r * split_keys);
+    for (; r < rows; ++r) dots<1>(q + r * width, k, stride, keys, width, scores + r * split_keys);
 }
 
 /// One task: `keys` keys from `first` of one kv head, for all query rows (group x seq_q) that read it.
@@ -71,10 +66,16 @@ struct Scratch {
 /// Calls body(row pointer, its stride, first key, keys) so that padded(columns) floats of every row can be read.
 template <class T, class Body>
 void each_stage(const T* from, Index stride, Index keys, Index columns, float* staged, Body body) {
+    bool direct = false;
     if constexpr (std::is_same_v<T, float>)
-        if (columns % simd::width == 0) return body(from, stride, Index{0}, keys);
+        if (columns % simd::width == 0) direct = true;
     for (Index j = 0; j < keys; j += stage_keys) {
         const Index now = std::min(stage_keys, keys - j);
+        if constexpr (std::is_same_v<T, float>)
+            if (direct) {
+                body(from + j * stride, stride, j, now);
+                continue;
+            }
         stage_rows(from + j * stride, stride, now, columns, staged);
         body(static_cast<const float*>(staged), padded(columns), j, now);
     }
@@ -103,7 +104,7 @@ void partial(const AttentionShape& s, const float* q, const T* k, const T* v, co
     const Index rows = s.heads / s.kv_heads * s.seq_q, q_width = padded(s.head_dim), width = padded(s.v_head_dim);
     each_stage(k + t.batch * s.k.batch + t.kv_head * s.k.head + t.first * s.k.seq, s.k.seq, t.keys, s.head_dim,
                mine.staged, [&](const float* from, Index stride, Index j, Index keys) {
-                   dots(q, rows, from, stride, keys, q_width, mine.scores + j, split_keys);
+                   all_dots(q, rows, from, stride, keys, q_width, mine.scores + j);
                });
     for (Index r = 0; r < rows; ++r)
         soften(mine.scores + r * split_keys, visible(s, r % s.seq_q, t.first, t.keys), t.keys, high[r], sum[r]);

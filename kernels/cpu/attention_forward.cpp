@@ -34,10 +34,10 @@ struct Packed {
 
 /// One thread's working memory.
 struct Scratch {
-    float *q, *scores, *out, *high, *sum, *scale;
+    float *q, *scores, *out, *high, *sum, *part, *scale;
 
     static Index floats(const AttentionShape& s) {
-        return block_rows * (padded(s.head_dim) + block_keys + padded(s.v_head_dim) + 3);
+        return block_rows * (padded(s.head_dim) + block_keys + padded(s.v_head_dim) + 4) + simd::width;
     }
     Scratch(const AttentionShape& s, float* memory) {
         q = memory;
@@ -45,7 +45,9 @@ struct Scratch {
         out = scores + block_rows * block_keys;
         high = out + block_rows * padded(s.v_head_dim);
         sum = high + block_rows;
-        scale = sum + block_rows;
+        part = sum + block_rows;
+        scale = part + block_rows;
+        std::fill(scale, scale + block_rows + simd::width, 0.0F);
     }
 };
 
@@ -65,7 +67,18 @@ void score(const AttentionShape& s, const float* keys, const Scratch& t, Index f
              Keep::nothing);
 }
 
+/// Four chains, since one would wait for its own latency.
+float highest_of(const float* from, const float* to) {
+    Vec high[4];
+    for (Vec& h : high) h = simd::broadcast(minus_infinity);
+    for (; from + 4 * simd::width <= to; from += 4 * simd::width)
+        for (int i = 0; i < 4; ++i) high[i] = simd::max(high[i], simd::load(from + i * simd::width));
+    for (; from < to; from += simd::width) high[0] = simd::max(high[0], simd::load(from));
+    return simd::max_lane(simd::max(simd::max(high[0], high[1]), simd::max(high[2], high[3])));
+}
+
 /// Turns a row of scores into probabilities against the running maximum; zero in [band.low, band.high) off the span.
+/// Leaves the logarithm of the row's new scale, and the sum of the probabilities.
 void soften(const Scratch& t, Index row, Span span, Span band) {
     float* s = t.scores + row * block_keys;
     const Index from = span.low / simd::width * simd::width;
@@ -74,9 +87,7 @@ void soften(const Scratch& t, Index row, Span span, Span band) {
         std::fill(s + from, s + span.low, minus_infinity);
         std::fill(s + span.high, s + to, minus_infinity);
     }
-    Vec high = simd::broadcast(minus_infinity);
-    for (Index j = from; j < to; j += simd::width) high = simd::max(high, simd::load(s + j));
-    const float highest = std::max(t.high[row], simd::max_lane(high));
+    const float highest = std::max(t.high[row], highest_of(s + from, s + to));
     const float base = highest == minus_infinity ? 0.0F : highest;
     Vec sum{};
     for (Index j = from; j < to; j += simd::width) {
@@ -86,8 +97,8 @@ void soften(const Scratch& t, Index row, Span span, Span band) {
     }
     if (band.low < from) std::fill(s + band.low, s + std::min(from, band.high), 0.0F);
     if (to < band.high) std::fill(s + std::max(to, band.low), s + band.high, 0.0F);
-    t.scale[row] = std::exp2(t.high[row] - base);
-    t.sum[row] = t.sum[row] * t.scale[row] + simd::sum(sum);
+    t.scale[row] = t.high[row] - base;
+    t.part[row] = simd::sum(sum);
     t.high[row] = highest;
 }
 
@@ -103,6 +114,9 @@ void step(const AttentionShape& s, const float* keys, const float* values, const
         if (band.low >= band.high) continue;
         score(s, keys, t, first, rows, band, b.key);
         for (Index i = first; i < first + rows; ++i) soften(t, i, visible(s, b.row + i, b.key, b.keys), band);
+        for (Index i = first; i < first + rows; i += simd::width)  // past the last row: written before it is used
+            simd::store(t.scale + i, simd::exp2(simd::load(t.scale + i)));
+        for (Index i = first; i < first + rows; ++i) t.sum[i] = t.sum[i] * t.scale[i] + t.part[i];
         multiply({rows, width, band.high - band.low, t.scores + first * block_keys + band.low, block_keys, 1,
                   values + (b.key + band.low) * width, width, panel, t.out + first * width, width},
                  Keep::scaled, t.scale + first);

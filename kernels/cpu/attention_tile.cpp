@@ -8,30 +8,32 @@ namespace {
 
 using simd::Vec;
 
+#define WB_INLINE __attribute__((always_inline))
+
+/// A rows x vectors corner of c, held in registers while the depth runs.
 template <int rows, int vectors>
 void micro(const Product& p, const float* a, const float* b, float* c, Keep keep, const float* scale) {
-    Vec acc[rows][vectors];
-    for (int i = 0; i < rows; ++i)
-        for (int v = 0; v < vectors; ++v) {
-            if (keep == Keep::nothing) {
-                acc[i][v] = Vec{};
-            } else {
-                acc[i][v] = simd::load(c + i * p.c_row + v * simd::width);
-                if (keep == Keep::scaled) acc[i][v] *= scale[i];
-            }
-        }
-    const Index a_row = p.a_row;
-    for (Index k = 0; k < p.depth; ++k, a += p.a_column, b += p.b_row) {
+    constexpr int size = rows * vectors;
+    const Index a_row = p.a_row, a_column = p.a_column, b_row = p.b_row, c_row = p.c_row;
+    const auto at = [=](int n) WB_INLINE { return c + n / vectors * c_row + n % vectors * simd::width; };
+    Vec acc[size] = {};
+    if (keep != Keep::nothing) simd::repeat<size>([&](auto n) WB_INLINE { acc[n] = simd::load(at(n)); });
+    if (keep == Keep::scaled) simd::repeat<size>([&](auto n) WB_INLINE { acc[n] *= scale[n / vectors]; });
+    for (Index k = p.depth; k > 0; --k, a += a_column, b += b_row) {
         Vec line[vectors];
-        for (int v = 0; v < vectors; ++v) line[v] = simd::load(b + v * simd::width);
-        for (int i = 0; i < rows; ++i) {
+        simd::repeat<vectors>([&](auto v) WB_INLINE {
+            line[v] = simd::load(b + v * simd::width);
+            simd::pin(line[v]);
+        });
+        simd::repeat<rows>([&](auto i) WB_INLINE {
             const Vec x = simd::broadcast(a[i * a_row]);
-            for (int v = 0; v < vectors; ++v) acc[i][v] += x * line[v];
-        }
+            simd::repeat<vectors>([&](auto v) WB_INLINE { acc[i * vectors + v] += x * line[v]; });
+        });
     }
-    for (int i = 0; i < rows; ++i)
-        for (int v = 0; v < vectors; ++v) simd::store(c + i * p.c_row + v * simd::width, acc[i][v]);
+    simd::repeat<size>([&](auto n) WB_INLINE { simd::store(at(n), acc[n]); });
 }
+
+#undef WB_INLINE
 
 template <int vectors>
 void multiply_panel(const Product& p, Index n, Keep keep, const float* scale) {
