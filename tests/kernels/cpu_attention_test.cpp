@@ -35,8 +35,16 @@ struct Sizes {
 };
 
 AttentionShape shape_of(const Sizes& s) {
-    return {s.batch,  s.heads,  s.kv_heads, s.seq_q,  s.seq_kv,
-            s.dim,    s.v_dim,  s.causal,   s.window, 1.0F / std::sqrt(static_cast<float>(s.dim)),
+    return {s.batch,
+            s.heads,
+            s.kv_heads,
+            s.seq_q,
+            s.seq_kv,
+            s.dim,
+            s.v_dim,
+            s.causal,
+            s.window,
+            1.0F / std::sqrt(static_cast<float>(s.dim)),
             strides(s.layout, s.heads, s.seq_q, s.dim),
             strides(s.layout, s.kv_heads, s.seq_kv, s.dim),
             strides(s.layout, s.kv_heads, s.seq_kv, s.v_dim),
@@ -72,9 +80,7 @@ struct Problem {
         o = random<T>(no, 5), dq = random<T>(nq, 6), dk = random<T>(nk, 7), dv = random<T>(nv, 8);
         lse.assign(static_cast<std::size_t>(s.batch * s.heads * s.seq_q), 123.0F);
     }
-    void forward(int threads) {
-        attention_forward(s, q.data(), k.data(), v.data(), o.data(), lse.data(), threads);
-    }
+    void forward(int threads) { attention_forward(s, q.data(), k.data(), v.data(), o.data(), lse.data(), threads); }
     void backward(int threads) {
         attention_backward(s, q.data(), k.data(), v.data(), o.data(), lse.data(), d_o.data(), dq.data(), dk.data(),
                            dv.data(), threads);
@@ -208,8 +214,10 @@ void check_forward(double tolerance) {
             CHECK(error(p.o, want.o, s.o, s.batch, s.heads, s.seq_q, s.v_head_dim) < tolerance);
             for (std::size_t i = 0; i < p.lse.size(); ++i) {
                 CAPTURE(i);
-                if (std::isinf(want.lse[i])) CHECK(p.lse[i] == -infinity);
-                else CHECK(std::abs(static_cast<double>(p.lse[i]) - want.lse[i]) < 2e-6 * (1.0 + std::abs(want.lse[i])));
+                if (std::isinf(want.lse[i]))
+                    CHECK(p.lse[i] == -infinity);
+                else
+                    CHECK(std::abs(static_cast<double>(p.lse[i]) - want.lse[i]) < 2e-6 * (1.0 + std::abs(want.lse[i])));
             }
             if (sizes.layout == Layout::gapped && s.seq_q > 1 && s.heads > 1) {  // the gap between two rows is not ours
                 const auto gap = static_cast<std::size_t>(s.v_head_dim);
@@ -257,8 +265,7 @@ TEST_CASE("attention backward agrees with finite differences of attention forwar
     const auto loss = [&] {
         p.forward(1);
         double out = 0.0;
-        for (std::size_t i = 0; i < p.o.size(); ++i)
-            out += static_cast<double>(p.o[i]) * static_cast<double>(p.d_o[i]);
+        for (std::size_t i = 0; i < p.o.size(); ++i) out += static_cast<double>(p.o[i]) * static_cast<double>(p.d_o[i]);
         return out;
     };
     const auto check = [&](std::vector<float>& x, const std::vector<float>& gradient) {
