@@ -42,7 +42,7 @@ inline Vec load(const bf16* from) noexcept {
     IntVec bits =
         reinterpret_cast<IntVec>(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
 #else
-    IntVec bits;
+    IntVec bits{};
     for (int i = 0; i < width; ++i) bits[i] = from[i].bits;
 #endif
     bits <<= 16;
