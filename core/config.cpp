@@ -92,7 +92,22 @@ std::ifstream open(const std::string& path) {
         {path, "cannot be opened", reason, near ? "Did you mean " + in_quotes(*near) + "?" : "Check the path."});
 }
 
+/// toml++ bounds the depth of brackets but not of `a.a.a...`, and recurses along it until the stack ends.
+void check_depth(const std::string& text, const std::string& name) {
+    constexpr int deepest = 1000;
+    int points = 0, line = 1;
+    for (const char c : text) {
+        if (c == '.' && ++points > deepest) {
+            const std::string problem = fmt::format("more than {} points follow each other in one name", deepest);
+            throw Error({fmt::format("{}:{}:1", name, line), problem, "tables cannot nest so deep", ""});
+        }
+        if (c == '\n') ++line;
+        if (std::string_view("=,{}[]\n").find(c) != std::string_view::npos) points = 0;
+    }
+}
+
 toml::table parse_toml(const std::string& text, const std::string& name) {
+    check_depth(text, name);
     try {
         return toml::parse(std::string_view(text));
     } catch (const toml::parse_error& failure) {
@@ -122,7 +137,7 @@ std::optional<std::vector<std::string>> split_path(std::string_view path) {
             parts.back() += c;
         }
     }
-    if (inside || (parts.back().empty() && !was_quoted)) return std::nullopt;
+    if (parts.size() > 100 || inside || (parts.back().empty() && !was_quoted)) return std::nullopt;
     return parts;
 }
 
@@ -213,6 +228,7 @@ struct Config::Reader {
     /// What `set` puts in: TOML, or a text if it is none and does not look as if it wanted to be.
     static std::shared_ptr<Node> override_node(std::string_view text, const std::string& place) {
         try {
+            check_depth(std::string(text), place);
             const toml::table parsed = toml::parse("value = " + std::string(text));
             if (parsed.size() == 1) {
                 auto out = node(*parsed.get("value"), "", place);

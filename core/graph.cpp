@@ -216,7 +216,7 @@ const std::string& Graph::fingerprint() const {
         d.add(wb::name(op.kind)).add(op.name);
         for (TensorId id : op.in) d.add(static_cast<int>(id));
         for (TensorId id : op.out) d.add(static_cast<int>(id));
-        for (bool v : {a.trans_a, a.trans_b, a.causal, a.inverse, a.interleaved, a.tanh_form, a.accumulate, a.sigmoid}) d.add(v);
+        for (bool v : {a.trans_a, a.trans_b, a.causal, a.inverse, a.interleaved, a.tanh_form, a.accumulate, a.sigmoid, a.shared_kv}) d.add(v);
         for (std::int64_t v : {a.batch, a.seq, a.seq_kv, a.heads, a.kv_heads, a.head_dim, a.v_head_dim, a.window, a.rotary_dim,
                                a.rotary_offset, a.offset, a.experts, a.topk, a.rows, a.ranks})
             d.add(v);

@@ -20,6 +20,7 @@ struct KindRow {
 constexpr std::array kinds{
     KindRow{OpKind::matmul, "matmul", 2, 3},
     KindRow{OpKind::grouped_matmul, "grouped_matmul", 3, 3},
+    KindRow{OpKind::head_matmul, "head_matmul", 2, 2},
     KindRow{OpKind::attention, "attention", 3, 3},
     KindRow{OpKind::attention_backward, "attention_backward", 6, 6},
     KindRow{OpKind::layernorm, "layernorm", 3, 3},
@@ -138,6 +139,15 @@ Rules infer_grouped(const Checker& c) {
     return {{{c.dim(0, 0), n}, c.dtype(0)}};
 }
 
+/// x [t, heads * (k + p)] times w [heads, k, n], head by head; the last p features of each head pass unchanged.
+Rules infer_head_matmul(const Checker& c) {
+    c.rank(0, 2);
+    c.rank(1, 3);
+    c.equal(c.dim(1, 0), c.a.heads, "matrices (one a head)");
+    c.equal(c.dim(0, 1), c.a.heads * (c.dim(1, 1) + c.a.rotary_dim), "columns of x (heads * features)");
+    return {{{c.dim(0, 0), c.a.heads * (c.dim(1, 2) + c.a.rotary_dim)}, c.dtype(0)}};
+}
+
 void check_attention(const Checker& c, int q, int k, int v) {
     for (int i : {q, k, v}) c.rank(i, 2);
     const Attributes& a = c.a;
@@ -149,7 +159,9 @@ void check_attention(const Checker& c, int q, int k, int v) {
     c.equal(c.dim(v, 0), a.batch * a.seq_kv, "rows of v (batch * seq_kv)");
     c.equal(c.dim(q, 1), a.heads * a.head_dim, "columns of q (heads * head_dim)");
     c.equal(c.dim(k, 1), a.kv_heads * a.head_dim, "columns of k (kv_heads * head_dim)");
-    c.equal(c.dim(v, 1), a.kv_heads * a.v_head_dim, "columns of v (kv_heads * v_head_dim)");
+    if (a.shared_kv && a.kv_heads != 1)
+        c.fail("shared keys and values have more than one head", "the values are the first features of one key", "");
+    c.equal(c.dim(v, 1), a.kv_heads * (a.shared_kv ? a.head_dim : a.v_head_dim), "columns of v (kv_heads * v_head_dim)");
 }
 
 Rules infer_attention(const Checker& c) {
@@ -323,6 +335,7 @@ std::vector<OutputRule> infer(OpKind kind, const std::string& op, std::span<cons
     switch (kind) {
         case OpKind::matmul: return infer_matmul(c);
         case OpKind::grouped_matmul: return infer_grouped(c);
+        case OpKind::head_matmul: return infer_head_matmul(c);
         case OpKind::attention: return infer_attention(c);
         case OpKind::attention_backward: check_attention(c, 1, 2, 3); return {c.like(1), c.like(2), c.like(3)};
         case OpKind::layernorm: return infer_norm(c, false, true);
@@ -365,6 +378,7 @@ Work work(OpKind kind, std::span<const Operand> in, const Attributes& a) {
             const double n = a.trans_a ? dim(1, 1) : dim(1, a.trans_b ? 1 : 2);
             return {Flops(2 * size(0) * n), Flops(0)};
         }
+        case OpKind::head_matmul: return {Flops(2 * dim(0, 0) * size(1)), Flops(0)};
         case OpKind::attention:  // q k^T and p v; scale, subtract, exp and sum for each visible pair
         case OpKind::attention_backward: {  // p again, dp, dq, dk on head_dim and dv on v_head_dim: 5 products instead of 2
             const double pairs = visible_pairs(a) * static_cast<double>(a.batch * a.heads);

@@ -19,7 +19,7 @@ constexpr TensorId tensor_id(std::size_t i) { return TensorId{static_cast<std::i
 /// Operators. Activations are matrices [tokens, features] in row-major order; tokens = batch * seq, sequence by sequence.
 /// The inputs and outputs of each are documented in op.cpp beside the shape rule.
 enum class OpKind : std::uint8_t {
-    matmul, grouped_matmul,
+    matmul, grouped_matmul, head_matmul,
     attention, attention_backward,
     layernorm, layernorm_backward, rmsnorm, rmsnorm_backward,
     softmax, softmax_backward, gelu, gelu_backward, silu_mul, silu_mul_backward,
@@ -42,6 +42,7 @@ struct Attributes {
     bool interleaved = false;                ///< rope: pairs (2i, 2i+1) instead of (i, i + rotary_dim/2)
     bool tanh_form = true;                   ///< gelu: tanh approximation, else erf
     bool accumulate = false;                 ///< *_backward of tables: add to the last input, in place
+    bool shared_kv = false;                  ///< attention: values are the first v_head_dim features of the keys
     bool sigmoid = false;                    ///< topk_gate: sigmoid scores (DeepSeek-V3) instead of softmax
     std::int64_t batch = 1, seq = 1;         ///< sequences, and tokens (attention: queries) of each
     std::int64_t seq_kv = 1;                 ///< attention: keys of each sequence; cache_write: capacity

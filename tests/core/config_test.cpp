@@ -284,6 +284,22 @@ TEST_CASE("what is not TOML is refused with its place") {
     CHECK(parsed("a = 99999999999999999999\n").starts_with("f.toml:1:25: not valid TOML, "));
 }
 
+TEST_CASE("depth is bounded, by brackets and by points") {
+    const auto repeated = [](const std::string& part, int times) {
+        std::string out;
+        for (int i = 0; i < times; ++i) out += part;
+        return out;
+    };
+    const auto parsed = [](const std::string& text) { return complaint([&] { Config::parse(text, "f").value("a"); }); };
+    CHECK(parsed("x = 1\na" + repeated(".a", 1000) + " = 1\n") == "accepted");
+    CHECK(parsed("x = 1\na" + repeated(".a", 1001) + " = 1\n") ==
+          "f:2:1: more than 1000 points follow each other in one name (tables cannot nest so deep).");
+    CHECK(parsed("a = " + repeated("[", 100) + repeated("]", 100)) == "accepted");
+    CHECK(parsed("a = " + repeated("[", 20000)).find("not valid TOML") != std::string::npos);
+    CHECK(complaint([&] { toy().set("a" + repeated(".a", 20000), "1"); }).find("is no path") != std::string::npos);
+    CHECK(complaint([&] { toy().set("a", "{a" + repeated(".a", 20000) + "=1}"); }).find("points") != std::string::npos);
+}
+
 TEST_CASE("files are loaded, or refused with the reason") {
     namespace fs = std::filesystem;
     const fs::path folder = fs::temp_directory_path() / ("config_test_" + std::to_string(::getpid()));

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "core/workload.hpp"
+#include "kernels/workloads/model/transformer.hpp"
+
+namespace wb {
+
+/// The parameters all transformer workloads share.
+std::vector<ParamSpec> model_params(const char* about_seq);
+/// The model they name, with `layers` and `shrunk` applied, and the sequence.
+ModelConfig model_of(const Params& params, const Files& files);
+Sequence sequence_of(const Params& params);
+/// Same architecture, few features and tokens.
+Params shrunk(const Params& params);
+
+}  // namespace wb

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "core/graph.hpp"
+#include "kernels/workloads/model/model_config.hpp"
+
+namespace wb {
+
+/// What a forward pass is for.
+enum class Pass {
+    train,    ///< all positions, loss
+    prefill,  ///< all positions, fills the KV cache, logits of the last position
+    decode    ///< one position after `seq` cached ones, logits
+};
+
+struct Sequence {
+    std::int64_t batch = 1;
+    std::int64_t seq = 1;  ///< tokens of each sequence; decode: tokens already in the cache
+    DType dtype = DType::f32;
+};
+
+/// Appends the forward pass of a transformer to `g`. Train marks the loss, the others the logits [batch, vocab] as output.
+void build_transformer(Graph& g, const ModelConfig& model, Pass pass, const Sequence& sequence);
+
+}  // namespace wb

@@ -1,0 +1,17 @@
+#include "core/backward.hpp"
+#include "kernels/workloads/model/model_params.hpp"
+
+namespace wb::workloads {
+
+Workload train() {
+    return {"train", "one optimizer step of a transformer: forward, backward, AdamW", model_params("tokens of each sequence"),
+            [](const Params& p, const Files& files) {
+                Graph g("train");
+                build_transformer(g, model_of(p, files), Pass::train, sequence_of(p));
+                add_update(g, derive_backward(g));
+                return g;
+            },
+            shrunk};
+}
+
+}  // namespace wb::workloads

@@ -1,0 +1,105 @@
+#include "harness/text_table.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/error.hpp"
+
+using namespace wb;
+
+namespace {
+
+TextTable example() {
+    TextTable table(
+        {{"case"}, {"median", Align::right, "time", "s"}, {"noise", Align::right, "time"}, {"verdict", Align::centre}});
+    table.row({"gemm 4096", {"1.25 ms", 0.00125}, "1.2 %", {"ok", Emphasis::good}});
+    table.section("models, exact");
+    table.row({"größe µ 波", {"n/a", std::nan("")}, "-", {"failed", Emphasis::bad}});
+    table.row({"a|b, \"c\"", {"0.1 s", 0.1}});
+    return table;
+}
+
+}  // namespace
+
+TEST_CASE("display width") {
+    CHECK(display_width("") == 0);
+    CHECK(display_width("abc") == 3);
+    CHECK(display_width("µs ±") == 4);
+    CHECK(display_width("e\u0301") == 1);
+    CHECK(display_width("波🚀") == 4);
+    CHECK(display_width("\xff\xc3") == 2);
+    CHECK(fit("abcdef", 6) == "abcdef");
+    CHECK(fit("abcdefg", 6) == "abcde…");
+    CHECK(fit("波波波", 4) == "波…");
+    CHECK(fit("abc", 1) == "…");
+    CHECK(fit("abc", 0) == "");
+}
+
+TEST_CASE("terminal") {
+    CHECK(example().terminal() ==
+          "                 time\n"
+          "case         median  noise  verdict\n"
+          "gemm 4096   1.25 ms  1.2 %    ok\n"
+          "\n"
+          "models, exact\n"
+          "größe µ 波      n/a      -  failed\n"
+          "a|b, \"c\"      0.1 s\n");
+    TextTable coloured({{"x", Align::right}});
+    coloured.row({{"12", Emphasis::bad}});
+    coloured.row({{"3"}});
+    CHECK(coloured.terminal(true) == " \x1b[1mx\x1b[0m\n\x1b[31m12\x1b[0m\n 3\n");
+    CHECK(example().terminal(false).find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("a wide group widens its last column") {
+    TextTable table({{"a", Align::left, "a very wide group"}, {"b", Align::left, "a very wide group"}, {"c"}});
+    table.row({"1", "2", "3"});
+    CHECK(table.terminal() == "a very wide group\na  b               c\n1  2               3\n");
+}
+
+TEST_CASE("Markdown") {
+    CHECK(example().markdown() ==
+          "| case | time median | time noise | verdict |\n"
+          "| --- | ---: | ---: | :---: |\n"
+          "| gemm 4096 | 1.25 ms | 1.2 % | ok |\n"
+          "\n"
+          "**models, exact**\n"
+          "\n"
+          "| case | time median | time noise | verdict |\n"
+          "| --- | ---: | ---: | :---: |\n"
+          "| größe µ 波 | n/a | - | **failed** |\n"
+          "| a\\|b, \"c\" | 0.1 s |  |  |\n");
+}
+
+TEST_CASE("CSV") {
+    CHECK(example().csv() ==
+          "section,case,time median [s],time noise,verdict\n"
+          ",gemm 4096,0.00125,1.2 %,ok\n"
+          "\"models, exact\",größe µ 波,,-,failed\n"
+          "\"models, exact\",\"a|b, \"\"c\"\"\",0.1,,\n");
+}
+
+TEST_CASE("JSON") {
+    const auto json = nlohmann::json::parse(example().json());
+    CHECK(json["columns"][1]["unit"] == "s");
+    CHECK(json["rows"].size() == 3);
+    CHECK(json["rows"][0]["time median"] == 0.00125);
+    CHECK(json["rows"][0]["section"] == "");
+    CHECK(json["rows"][1]["time median"].is_null());
+    CHECK(json["rows"][2]["case"] == "a|b, \"c\"");
+    TextTable bytes({{"x"}});
+    bytes.row({"\xff"});
+    CHECK(nlohmann::json::parse(bytes.json())["rows"][0]["x"] == "\uFFFD");
+}
+
+TEST_CASE("an empty table has a header, a row too long is a mistake") {
+    TextTable table({{"a"}, {"b"}});
+    CHECK(table.empty());
+    CHECK(table.terminal() == "a  b\n");
+    CHECK(table.markdown() == "| a | b |\n| --- | --- |\n");
+    CHECK(table.csv() == "a,b\n");
+    CHECK(nlohmann::json::parse(table.json())["rows"].empty());
+    CHECK_THROWS_AS(table.row({"1", "2", "3"}), ContractError);
+}
