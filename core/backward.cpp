@@ -87,7 +87,8 @@ private:
             grown = false;
             for (int i = block.last - 1; i >= block.first; --i) {
                 const TensorId out = ops_[i].out[differentiated_output(ops_[i])];
-                if (!reached[index(out)] && gradient_[index(out)] == none && ops_[i].kind != OpKind::cross_entropy) continue;
+                const bool given = gradient_[index(out)] != none || ops_[i].kind == OpKind::cross_entropy;
+                if (!reached[index(out)] && !given) continue;
                 for (TensorId id : ops_[i].in) reached[index(id)] = reached[index(id)] || needed_[index(id)];
             }
             for (const Carry& c : block.carries)
@@ -162,7 +163,8 @@ private:
         }
         if (needed_[index(op.in[0])])
             accumulate(op.in[0], g_.add(OpKind::matmul, "dx_" + op.name, {dy, op.in[1]}, to_a));
-        if (op.in.size() > 2 && needed_[index(op.in[2])]) accumulate(op.in[2], g_.add(OpKind::sum_rows, "db_" + op.name, {dy}));
+        if (op.in.size() > 2 && needed_[index(op.in[2])])
+            accumulate(op.in[2], g_.add(OpKind::sum_rows, "db_" + op.name, {dy}));
     }
 
     void grouped_matmul(const Op& op, TensorId dy) {

@@ -64,12 +64,13 @@ std::vector<Lifetime> lifetimes(const Graph& g) {
                 touch(id, block, block.first);
                 life[index(id)].last = std::max(life[index(id)].last, block.last - 1);
             }
-        for (const Carry& c : block.carries) {  // handed on as another carried value: read two and more iterations later
-            TensorId id = c.out;
+        for (const Carry& c : block.carries) {
+            TensorId id = c.out;  // handed on as another carried value it is read two and more iterations later
             for (std::size_t i = 0; i < block.carries.size(); ++i)
                 if (const Carry* next = carry_with(block, id, &Carry::in)) id = next->out;
             if (id != c.out) life[index(id)].other_block = true;
-            if (g.tensor(c.result).role == Role::output) touch(c.result, g.blocks().back(), static_cast<int>(g.ops().size()) - 1);
+            if (g.tensor(c.result).role == Role::output)
+                touch(c.result, g.blocks().back(), static_cast<int>(g.ops().size()) - 1);
         }
     }
     for (std::size_t i = 0; i < life.size(); ++i)  // a value another block uses lives through its whole own block

@@ -105,11 +105,9 @@ void check(const std::function<Forward(Graph&)>& build, double tolerance = 2e-7)
         return sum;
     };
     analytic.run();
-    int weights = 0;
     for (std::size_t t = 0; t < plain.tensors().size(); ++t) {
         const TensorId id = tensor_id(t);
         if (plain.tensor(id).role != Role::weight) continue;
-        ++weights;
         const auto found =
             std::find_if(gradients.begin(), gradients.end(), [&](const Gradient& x) { return x.of == id; });
         REQUIRE_MESSAGE(found != gradients.end(), "no gradient of ", plain.tensor(id).name);
@@ -128,7 +126,7 @@ void check(const std::function<Forward(Graph&)>& build, double tolerance = 2e-7)
                               plain.tensor(id).name, "[", k, "][", i, "]: ", actual, " instead of ", expected);
             }
     }
-    CHECK(weights > 0);
+    CHECK(!gradients.empty());
 }
 
 TensorId weight(Graph& g, const std::string& name, Shape shape) {
@@ -366,13 +364,14 @@ private:
                 local.insert(local.end(), of_count_[n].begin(), of_count_[n].end());
                 local.insert(local.end(), in.begin(), in.end());
                 const std::size_t outer = local.size();
-                grow(local, 1 + roll(8));
+                grow(local, 1 + roll(4));
                 fresh = in;
                 for (TensorId id : in) {
                     const TensorId other = in[roll(static_cast<std::int64_t>(in.size()))];
                     const bool hand_on = other != id && g_.tensor(other).shape == g_.tensor(id).shape && roll(2);
                     out.push_back(hand_on ? other : resized(local.back(), g_.tensor(id).shape[0]));
                 }
+                grow(local, roll(6));  // ops after the handed on values are written
                 fresh.insert(fresh.end(), local.begin() + static_cast<std::ptrdiff_t>(outer), local.end());
                 return out;
             },

@@ -135,11 +135,8 @@ TEST_CASE("norms, softmax and activations") {
 }
 
 TEST_CASE("rope turns pairs of features by position, and its inverse turns them back") {
-    Attributes a{.seq = 2,
-                 .rotary_dim = 4,
-                 .rotary_offset = 1,
-                 .offset = 3,
-                 .theta = 16 /* angles: position and position / 4 */};
+    Attributes a{
+        .seq = 2, .rotary_dim = 4, .rotary_offset = 1, .offset = 3, .theta = 16};  // angles: position and position / 4
     const Given x{{2, 5}, {9, 1, 0, 0, 1, 9, 1, 0, 0, 1}};
     const double c0 = std::cos(3), s0 = std::sin(3), c1 = std::cos(0.75), s1 = std::sin(0.75), c2 = std::cos(4),
                  s2 = std::sin(4);
