@@ -2,7 +2,8 @@
 add_library(wb_options INTERFACE)
 target_compile_features(wb_options INTERFACE cxx_std_20)
 target_include_directories(wb_options INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(wb_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor)
+target_compile_options(wb_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+  -Wno-restrict)  # g++ 12 warns of its own std::string (GCC bug 105651)
 if(WB_NATIVE)
   target_compile_options(wb_options INTERFACE -march=native)
 endif()

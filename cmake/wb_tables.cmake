@@ -7,7 +7,7 @@ function(wb_workload_table out)
   foreach(source IN LISTS ARGN)
     get_filename_component(name ${source} NAME_WE)
     string(APPEND declarations "Workload ${name}();\n")
-    string(APPEND rows "        ${name}(),\n")
+    string(APPEND rows "        workloads::${name}(),\n")
   endforeach()
   file(CONFIGURE OUTPUT ${out} @ONLY CONTENT [[#include "core/tables.hpp"
 

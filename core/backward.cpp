@@ -277,7 +277,11 @@ void add_update(Graph& g, const std::vector<Gradient>& gradients, const AdamW& s
         std::vector<TensorId> in{x.of, x.gradient};
         in.push_back(g.state(t.name + ".m", t.shape, moment));
         in.push_back(g.state(t.name + ".v", t.shape, moment));
-        if (bits(t.dtype) < 32) in.push_back(g.state(t.name + ".master", t.shape, DType::f32, t.fill));
+        if (bits(t.dtype) < 32) {  // begins as the weight does
+            Fill same = t.fill;
+            same.stream = t.name;
+            in.push_back(g.state(t.name + ".master", t.shape, DType::f32, same));
+        }
         g.apply(OpKind::adamw, "update_" + t.name, in, a);
     };
     std::map<int, std::vector<Gradient>> by_block;  // one update block for each block that holds weights

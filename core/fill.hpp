@@ -13,7 +13,7 @@ namespace wb {
 class FillStream {
 public:
     FillStream(const Fill& fill, std::uint64_t seed, std::string_view name, std::int64_t instance)
-        : fill_(fill), key_(Digest().add(seed).add(name).add(instance).low()) {}
+        : fill_(fill), key_(Digest().add(seed).add(fill.stream.empty() ? name : std::string_view(fill.stream)).add(instance).low()) {}
 
     /// Integers are uniform in [0, a); reals uniform in [-a, a) on a grid of 2^-23 * a, exact in f32.
     double operator()(std::int64_t i) const {

@@ -209,7 +209,7 @@ const std::string& Graph::fingerprint() const {
     for (const Tensor& t : tensors_) {
         d.add(t.name).add(static_cast<std::int64_t>(t.shape.size()));
         for (std::int64_t extent : t.shape) d.add(extent);
-        d.add(wb::name(t.dtype)).add(static_cast<int>(t.role)).add(static_cast<int>(t.fill.kind)).add(t.fill.a).add(t.block);
+        d.add(wb::name(t.dtype)).add(static_cast<int>(t.role)).add(static_cast<int>(t.fill.kind)).add(t.fill.a).add(t.fill.stream).add(t.block);
     }
     for (const Op& op : ops_) {
         const Attributes& a = op.attributes;

@@ -19,7 +19,8 @@ enum class Role : std::uint8_t { input, weight, state, activation, output };
 /// How a tensor that exists before the run is filled: always from hash(seed, name, instance, index).
 struct Fill {
     enum class Kind : std::uint8_t { none, uniform, constant, integers } kind = Kind::none;
-    double a = 0;  ///< uniform: values in [-a, a); constant: the value; integers: values in [0, a)
+    double a = 0;             ///< uniform: values in [-a, a); constant: the value; integers: values in [0, a)
+    std::string stream = {};  ///< the name in the hash; empty: the tensor's own
 };
 
 struct Tensor {

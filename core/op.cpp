@@ -108,6 +108,12 @@ private:
 
 using Rules = std::vector<OutputRule>;
 
+/// Products of 8-bit numbers do not fit 8 bits: matrix units return them wider.
+DType product_type(DType t) {
+    if (t == DType::int8) return DType::int32;
+    return bits(t) == 8 ? DType::any16 : t;
+}
+
 Rules infer_matmul(const Checker& c) {
     c.rank(0, 2, 8);
     c.rank(1, 2, 8);
@@ -121,7 +127,7 @@ Rules infer_matmul(const Checker& c) {
     if (c.has(2)) c.vector_of(2, n);
     out.push_back(m);
     out.push_back(n);
-    return {{out, c.dtype(0)}};
+    return {{out, product_type(c.dtype(0))}};
 }
 
 Rules infer_grouped(const Checker& c) {
