@@ -6,7 +6,8 @@ set(wb_build_info_folder ${CMAKE_BINARY_DIR}/generated)
 # none (hwloc), or stop where they are only asked (oneDNN of Debian wants OpenCL's headers).
 function(wb_header_version name header)
   file(GLOB places /usr/include/*/openblas-*)
-  find_file(found ${header} NO_CACHE PATHS ${places} PATH_SUFFIXES hdf5/serial hdf5 openblas-openmp openblas-pthread openblas)
+  find_file(found ${header} NO_CACHE PATHS ${places} 
+            PATH_SUFFIXES hdf5/serial hdf5 openblas-openmp openblas-pthread openblas)
   if(NOT found)
     return()
   endif()

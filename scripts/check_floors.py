@@ -83,7 +83,8 @@ def check_include(path, own, foreign, known):
         if matches(own, GENERATED):
             return None if part(path) in ("harness", "tests") else "the generated tables are for harness and tests"
         if own not in known:
-            return f'"{own}" is no path from the root' if "/" in own or (path.rpartition("/")[0] + "/" + own) in known else None
+            neighbour = path.rpartition("/")[0] + "/" + own
+            return f'"{own}" is no path from the root' if "/" in own or neighbour in known else None
         return forbidden_own(path, own)
     if part(path) == "tests":  # a test may look at a file with another library than the one under test
         return None

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# expect_end.sh CODE SECONDS TEXT COMMAND...: the command must end with CODE ("fail": any but 0) within SECONDS and print TEXT.
+# expect_end.sh CODE SECONDS TEXT COMMAND...
+# The command must end with CODE ("fail": any but 0) within SECONDS, and print TEXT.
 set -uo pipefail
 want=$1 seconds=$2 text=$3
 shift 3
