@@ -200,6 +200,34 @@ TEST_CASE("roofline: a unit holds a type exactly if every one of its values surv
     CHECK_FALSE(holds(DType::tf32, DType::f32));
 }
 
+TEST_CASE("roofline: all arithmetic counts, as often as its block runs") {
+    const Graph g = decode("llama2-70b", 4096);
+    CHECK(compute_limit(g, shipped("h100-sxm"), 2).flops.si() == Approx(g.flops().si()).epsilon(1e-12));
+    Graph sum("sum");
+    sum.mark_output(
+        sum.add(OpKind::add, "y", {sum.input("x", {9, 4}, DType::f32), sum.input("u", {9, 4}, DType::f32)}));
+    const System s = plain(18, 1e30);
+    CHECK(seconds(one(sum, s)) == 2);
+    CHECK(detail(one(sum, s)) == "compute: 36 FLOP of vector work at 18.0 FLOP/s f32");
+}
+
+TEST_CASE("roofline: the backward pass of attention need not make the scores again") {
+    Graph g("attention");
+    Attributes a;
+    a.seq = a.seq_kv = 4;
+    a.heads = a.kv_heads = 3;
+    a.head_dim = a.v_head_dim = 16;
+    a.causal = true;
+    const auto rows = [&](const char* name) { return g.input(name, {4, 48}, DType::bf16); };
+    const TensorId q = rows("q"), k = rows("k"), v = rows("v");
+    const std::vector<TensorId> o = g.apply(OpKind::attention, "o", {q, k, v}, a);
+    for (TensorId id : g.apply(OpKind::attention_backward, "d", {rows("d_o"), q, k, v, o[0], o[1]}, a))
+        g.mark_output(id);
+    const double product = 2.0 * 10 * 3 * 16;  // a multiplication and an addition, visible pairs, heads, features
+    CHECK(g.matmul_flops().si() == 7 * product);
+    CHECK(compute_limit(g, shipped("h100-sxm"), 1).time.si() == Approx(6 * product / 989e12).epsilon(1e-12));
+}
+
 TEST_CASE("roofline: more units than the fabrics join are declined") {
     System s = plain(1e12, 1e9);
     const Graph g = gemm(64, 64, 64);
@@ -252,6 +280,14 @@ TEST_CASE("roofline: collectives over a hierarchy") {
     CHECK(seconds(one(g, h100, 16)) == Approx(2 * 1e9 / (16 * 50e9) + 0.6e-6).epsilon(1e-12));
     CHECK(detail(one(g, h100, 16)) ==
           "network: 2.00 GB over InfiniBand NDR 400, one port per GPU or beyond at 800 GB/s");
+    // One message into, or out of, a node of eight ports.
+    for (CollectiveKind kind : {CollectiveKind::broadcast, CollectiveKind::send_recv}) {
+        const Graph message = collective(kind, 500'000'000, DType::bf16);
+        CHECK(seconds(one(message, h100, 16)) == Approx(1e9 / (8 * 50e9) + 0.6e-6).epsilon(1e-12));
+        CHECK(seconds(one(message, h100, 8)) == Approx(1e9 / 500e9 + 0.6e-6).epsilon(1e-12));
+    }
+    // Each GPU reads its summand and writes the sum, but for what its 50 MB of L2 keep at either end.
+    CHECK(memory_limit(g, h100, 8).time.si() == Approx((2e9 - 2 * 50e6) / 3350e9).epsilon(1e-12));
     // Published: 480 GB/s bus bandwidth of eight GPUs with in-switch reduction (the notes of the system file).
     CHECK(seconds(one(g, h100, 8)) < 2 * 7.0 / 8 * 1e9 / 480e9);
     CHECK(network_limit(g, h100, 1).time.si() == 0);
