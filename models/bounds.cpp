@@ -180,13 +180,16 @@ std::vector<Bytes> crossing_bytes(const Graph& graph, const System& system, int 
 Limit memory_limit(const Graph& graph, const System& system, int units) {
     const std::vector<Bytes> crossing = crossing_bytes(graph, system, units);
     Limit limit;
-    for (std::size_t i = 0; i < crossing.size(); ++i) {
+    BytesPerSecond rate;  // of this level and all outside it: a program may read tiers side by side
+    for (std::size_t i = crossing.size(); i-- > 0;) {
         const Memory& m = system.memories[i];
-        if (!m.bandwidth) continue;
-        const BytesPerSecond rate(m.bandwidth->value * units);
+        if (!m.bandwidth) return limit;
+        rate += BytesPerSecond(m.bandwidth->value * units);
         const Seconds t = crossing[i] / rate;
         if (t <= limit.time) continue;
-        limit = {t, Flops(0), crossing[i], fmt::format("{} of {} at {}", format(crossing[i]), m.name, format(rate))};
+        limit = {t, Flops(0), crossing[i],
+                 fmt::format("{} of {}{} at {}", format(crossing[i]), m.name,
+                             i + 1 < crossing.size() ? " or beyond" : "", format(rate))};
     }
     return limit;
 }

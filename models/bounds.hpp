@@ -41,7 +41,8 @@ Limit compute_limit(const Graph& graph, const System& system, int units);
 /// the levels inside it can hold: data read may be there from the run before, data written may leave after the run. The
 /// innermost level sees every compulsory byte. Levels the system does not list hold nothing.
 std::vector<Bytes> crossing_bytes(const Graph& graph, const System& system, int units);
-/// The slowest level; one without a bandwidth bounds nothing.
+/// The slowest level. What crosses one may come from it or, side by side, from those outside it (HBM and DDR of one
+/// unit), so their bandwidths add; one without a bandwidth leaves itself and those inside it unbounded.
 Limit memory_limit(const Graph& graph, const System& system, int units);
 
 /// Bare collectives on more than one unit. Graphs without them may be spread in ways unknown here: no bound, no text.
