@@ -64,9 +64,12 @@ const Op* first_collective(const Graph& g) {
 double collective_traffic(CollectiveKind kind, double n, double p) {
     switch (kind) {
         case CollectiveKind::allreduce:
-        case CollectiveKind::send_recv: return 2 * n;
-        case CollectiveKind::alltoall: return 2 * n * (p - 1) / p;
-        default: return n;  // allgather reads n/p and receives the rest; reduce_scatter reads n; broadcast receives n
+        case CollectiveKind::send_recv:
+            return 2 * n;
+        case CollectiveKind::alltoall:
+            return 2 * n * (p - 1) / p;
+        default:
+            return n;  // allgather reads n/p and receives the rest; reduce_scatter reads n; broadcast receives n
     }
 }
 
@@ -82,8 +85,7 @@ double written_bytes(const Graph& g) {
         for (const Carry& c : block.carries) written[index(c.result)] = g.bytes(c.result).si();
     double sum = 0;
     for (std::size_t i = 0; i < written.size(); ++i)
-        if (g.tensors()[i].role != Role::activation)
-            sum += written[i] * static_cast<double>(g.instances(tensor_id(i)));
+        if (g.tensors()[i].role != Role::activation) sum += written[i] * static_cast<double>(g.instances(tensor_id(i)));
     return sum;
 }
 
@@ -96,15 +98,21 @@ bool holds(DType unit, DType operand) {
     };
     using enum DType;
     switch (unit) {
-        case f64: return in({f32, tf32, bf16, f16, fp8_e4m3, fp8_e5m2, fp4, int8, int32});
-        case f32: return in({tf32, bf16, f16, fp8_e4m3, fp8_e5m2, fp4, int8});
-        case tf32: return in({bf16, f16, fp8_e4m3, fp8_e5m2, fp4, int8});
+        case f64:
+            return in({f32, tf32, bf16, f16, fp8_e4m3, fp8_e5m2, fp4, int8, int32});
+        case f32:
+            return in({tf32, bf16, f16, fp8_e4m3, fp8_e5m2, fp4, int8});
+        case tf32:
+            return in({bf16, f16, fp8_e4m3, fp8_e5m2, fp4, int8});
         case bf16:
-        case f16: return in({fp8_e4m3, fp8_e5m2, fp4, int8});
+        case f16:
+            return in({fp8_e4m3, fp8_e5m2, fp4, int8});
         case fp8_e4m3:
         case fp8_e5m2:
-        case int8: return in({fp4});
-        default: return false;
+        case int8:
+            return in({fp4});
+        default:
+            return false;
     }
 }
 
@@ -135,7 +143,8 @@ Limit compute_limit(const Graph& graph, const System& system, int units) {
         const Seconds t = Flops(flop) / (peak.rate * units);
         if (t <= limit.time) return;
         limit.time = t;
-        limit.text = fmt::format("{}{} at {} {}", format(Flops(flop)), what, format(peak.rate * units), name(peak.type));
+        limit.text =
+            fmt::format("{}{} at {} {}", format(Flops(flop)), what, format(peak.rate * units), name(peak.type));
     };
     for (const auto& [types, flop] : all.matmul) {
         const auto peak = usable_peak(system, types);
@@ -171,13 +180,16 @@ std::vector<Bytes> crossing_bytes(const Graph& graph, const System& system, int 
 Limit memory_limit(const Graph& graph, const System& system, int units) {
     const std::vector<Bytes> crossing = crossing_bytes(graph, system, units);
     Limit limit;
-    for (std::size_t i = 0; i < crossing.size(); ++i) {
+    BytesPerSecond rate;  // of this level and all outside it: a program may read tiers side by side
+    for (std::size_t i = crossing.size(); i-- > 0;) {
         const Memory& m = system.memories[i];
-        if (!m.bandwidth) continue;
-        const BytesPerSecond rate(m.bandwidth->value * units);
+        if (!m.bandwidth) return limit;
+        rate += BytesPerSecond(m.bandwidth->value * units);
         const Seconds t = crossing[i] / rate;
         if (t <= limit.time) continue;
-        limit = {t, Flops(0), crossing[i], fmt::format("{} of {} at {}", format(crossing[i]), m.name, format(rate))};
+        limit = {t, Flops(0), crossing[i],
+                 fmt::format("{} of {}{} at {}", format(crossing[i]), m.name,
+                             i + 1 < crossing.size() ? " or beyond" : "", format(rate))};
     }
     return limit;
 }

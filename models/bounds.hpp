@@ -37,11 +37,12 @@ std::string missing_peak(const Graph& graph, const System& system);
 /// slowest of them is the bound. Needs missing_peak() to be empty.
 Limit compute_limit(const Graph& graph, const System& system, int units);
 
-/// Bytes that one run must move across each memory level, all units together, inner to outer. A level is spared what the
-/// levels inside it can hold: data read may be there from the run before, data written may leave after the run. The
+/// Bytes that one run must move across each memory level, all units together, inner to outer. A level is spared what
+/// the levels inside it can hold: data read may be there from the run before, data written may leave after the run. The
 /// innermost level sees every compulsory byte. Levels the system does not list hold nothing.
 std::vector<Bytes> crossing_bytes(const Graph& graph, const System& system, int units);
-/// The slowest level; one without a bandwidth bounds nothing.
+/// The slowest level. What crosses one may come from it or, side by side, from those outside it (HBM and DDR of one
+/// unit), so their bandwidths add; one without a bandwidth leaves itself and those inside it unbounded.
 Limit memory_limit(const Graph& graph, const System& system, int units);
 
 /// Bare collectives on more than one unit. Graphs without them may be spread in ways unknown here: no bound, no text.

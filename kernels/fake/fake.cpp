@@ -26,11 +26,11 @@ enum class Fault : int {
     run_throws = 902,
     time_is_nan = 903,
     time_is_negative = 904,
-    run_is_slow = 905,        ///< 50 ms of wall clock a run, and the sample says so
+    run_is_slow = 905,  ///< 50 ms of wall clock a run, and the sample says so
     output_has_nan = 906,
-    output_bit_flips = 907,   ///< the highest exponent bit (integers: the second highest) of the last value
+    output_bit_flips = 907,  ///< the highest exponent bit (integers: the second highest) of the last value
     last_rank_throws = 908,
-    last_rank_dies = 909      ///< SIGKILL in run
+    last_rank_dies = 909  ///< SIGKILL in run
 };
 
 Fault fault_of(std::uint64_t seed) {
@@ -56,7 +56,8 @@ std::vector<double> initial(const Graph& g, TensorId id, std::uint64_t seed) {
     return values;
 }
 
-/// Small graphs of one addition or one product of two matrices are computed for real, so that there is something to judge.
+/// Small graphs of one addition or one product of two matrices are computed for real, so that there is something to
+/// judge.
 bool computes(const Graph& g) {
     if (g.ops().size() != 1 || g.flops().si() > most_flop_computed) return false;
     const Op& op = g.ops().front();
@@ -73,7 +74,8 @@ std::vector<double> product(const Graph& g, const Op& op, const std::vector<doub
     std::vector<double> c(m * n, 0);
     for (std::size_t i = 0; i < m; ++i)
         for (std::size_t l = 0; l < k; ++l)
-            for (std::size_t j = 0; j < n; ++j) c[i * n + j] += a[ta ? l * m + i : i * k + l] * b[tb ? j * k + l : l * n + j];
+            for (std::size_t j = 0; j < n; ++j)
+                c[i * n + j] += a[ta ? l * m + i : i * k + l] * b[tb ? j * k + l : l * n + j];
     return c;
 }
 
@@ -100,7 +102,11 @@ double bit_flipped(double value, DType type) {
 class FakeSession final : public Session {
 public:
     FakeSession(const Case& c, const Comm& comm)
-        : graph_(c.graph), key_(c.key), seed_(c.seed), fault_(fault_of(c.seed)), first_(comm.rank() == 0),
+        : graph_(c.graph),
+          key_(c.key),
+          seed_(c.seed),
+          fault_(fault_of(c.seed)),
+          first_(comm.rank() == 0),
           last_(comm.rank() == comm.size() - 1) {}
 
     Sample run() override {
@@ -136,7 +142,8 @@ private:
         if (fault_ == Fault::run_is_slow) std::this_thread::sleep_for(std::chrono::milliseconds(50));
         if (fault_ == Fault::run_throws) throw std::runtime_error("fake: fails in run, as the seed asks");
         if (!last_) return;
-        if (fault_ == Fault::last_rank_throws) throw std::runtime_error("fake: fails on the last rank, as the seed asks");
+        if (fault_ == Fault::last_rank_throws)
+            throw std::runtime_error("fake: fails on the last rank, as the seed asks");
         if (fault_ == Fault::last_rank_dies) std::raise(SIGKILL);
     }
 
@@ -170,7 +177,8 @@ public:
     }
 
     std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const override {
-        if (fault_of(c.seed) == Fault::prepare_throws) throw std::runtime_error("fake: fails in prepare, as the seed asks");
+        if (fault_of(c.seed) == Fault::prepare_throws)
+            throw std::runtime_error("fake: fails in prepare, as the seed asks");
         return std::make_unique<FakeSession>(c, comm);
     }
 

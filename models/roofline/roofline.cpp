@@ -34,8 +34,7 @@ bool communicates(const Graph& g) {
 
 class RooflineSession final : public Session {
 public:
-    explicit RooflineSession(const Case& c)
-        : graph_(c.graph), system_(c.system), units_(c.units), limits_(limits(c)) {}
+    explicit RooflineSession(const Case& c) : graph_(c.graph), system_(c.system), units_(c.units), limits_(limits(c)) {}
 
     Sample run() override {
         Sample sample{slowest(limits_).limit.time, {}};
@@ -57,7 +56,8 @@ public:
             const Memory& m = system_->memories[i];
             const bool outermost = i + 1 == crossing.size();
             use.memory.push_back({m.name, Bytes(m.capacity ? m.capacity->value : 0),
-                                  outermost ? resident_bytes(*graph_, units_) / units_ : Bytes(0), crossing[i] / units_});
+                                  outermost ? resident_bytes(*graph_, units_) / units_ : Bytes(0),
+                                  crossing[i] / units_});
         }
         use.useful = graph_->flops();
         use.mapping = "any";
@@ -70,7 +70,8 @@ private:
     std::string detail() const {
         const Named& most = slowest(limits_);
         std::string text = fmt::format("{}: {}", most.resource, most.limit.text);
-        if (units_ > 1 && !communicates(*graph_)) text += "; network: not bounded, the best spread over units is not known";
+        if (units_ > 1 && !communicates(*graph_))
+            text += "; network: not bounded, the best spread over units is not known";
         return text;
     }
 
@@ -93,11 +94,14 @@ public:
         if (const auto room = capacity(*c.system, c.units); room && needed > *room)
             return Support::no(fmt::format("needs {} and {} x {} hold {}", format(needed), c.units, id, format(*room)));
         if (slowest(limits(c)).limit.time == Seconds(0))
-            return Support::no(fmt::format("nothing known of {} bounds it: all it moves may stay where no bandwidth is known", id));
+            return Support::no(
+                fmt::format("nothing known of {} bounds it: all it moves may stay where no bandwidth is known", id));
         return {};
     }
 
-    std::unique_ptr<Session> prepare(const Case& c, Comm&) const override { return std::make_unique<RooflineSession>(c); }
+    std::unique_ptr<Session> prepare(const Case& c, Comm&) const override {
+        return std::make_unique<RooflineSession>(c);
+    }
 };
 
 }  // namespace
