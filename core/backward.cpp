@@ -63,27 +63,77 @@ private:
         for (int i = block.last - 1; i >= block.first; --i) differentiate(ops_[i]);
     }
 
-    void repeat(const Block& block) {
-        std::vector<const Carry*> carries;
-        Ids init;
+    /// A gradient handed from iteration to iteration: of a carried value, or the sum for a tensor all iterations share.
+    struct Link {
+        TensorId start, end;  ///< iterations begin with the gradient of `start` and hand on that of `end`
+        TensorId init;        ///< gradient to begin with
+        TensorId of;          ///< tensor outside whose gradient the last one is
+    };
+
+    TensorId or_zero(TensorId of, TensorId gradient) {
+        if (gradient != none) return gradient;
+        const Tensor t = g_.tensor(of);
+        return g_.input("d_" + t.name + ".zero", t.shape, t.dtype, {Fill::Kind::constant, 0});
+    }
+
+    static std::size_t differentiated_output(const Op& op) { return op.kind == OpKind::topk_gate ? 1 : 0; }
+
+    /// The tensors of a repeated block, and those outside it, to which any of its iterations gives a gradient.
+    std::vector<bool> reach(const Block& block) const {
+        std::vector<bool> reached(needed_.size(), false);
         for (const Carry& c : block.carries)
-            if (gradient_[index(c.result)] != none) {
-                carries.push_back(&c);
-                init.push_back(gradient_[index(c.result)]);
+            if (gradient_[index(c.result)] != none) reached[index(c.out)] = true;
+        for (bool grown = true; grown;) {
+            grown = false;
+            for (int i = block.last - 1; i >= block.first; --i) {
+                const TensorId out = ops_[i].out[differentiated_output(ops_[i])];
+                const bool given = gradient_[index(out)] != none || ops_[i].kind == OpKind::cross_entropy;
+                if (!reached[index(out)] && !given) continue;
+                for (TensorId id : ops_[i].in) reached[index(id)] = reached[index(id)] || needed_[index(id)];
             }
-        if (carries.empty()) return;
-        const Ids last = g_.repeat(
-            block.repeat, init,
-            [&](const Ids& in) {
-                for (std::size_t i = 0; i < in.size(); ++i) gradient_[index(carries[i]->out)] = in[i];
-                walk(block);
-                Ids out;
-                for (const Carry* c : carries) out.push_back(gradient_[index(c->in)]);
-                return out;
-            },
-            !block.reversed);
-        for (std::size_t i = 0; i < last.size(); ++i)
-            if (needed_[index(carries[i]->init)]) accumulate(carries[i]->init, last[i]);
+            for (const Carry& c : block.carries)
+                if (reached[index(c.in)] && !reached[index(c.out)]) reached[index(c.out)] = grown = true;
+        }
+        return reached;
+    }
+
+    std::vector<Link> links(const Block& block, const std::vector<bool>& reached) {
+        std::vector<Link> out;
+        for (const Carry& c : block.carries)
+            if (reached[index(c.out)]) out.push_back({c.out, c.in, or_zero(c.out, gradient_[index(c.result)]), c.init});
+        const int at = static_cast<int>(&block - blocks_.data());
+        for (std::size_t i = 0; i < reached.size(); ++i)
+            if (const TensorId id = tensor_id(i); reached[i] && g_.tensor(id).block != at)
+                out.push_back({id, id, or_zero(id, gradient_[i]), id});
+        return out;
+    }
+
+    void repeat(const Block& block) {
+        const std::vector<bool> reached = reach(block);
+        if (std::none_of(reached.begin(), reached.end(), [](bool r) { return r; })) return;
+        const std::vector<Link> links = this->links(block, reached);
+        Ids init;
+        for (const Link& l : links) init.push_back(l.init);
+        const auto body = [&](const Ids& in) {
+            for (std::size_t i = 0; i < in.size(); ++i) {
+                if (links[i].start == links[i].end) gradient_[index(links[i].start)] = in[i];
+                else accumulate(links[i].start, in[i]);
+            }
+            walk(block);
+            Ids out;
+            for (const Link& l : links) {
+                out.push_back(gradient_[index(l.end)]);
+                if (out.back() == none)
+                    throw Error({"repeated value \"" + g_.tensor(l.end).name + "\"", "is not used by its iteration",
+                                 "no gradient can be handed on", ""});
+            }
+            return out;
+        };
+        const Ids last = g_.repeat(block.repeat, init, body, !block.reversed);
+        for (std::size_t i = 0; i < last.size(); ++i) {
+            if (links[i].start == links[i].end) gradient_[index(links[i].of)] = last[i];
+            else if (needed_[index(links[i].of)]) accumulate(links[i].of, last[i]);
+        }
     }
 
     void accumulate(TensorId of, TensorId gradient) {
@@ -101,6 +151,9 @@ private:
     void matmul(const Op& op, TensorId dy) {
         const Attributes& a = op.attributes;
         WB_EXPECT(!a.trans_a);
+        if (g_.tensor(op.in[0]).shape.size() != g_.tensor(op.in[1]).shape.size())
+            throw Error({"matmul \"" + op.name + "\"", "has one second matrix for a whole batch",
+                         "its gradient would be a sum over the batch", "Make the batch part of the rows."});
         Attributes to_a, to_b;
         to_a.trans_b = !a.trans_b;
         if (needed_[index(op.in[1])]) {
@@ -110,7 +163,8 @@ private:
         }
         if (needed_[index(op.in[0])])
             accumulate(op.in[0], g_.add(OpKind::matmul, "dx_" + op.name, {dy, op.in[1]}, to_a));
-        if (op.in.size() > 2) accumulate(op.in[2], g_.add(OpKind::sum_rows, "db_" + op.name, {dy}));
+        if (op.in.size() > 2 && needed_[index(op.in[2])])
+            accumulate(op.in[2], g_.add(OpKind::sum_rows, "db_" + op.name, {dy}));
     }
 
     void grouped_matmul(const Op& op, TensorId dy) {
@@ -119,8 +173,9 @@ private:
         to_w.trans_a = true;
         to_w.trans_b = false;
         const Ids in = op.attributes.trans_b ? Ids{dy, op.in[0], op.in[2]} : Ids{op.in[0], dy, op.in[2]};
-        accumulate(op.in[1], g_.add(OpKind::grouped_matmul, "dw_" + op.name, in, to_w));
-        accumulate(op.in[0], g_.add(OpKind::grouped_matmul, "dx_" + op.name, {dy, op.in[1], op.in[2]}, to_x));
+        if (needed_[index(op.in[1])]) accumulate(op.in[1], g_.add(OpKind::grouped_matmul, "dw_" + op.name, in, to_w));
+        if (needed_[index(op.in[0])])
+            accumulate(op.in[0], g_.add(OpKind::grouped_matmul, "dx_" + op.name, {dy, op.in[1], op.in[2]}, to_x));
     }
 
     void embed(const Op& op, TensorId dy) {
@@ -151,8 +206,7 @@ void Differentiator::differentiate(const Op& op) {
         emit(OpKind::cross_entropy_backward, op, {op.in[0], op.in[1], op.out[1]}, {op.in[0]}, a);
         return;
     }
-    const std::size_t of = op.kind == OpKind::topk_gate ? 1 : 0;
-    const TensorId dy = gradient_[index(op.out[of])];
+    const TensorId dy = gradient_[index(op.out[differentiated_output(op)])];
     if (dy == none) return;
     Attributes a = op.attributes;
     const Ids& in = op.in;

@@ -24,7 +24,7 @@ const Carry* carry_with(const Block& block, TensorId id, TensorId Carry::*member
 /// Lifetimes of all stored tensors, in op positions; whole blocks where an iteration may come back to a value.
 std::vector<Lifetime> lifetimes(const Graph& g) {
     std::vector<Lifetime> life(g.tensors().size());
-    const auto touch = [&](TensorId id, const Block& user, int op) {
+    const auto follow = [&](const auto& self, TensorId id, const Block& user, int op, std::size_t depth) -> void {
         bool last_only = false;
         for (;;) {  // follow names to what is stored, and keep every value a name may mean alive
             const Tensor& t = g.tensor(id);
@@ -40,6 +40,8 @@ std::vector<Lifetime> lifetimes(const Graph& g) {
                 out.first = std::min(out.first, block->first);
                 out.last = std::max({out.last, block->last - 1, own ? op : user.last - 1});
                 life[index(c->init)].last = std::max(life[index(c->init)].last, block->last - 1);
+                if (depth < block->carries.size() && carry_with(*block, c->out, &Carry::in))
+                    self(self, c->out, user, op, depth + 1);
                 id = c->init;
                 continue;
             }
@@ -51,6 +53,7 @@ std::vector<Lifetime> lifetimes(const Graph& g) {
             last_only = true;
         }
     };
+    const auto touch = [&](TensorId id, const Block& user, int op) { follow(follow, id, user, op, 0); };
     for (const Block& block : g.blocks()) {
         for (int i = block.first; i < block.last; ++i) {
             for (TensorId id : g.ops()[i].in) touch(id, block, i);
@@ -61,6 +64,14 @@ std::vector<Lifetime> lifetimes(const Graph& g) {
                 touch(id, block, block.first);
                 life[index(id)].last = std::max(life[index(id)].last, block.last - 1);
             }
+        for (const Carry& c : block.carries) {
+            TensorId id = c.out;  // handed on as another carried value it is read two and more iterations later
+            for (std::size_t i = 0; i < block.carries.size(); ++i)
+                if (const Carry* next = carry_with(block, id, &Carry::in)) id = next->out;
+            if (id != c.out) life[index(id)].other_block = true;
+            if (g.tensor(c.result).role == Role::output)
+                touch(c.result, g.blocks().back(), static_cast<int>(g.ops().size()) - 1);
+        }
     }
     for (std::size_t i = 0; i < life.size(); ++i)  // a value another block uses lives through its whole own block
         if (const int b = g.tensors()[i].block; b >= 0 && g.blocks()[b].repeat > 1 && life[i].other_block) {
@@ -81,16 +92,17 @@ Location locate(const Graph& g, TensorId id, std::int64_t iteration) {
             for (const Block& b : g.blocks())
                 if (const Carry* found = carry_with(b, id, &Carry::result)) c = found, owner = &b;
             if (!c) return {id, 0};
-            return {c->out, owner->reversed ? 0 : owner->repeat - 1};
+            id = c->out;
+            iteration = owner->reversed ? 0 : owner->repeat - 1;
+            continue;
         }
         const Block& block = g.blocks()[t.block];
         if (block.repeat == 1) iteration = 0;
         const Carry* c = carry_with(block, id, &Carry::in);
         if (!c) return {id, iteration};
         const std::int64_t first = block.reversed ? block.repeat - 1 : 0;
-        if (iteration != first) return {c->out, iteration + (block.reversed ? 1 : -1)};
-        id = c->init;
-        iteration = 0;
+        id = iteration == first ? c->init : c->out;  // either may be a name in turn
+        iteration = iteration == first ? 0 : iteration + (block.reversed ? 1 : -1);
     }
 }
 
@@ -127,7 +139,10 @@ MemoryPlan plan_memory(const Graph& g, std::int64_t alignment) {
         if (t.role == Role::weight) plan.weights += size;
         if (t.role == Role::state) plan.state += size;
         if (t.role != Role::activation && t.role != Role::output) continue;
-        if (t.role == Role::output) spans[i].last = std::numeric_limits<int>::max();
+        if (t.role == Role::output) {  // of every iteration: what came before its op comes again in the next one
+            spans[i].last = std::numeric_limits<int>::max();
+            if (t.block >= 0) spans[i].first = std::min(spans[i].first, g.blocks()[t.block].first);
+        }
         p.in_arena = true;
         in_arena.push_back(i);
     }

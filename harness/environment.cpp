@@ -72,14 +72,16 @@ std::optional<double> quota_of(const fs::path& group) {
     std::istringstream v2(first_line(group / "cpu.max"));
     double quota, period;
     if (v2 >> quota >> period && period > 0) return quota / period;
-    const auto v1 = number(first_line(group / "cpu.cfs_quota_us")), per = number(first_line(group / "cpu.cfs_period_us"));
+    const auto v1 = number(first_line(group / "cpu.cfs_quota_us")),
+               per = number(first_line(group / "cpu.cfs_period_us"));
     if (v1 && per && *v1 > 0 && *per > 0) return *v1 / *per;
     return std::nullopt;
 }
 
 std::optional<double> limit_of(const fs::path& group) {
     for (const char* name : {"memory.max", "memory.limit_in_bytes"})
-        if (const auto bytes = number(first_line(group / name)); bytes && *bytes < 0x1p62) return bytes;  // v1: 2^63 is none
+        if (const auto bytes = number(first_line(group / name)); bytes && *bytes < 0x1p62)
+            return bytes;  // v1: 2^63 is none
     return std::nullopt;
 }
 
@@ -173,6 +175,72 @@ std::string shared_cpu(const Environment& e) {
     return fmt::format("{} threads may use only CPU {}", e.thread_cpus.size(), list(all));
 }
 
+class Warnings {
+public:
+    void when(bool seen, std::string text) {
+        if (seen) texts_.push_back(std::move(text));
+    }
+    std::vector<std::string> take() { return std::move(texts_); }
+
+private:
+    std::vector<std::string> texts_;
+};
+
+void warn_of_state(const Environment& before, Warnings& warn) {
+    const int cpus = std::max(1, before.cpus_online);
+    const auto threads = static_cast<double>(before.thread_cpus.size());
+    warn.when(before.load > cpus / 2.0,
+              fmt::format("load average {:.1f} on {} CPUs before the start: other programs take time from the samples. "
+                          "Wait until the machine is idle.",
+                          before.load, cpus));
+    warn.when(before.governor == "powersave" || before.governor == "conservative",
+              fmt::format("CPU governor \"{}\": the clock follows the load, so short samples look slow. "
+                          "Ask for the governor \"performance\" (cpupower frequency-set -g performance).",
+                          before.governor));
+    const std::string shared = shared_cpu(before);
+    warn.when(!shared.empty(),
+              fmt::format("{}: they take turns, so times measure the scheduler. Use fewer threads, or bind with "
+                          "OMP_PLACES=cores OMP_PROC_BIND=close and mpirun's PE=<threads>.",
+                          shared));
+    warn.when(
+        before.cpu_quota && *before.cpu_quota < threads,
+        fmt::format("the control group allows {:.3g} CPUs to {} threads: the kernel stops the process in every period. "
+                    "Raise the quota or use fewer threads.",
+                    before.cpu_quota.value_or(0), threads));
+    warn.when(
+        before.timer.overhead_s > 1e-6,
+        fmt::format(
+            "reading the clock takes {:.1f} us (clock source {}): that is over 1 % of any sample below {:.0f} us. "
+            "Use the clock source tsc, or longer samples.",
+            before.timer.overhead_s * 1e6, before.clock_source.empty() ? "unknown" : before.clock_source,
+            before.timer.overhead_s * 1e8));
+}
+
+void warn_of_change(const Environment& before, const Environment& after, Warnings& warn) {
+    warn.when(
+        before.core_clock_hz > 0 && after.core_clock_hz < 0.9 * before.core_clock_hz,
+        fmt::format(
+            "the core clock fell from {:.2f} to {:.2f} GHz: late samples ran on a slower machine than early ones. "
+            "Check cooling and power limits, then repeat.",
+            before.core_clock_hz / 1e9, after.core_clock_hz / 1e9));
+    const auto rise = [](const auto& a, const auto& b) { return a && b ? *b - *a : 0; };
+    const long hot = rise(before.thermal_throttles, after.thermal_throttles);
+    warn.when(hot > 0, fmt::format("{} thermal throttling events during the run: the processor slowed itself down. "
+                                   "Improve cooling, then repeat.",
+                                   hot));
+    const long stopped = rise(before.quota_throttles, after.quota_throttles);
+    warn.when(stopped > 0,
+              fmt::format("the CPU quota stopped the process in {} periods: those samples contain waiting. "
+                          "Raise the quota or use fewer threads.",
+                          stopped));
+    const double stolen = rise(before.stolen_s, after.stolen_s), elapsed = after.monotonic_s - before.monotonic_s;
+    warn.when(
+        stolen > 0.01 * elapsed * std::max(1, before.cpus_online),
+        fmt::format("the hypervisor gave {:.1f} s of CPU time to other guests in {:.1f} s: samples contain their work. "
+                    "Use a dedicated host, or trust the minimum more than the median.",
+                    stolen, elapsed));
+}
+
 template <class T>
 nlohmann::ordered_json or_null(const std::optional<T>& value) {
     return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
@@ -262,72 +330,38 @@ Environment take_environment(int threads, const std::string& root) {
 }
 
 std::vector<std::string> warnings(const Environment& before, const Environment& after) {
-    std::vector<std::string> out;
-    const int cpus = std::max(1, before.cpus_online);
-    const auto threads = static_cast<double>(before.thread_cpus.size());
-    const auto warn = [&out](bool seen, std::string text) {
-        if (seen) out.push_back(std::move(text));
-    };
-    warn(before.load > cpus / 2.0,
-         fmt::format("load average {:.1f} on {} CPUs before the start: other programs take time from the samples. "
-                     "Wait until the machine is idle.", before.load, cpus));
-    warn(before.governor == "powersave" || before.governor == "conservative",
-         fmt::format("CPU governor \"{}\": the clock follows the load, so short samples look slow. "
-                     "Ask for the governor \"performance\" (cpupower frequency-set -g performance).", before.governor));
-    warn(before.core_clock_hz > 0 && after.core_clock_hz < 0.9 * before.core_clock_hz,
-         fmt::format("the core clock fell from {:.2f} to {:.2f} GHz: late samples ran on a slower machine than early ones. "
-                     "Check cooling and power limits, then repeat.", before.core_clock_hz / 1e9, after.core_clock_hz / 1e9));
-    const std::string shared = shared_cpu(before);
-    warn(!shared.empty(), fmt::format("{}: they take turns, so times measure the scheduler. Use fewer threads, or bind with "
-                                      "OMP_PLACES=cores OMP_PROC_BIND=close and mpirun's PE=<threads>.", shared));
-    warn(before.cpu_quota && *before.cpu_quota < threads,
-         fmt::format("the control group allows {:.3g} CPUs to {} threads: the kernel stops the process in every period. "
-                     "Raise the quota or use fewer threads.", before.cpu_quota.value_or(0), threads));
-    const auto rise = [](const auto& a, const auto& b) { return a && b ? *b - *a : 0; };
-    const long hot = rise(before.thermal_throttles, after.thermal_throttles);
-    warn(hot > 0, fmt::format("{} thermal throttling events during the run: the processor slowed itself down. "
-                              "Improve cooling, then repeat.", hot));
-    const long stopped = rise(before.quota_throttles, after.quota_throttles);
-    warn(stopped > 0, fmt::format("the CPU quota stopped the process in {} periods: those samples contain waiting. "
-                                  "Raise the quota or use fewer threads.", stopped));
-    const double stolen = rise(before.stolen_s, after.stolen_s), elapsed = after.monotonic_s - before.monotonic_s;
-    warn(stolen > 0.01 * elapsed * cpus,
-         fmt::format("the hypervisor gave {:.1f} s of CPU time to other guests in {:.1f} s: samples contain their work. "
-                     "Use a dedicated host, or trust the minimum more than the median.", stolen, elapsed));
-    warn(before.timer.overhead_s > 1e-6,
-         fmt::format("reading the clock takes {:.1f} us (clock source {}): samples below {:.0f} us are mostly clock. "
-                     "Use the clock source tsc, or longer samples.", before.timer.overhead_s * 1e6,
-                     before.clock_source.empty() ? "unknown" : before.clock_source, before.timer.overhead_s * 1e8));
-    return out;
+    Warnings warn;
+    warn_of_state(before, warn);
+    warn_of_change(before, after, warn);
+    return warn.take();
 }
 
 std::string to_json(const Environment& e) {
-    const nlohmann::ordered_json json{
-        {"hostname", e.hostname},
-        {"kernel", e.kernel},
-        {"cpu_model", or_null(e.cpu_model)},
-        {"cpus_online", e.cpus_online},
-        {"cpus_allowed", e.cpus_allowed},
-        {"governor", or_null(e.governor)},
-        {"frequency_hz", or_null(e.frequency_hz)},
-        {"max_frequency_hz", or_null(e.max_frequency_hz)},
-        {"core_clock_hz", e.core_clock_hz},
-        {"load", e.load},
-        {"memory_total_bytes", e.memory_total_bytes},
-        {"memory_available_bytes", e.memory_available_bytes},
-        {"transparent_huge_pages", or_null(e.transparent_huge_pages)},
-        {"smt", or_null(e.smt)},
-        {"address_randomisation", or_null(e.address_randomisation)},
-        {"cpu_quota", or_null(e.cpu_quota)},
-        {"memory_limit_bytes", or_null(e.memory_limit_bytes)},
-        {"container", or_null(e.container)},
-        {"thermal_throttles", or_null(e.thermal_throttles)},
-        {"quota_throttles", or_null(e.quota_throttles)},
-        {"stolen_s", or_null(e.stolen_s)},
-        {"clock_source", or_null(e.clock_source)},
-        {"timer_overhead_s", e.timer.overhead_s},
-        {"timer_resolution_s", e.timer.resolution_s},
-        {"thread_cpus", e.thread_cpus}};
+    const nlohmann::ordered_json json{{"hostname", e.hostname},
+                                      {"kernel", e.kernel},
+                                      {"cpu_model", or_null(e.cpu_model)},
+                                      {"cpus_online", e.cpus_online},
+                                      {"cpus_allowed", e.cpus_allowed},
+                                      {"governor", or_null(e.governor)},
+                                      {"frequency_hz", or_null(e.frequency_hz)},
+                                      {"max_frequency_hz", or_null(e.max_frequency_hz)},
+                                      {"core_clock_hz", e.core_clock_hz},
+                                      {"load", e.load},
+                                      {"memory_total_bytes", e.memory_total_bytes},
+                                      {"memory_available_bytes", e.memory_available_bytes},
+                                      {"transparent_huge_pages", or_null(e.transparent_huge_pages)},
+                                      {"smt", or_null(e.smt)},
+                                      {"address_randomisation", or_null(e.address_randomisation)},
+                                      {"cpu_quota", or_null(e.cpu_quota)},
+                                      {"memory_limit_bytes", or_null(e.memory_limit_bytes)},
+                                      {"container", or_null(e.container)},
+                                      {"thermal_throttles", or_null(e.thermal_throttles)},
+                                      {"quota_throttles", or_null(e.quota_throttles)},
+                                      {"stolen_s", or_null(e.stolen_s)},
+                                      {"clock_source", or_null(e.clock_source)},
+                                      {"timer_overhead_s", e.timer.overhead_s},
+                                      {"timer_resolution_s", e.timer.resolution_s},
+                                      {"thread_cpus", e.thread_cpus}};
     return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
@@ -337,7 +371,8 @@ void check_threads(int threads, int allowed_cpus, bool oversubscribe_allowed, co
     const int per_node = (launch.ranks + launch.nodes - 1) / launch.nodes;
     const std::string line = fmt::format(
         "mpirun -np {0} --map-by ppr:{1}:node:PE={2} --bind-to core --report-bindings -x OMP_NUM_THREADS={2} "
-        "-x OMP_PLACES=cores -x OMP_PROC_BIND=close {3}", launch.ranks, per_node, threads, launch.program);
+        "-x OMP_PLACES=cores -x OMP_PROC_BIND=close {3}",
+        launch.ranks, per_node, threads, launch.program);
     throw Error({"thread placement",
                  fmt::format("{} thread{} but {} allowed CPU{}", threads, threads == 1 ? "" : "s", allowed_cpus,
                              allowed_cpus == 1 ? "" : "s"),

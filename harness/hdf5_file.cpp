@@ -84,7 +84,7 @@ std::uint32_t values_digest(const Column::Data& data) {
     return std::visit([](const auto& vector) { return crc32c(vector.data(), vector.size() * sizeof vector[0]); }, data);
 }
 
-std::uint32_t digest_of(const Attributes& attributes, char type, const std::vector<std::uint64_t>& shape,
+std::uint32_t digest_of(const ObjectAttributes& attributes, char type, const std::vector<std::uint64_t>& shape,
                         std::uint32_t values_crc) {
     std::uint32_t crc = crc32c(&type, 1);
     crc = add_number(shape.size(), crc);

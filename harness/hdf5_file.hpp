@@ -19,7 +19,7 @@ namespace wb {
 inline constexpr std::string_view schema_version = "1.0.0";
 
 using AttributeValue = std::variant<double, std::int64_t, std::string, std::vector<std::string>>;
-using Attributes = std::map<std::string, AttributeValue, std::less<>>;
+using ObjectAttributes = std::map<std::string, AttributeValue, std::less<>>;
 
 /// A dense array of doubles with one or two named axes, row-major.
 struct Array {
@@ -35,11 +35,11 @@ struct Array {
 };
 
 /// What /integrity keeps of one object: CRC-32C over its attributes, type, shape and values.
-struct Digest {
+struct ObjectDigest {
     std::uint32_t crc = 0;
     std::uint64_t rows = 0;  ///< length of the first axis; 0 for groups
     char type = 'g';         ///< d, i, b, s, g: double, int64, uint8, text, group
-    bool operator==(const Digest&) const = default;
+    bool operator==(const ObjectDigest&) const = default;
 };
 
 /// Builds a results file in memory, so that a full disk meets one write of a known size instead of the HDF5 library.
@@ -70,6 +70,7 @@ private:
 };
 
 /// Reads results files, of this and later minor versions; ignores what it is not asked for.
+/// The HDF5 library keeps global state: use readers and writers from one thread at a time.
 class Hdf5Reader {
 public:
     /// Throws Error (Exit::baseline): missing, not HDF5, truncated, broken seal, not a waferbench file, or of a newer
@@ -78,13 +79,15 @@ public:
     Hdf5Reader(Hdf5Reader&&) noexcept;
     ~Hdf5Reader();
 
-    /// Attributes of an object ("" is the root), without those of dimension scales.
-    Attributes attributes(const std::string& object = "") const;
+    /// ObjectAttributes of an object ("" is the root), without those of dimension scales.
+    ObjectAttributes attributes(const std::string& object = "") const;
     std::optional<AttributeValue> attribute(const std::string& object, const std::string& name) const;
     /// Names of the groups, and of the datasets, right under a group ("" is the root), sorted.
     std::vector<std::string> groups(const std::string& parent = "") const;
     std::vector<std::string> datasets(const std::string& parent = "") const;
     bool has(const std::string& path) const;
+    /// False when the file has no seal: its numbers are as the library reads them, unproven.
+    bool sealed() const;
 
     /// A table with all columns and what is known of them. Throws Error (Exit::baseline) when absent or damaged.
     Table table(const std::string& name) const;
@@ -92,7 +95,7 @@ public:
     std::string text(const std::string& path) const;
 
     /// Digests of all objects but /integrity, by path ("" is the root), read back from the file.
-    std::map<std::string, Digest> digests() const;
+    std::map<std::string, ObjectDigest> digests() const;
 
 private:
     struct State;
@@ -107,8 +110,8 @@ void add_seal(std::vector<std::byte>& image);
 /// Throws Error (Exit::baseline) when the file cannot be read.
 Seal check_seal(const std::filesystem::path& path);
 
-/// What both sides compute. `type` as in Digest; a group's values_crc is 0.
-std::uint32_t digest_of(const Attributes& attributes, char type, const std::vector<std::uint64_t>& shape,
+/// What both sides compute. `type` as in ObjectDigest; a group's values_crc is 0.
+std::uint32_t digest_of(const ObjectAttributes& attributes, char type, const std::vector<std::uint64_t>& shape,
                         std::uint32_t values_crc);
 /// CRC-32C of values: little-endian bytes; of texts, each with its u64 length before it.
 std::uint32_t values_digest(const Column::Data& data);

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int deepest = 16;
 
-/// Attributes that dimension scales and netCDF keep for themselves.
+/// ObjectAttributes that dimension scales and netCDF keep for themselves.
 bool internal(std::string_view name) {
     constexpr std::string_view names[] = {"CLASS", "NAME", "REFERENCE_LIST", "DIMENSION_LIST"};
     return std::find(std::begin(names), std::end(names), name) != std::end(names) || name.starts_with("_Netcdf4") ||
@@ -33,20 +33,21 @@ struct Dataset {
 struct Hdf5Reader::State {
     Hdf5Place place;
     std::uint64_t file_bytes = 0;
+    Seal seal = Seal::absent;
     Handle file;
     Handle text;
 
     void open(const std::filesystem::path& path);
-    void check_version(const Attributes& root) const;
+    void check_version(const ObjectAttributes& root) const;
     Handle object(const std::string& path) const;
-    Attributes attributes(hid_t object, const std::string& path) const;
+    ObjectAttributes attributes(hid_t object, const std::string& path) const;
     std::optional<AttributeValue> attribute(hid_t object, const std::string& name, const std::string& path) const;
     std::vector<std::string> children(const std::string& parent, H5I_type_t wanted) const;
     std::vector<std::string> texts(std::size_t count, hid_t space, const std::function<herr_t(char**)>& read,
                                    const std::string& doing) const;
     Dataset dataset(const std::string& path) const;
     Column::Data values(hid_t dataset, hid_t space, std::size_t count, const std::string& path, char& type) const;
-    void digests(const std::string& path, int depth, std::map<std::string, Digest>& out) const;
+    void digests(const std::string& path, int depth, std::map<std::string, ObjectDigest>& out) const;
     [[noreturn]] void damaged(const std::string& problem) const {
         throw Error({place.file, problem, "the file is damaged or of another schema", ""}, Exit::baseline);
     }
@@ -62,7 +63,8 @@ void Hdf5Reader::State::open(const std::filesystem::path& path) {
     if (!S_ISREG(status.st_mode))
         throw Error({place.file, "is not a regular file", "", "Check the path."}, Exit::baseline);
     file_bytes = static_cast<std::uint64_t>(status.st_size);
-    if (check_seal(path) == Seal::broken)
+    seal = check_seal(path);
+    if (seal == Seal::broken)
         throw Error({place.file, "is damaged: the checksum of the whole file is wrong", "any number in it may be wrong",
                      "Rebuild it from its journal, or take another copy."},
                     Exit::baseline);
@@ -76,7 +78,7 @@ void Hdf5Reader::State::open(const std::filesystem::path& path) {
     text = text_type(place);
 }
 
-void Hdf5Reader::State::check_version(const Attributes& root) const {
+void Hdf5Reader::State::check_version(const ObjectAttributes& root) const {
     const auto found = root.find("waferbench_schema_version");
     const std::string* version = found == root.end() ? nullptr : std::get_if<std::string>(&found->second);
     if (!version)
@@ -144,7 +146,7 @@ std::optional<AttributeValue> Hdf5Reader::State::attribute(hid_t owner, const st
     return {};  // of a later minor version: ignored
 }
 
-Attributes Hdf5Reader::State::attributes(hid_t owner, const std::string& path) const {
+ObjectAttributes Hdf5Reader::State::attributes(hid_t owner, const std::string& path) const {
     std::vector<std::string> names;
     const auto collect = [](hid_t, const char* name, const H5A_info_t*, void* out) -> herr_t {
         static_cast<std::vector<std::string>*>(out)->emplace_back(name);
@@ -152,7 +154,7 @@ Attributes Hdf5Reader::State::attributes(hid_t owner, const std::string& path) c
     };
     hsize_t at = 0;
     place.check(H5Aiterate2(owner, H5_INDEX_NAME, H5_ITER_INC, &at, collect, &names), "list attributes of /" + path);
-    Attributes out;
+    ObjectAttributes out;
     for (const std::string& name : names) {
         if (internal(name)) continue;
         if (auto value = attribute(owner, name, path)) out.emplace(name, std::move(*value));
@@ -172,7 +174,8 @@ std::vector<std::string> Hdf5Reader::State::children(const std::string& parent, 
     place.check(H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, &at, collect, &names), "list /" + parent);
     std::vector<std::string> out;
     for (std::string& name : names)
-        if (H5Iget_type(object(parent.empty() ? name : parent + "/" + name)) == wanted) out.push_back(std::move(name));
+        if (H5Iget_type(object(parent.empty() ? name : fmt::format("{}/{}", parent, name))) == wanted)
+            out.push_back(std::move(name));
     return out;
 }
 
@@ -185,8 +188,9 @@ Column::Data Hdf5Reader::State::values(hid_t made, hid_t space, std::size_t coun
     const auto read = [&](hid_t memory, void* out) {
         if (count > 0) place.check(H5Dread(made, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, out), doing);
     };
-    // Deflate packs at most 1032 to 1 (zlib's own figure), so a longer dataset is a lie.
-    if (count > file_bytes * 1040 / std::max<std::size_t>(bytes, 1)) damaged("/" + path + " claims an absurd length");
+    // Deflate packs at most 1032 to 1 (zlib's own figure), so a dataset longer than that is a lie.
+    const std::uint64_t stored_bytes = std::min<std::uint64_t>(H5Dget_storage_size(made), file_bytes);
+    if (count > stored_bytes * 1040 / std::max<std::size_t>(bytes, 1)) damaged("/" + path + " claims an absurd length");
     if (kind == H5T_FLOAT) {
         type = 'd';
         std::vector<double> out(count);
@@ -231,7 +235,7 @@ Dataset Hdf5Reader::State::dataset(const std::string& path) const {
     return out;
 }
 
-void Hdf5Reader::State::digests(const std::string& path, int depth, std::map<std::string, Digest>& out) const {
+void Hdf5Reader::State::digests(const std::string& path, int depth, std::map<std::string, ObjectDigest>& out) const {
     if (path == "integrity") return;
     if (depth > deepest) damaged("/" + path + " lies too deep");
     out[path] = {digest_of(attributes(object(path), path), 'g', {}, 0), 0};
@@ -254,13 +258,13 @@ Hdf5Reader::Hdf5Reader(const std::filesystem::path& path) : state_(std::make_uni
 Hdf5Reader::Hdf5Reader(Hdf5Reader&&) noexcept = default;
 Hdf5Reader::~Hdf5Reader() = default;
 
-Attributes Hdf5Reader::attributes(const std::string& object) const {
+ObjectAttributes Hdf5Reader::attributes(const std::string& object) const {
     const QuietHdf5 quiet;
     return state_->attributes(state_->object(object), object);
 }
 
 std::optional<AttributeValue> Hdf5Reader::attribute(const std::string& object, const std::string& name) const {
-    Attributes all = attributes(object);
+    ObjectAttributes all = attributes(object);
     const auto found = all.find(name);
     if (found == all.end()) return {};
     return std::move(found->second);
@@ -276,6 +280,8 @@ std::vector<std::string> Hdf5Reader::datasets(const std::string& parent) const {
     return state_->children(parent, H5I_DATASET);
 }
 
+bool Hdf5Reader::sealed() const { return state_->seal == Seal::whole; }
+
 bool Hdf5Reader::has(const std::string& path) const {
     const QuietHdf5 quiet;
     if (path.empty()) return true;
@@ -286,13 +292,13 @@ bool Hdf5Reader::has(const std::string& path) const {
 
 namespace {
 
-std::string text_of(const Attributes& attributes, std::string_view name) {
+std::string text_of(const ObjectAttributes& attributes, std::string_view name) {
     const auto found = attributes.find(name);
     const auto* text = found == attributes.end() ? nullptr : std::get_if<std::string>(&found->second);
     return text ? *text : "";
 }
 
-std::optional<double> number_of(const Attributes& attributes, std::string_view name) {
+std::optional<double> number_of(const ObjectAttributes& attributes, std::string_view name) {
     const auto found = attributes.find(name);
     const auto* number = found == attributes.end() ? nullptr : std::get_if<double>(&found->second);
     return number ? std::optional<double>(*number) : std::nullopt;
@@ -303,16 +309,16 @@ std::optional<double> number_of(const Attributes& attributes, std::string_view n
 Table Hdf5Reader::table(const std::string& name) const {
     if (!has(name)) state_->damaged("there is no table /" + name);
     const QuietHdf5 quiet;
-    const Attributes group = attributes(name);
+    const ObjectAttributes group = attributes(name);
     const auto order = group.find("waferbench_columns");
     const auto* columns = order == group.end() ? nullptr : std::get_if<std::vector<std::string>>(&order->second);
     if (!columns) state_->damaged("/" + name + " is not a table: it has no attribute waferbench_columns");
     Table out{name, text_of(group, "description"), {}};
     for (const std::string& column : *columns) {
-        const std::string path = name + "/" + column;
+        const std::string path = fmt::format("{}/{}", name, column);
         if (!has(path)) state_->damaged("column /" + path + " is missing");
         Dataset read = state_->dataset(path);
-        const Attributes own = attributes(path);
+        const ObjectAttributes own = attributes(path);
         if (read.shape.size() != 1) state_->damaged("/" + path + " is not a column");
         if (!out.columns.empty() && out.columns.front().size() != read.shape[0])
             state_->damaged(fmt::format("/{} has {} rows, the columns before it {}", path, read.shape[0],
@@ -329,7 +335,7 @@ Array Hdf5Reader::array(const std::string& path) const {
     Dataset read = state_->dataset(path);
     auto* numbers = std::get_if<std::vector<double>>(&read.data);
     if (!numbers || read.shape.empty()) state_->damaged("/" + path + " is not an array of doubles");
-    const Attributes own = attributes(path);
+    const ObjectAttributes own = attributes(path);
     Array out{path,
               text_of(own, "units"),
               text_of(own, "description"),
@@ -362,9 +368,9 @@ std::string Hdf5Reader::text(const std::string& path) const {
     return std::move(texts->at(0));
 }
 
-std::map<std::string, Digest> Hdf5Reader::digests() const {
+std::map<std::string, ObjectDigest> Hdf5Reader::digests() const {
     const QuietHdf5 quiet;
-    std::map<std::string, Digest> out;
+    std::map<std::string, ObjectDigest> out;
     state_->digests("", 0, out);
     return out;
 }

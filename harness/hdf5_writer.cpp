@@ -10,7 +10,7 @@ namespace wb {
 namespace {
 
 struct Entry {
-    Attributes attributes;
+    ObjectAttributes attributes;
     char type = 'g';
     std::vector<std::uint64_t> shape;
     std::uint32_t values_crc = 0;

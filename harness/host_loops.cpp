@@ -199,7 +199,8 @@ void triad_uncached(const Stretch& a, const Stretch& b, Stretch& to) {
 #if defined(__x86_64__)
     const __m128d three = _mm_set1_pd(3);
     for (std::size_t i = 0; i < to.size(); i += 2)
-        _mm_stream_pd(to.data() + i, _mm_add_pd(_mm_load_pd(a.data() + i), _mm_mul_pd(three, _mm_load_pd(b.data() + i))));
+        _mm_stream_pd(to.data() + i,
+                      _mm_add_pd(_mm_load_pd(a.data() + i), _mm_mul_pd(three, _mm_load_pd(b.data() + i))));
     _mm_sfence();
 #else
     triad(a, b, to);

@@ -134,12 +134,15 @@ Stretches stretches(const PinnedTeam& team, double bytes_each) {
     bool enough = true;
 #pragma omp parallel num_threads(team.size())
     try {
-        all[static_cast<std::size_t>(omp_get_thread_num())] = std::make_unique<Stretch>(static_cast<std::size_t>(bytes_each));
+        all[static_cast<std::size_t>(omp_get_thread_num())] =
+            std::make_unique<Stretch>(static_cast<std::size_t>(bytes_each));
     } catch (const std::bad_alloc&) {
 #pragma omp atomic write
         enough = false;
     }
-    if (!enough) throw Error({"host probe", "not enough memory for the bandwidth test", "", "Free some memory."}, Exit::environment);
+    if (!enough)
+        throw Error({"host probe", "not enough memory for the bandwidth test", "", "Free some memory."},
+                    Exit::environment);
     return all;
 }
 
@@ -166,32 +169,40 @@ struct Bandwidths {
     double best() const { return std::max({read, copy, triad}); }
 };
 
+/// Walks the arrays piece by piece and keeps the best piece: on a busy machine few whole passes go undisturbed. A piece
+/// is out of the caches when its turn comes again, for all of the others were walked meanwhile.
 Bandwidths memory_bandwidths(const PinnedTeam& team, double free_bytes) {
-    constexpr int times = 5;
+    constexpr int passes = 5;
+    const int pieces = team.size() <= 8 ? 10 : team.size() <= 32 ? 4 : 1;
     const double array = std::min(0x1p30, free_bytes / 4) / 3;
-    const Stretches a = stretches(team, array / team.size()), b = stretches(team, array / team.size()),
-                    c = stretches(team, array / team.size());
-    const double bytes = total_bytes(a);
-    Bandwidths out{0, 0, 0, bytes};
-    const double read_s = team.best_s(times, [&](std::size_t i) {
-        for (const Stretches* s : {&a, &b, &c}) read_all(*(*s)[i], 1);
-    });
-    out.read = 3 * bytes / read_s;
-    const auto better = [&](double& kept, double arrays, auto work) {
-        kept = std::max(kept, arrays * bytes / team.best_s(times, work));
+    struct Piece {
+        Stretches a, b, c;
     };
-    better(out.copy, 2, [&](std::size_t i) { copy(*a[i], *c[i]); });
-    better(out.triad, 3, [&](std::size_t i) { triad(*a[i], *b[i], *c[i]); });
+    std::vector<Piece> all;
+    const auto piece = [&] { return stretches(team, array / pieces / team.size()); };
+    for (int i = 0; i < pieces; ++i) all.push_back({piece(), piece(), piece()});
+    const double bytes = total_bytes(all[0].a);
+    Bandwidths out{0, 0, 0, bytes * pieces};
+    const auto better = [&](double& kept, double arrays, auto work) {
+        for (int pass = 0; pass < passes; ++pass)
+            for (const Piece& p : all)
+                kept = std::max(kept, arrays * bytes / team.best_s(1, [&](std::size_t i) { work(p, i); }));
+    };
+    better(out.read, 3, [](const Piece& p, std::size_t i) {
+        for (const Stretches* s : {&p.a, &p.b, &p.c}) read_all(*(*s)[i], 1);
+    });
+    better(out.copy, 2, [](const Piece& p, std::size_t i) { copy(*p.a[i], *p.c[i]); });
+    better(out.triad, 3, [](const Piece& p, std::size_t i) { triad(*p.a[i], *p.b[i], *p.c[i]); });
     if (!has_uncached_stores()) return out;
-    better(out.copy, 2, [&](std::size_t i) { copy_uncached(*a[i], *c[i]); });
-    better(out.triad, 3, [&](std::size_t i) { triad_uncached(*a[i], *b[i], *c[i]); });
+    better(out.copy, 2, [](const Piece& p, std::size_t i) { copy_uncached(*p.a[i], *p.c[i]); });
+    better(out.triad, 3, [](const Piece& p, std::size_t i) { triad_uncached(*p.a[i], *p.b[i], *p.c[i]); });
     return out;
 }
 
 struct Arithmetic {
     double clock_hz;
-    int f64_lanes, units;         ///< per core
-    double bf16_flop_per_cycle;   ///< 0: no such instruction
+    int f64_lanes, units;        ///< per core
+    double bf16_flop_per_cycle;  ///< 0: no such instruction
     std::string bf16_note;
     double f64() const { return 2.0 * f64_lanes * units; }
     double f32() const { return 2 * f64(); }
@@ -253,7 +264,7 @@ std::string size_text(double bytes) {
 }
 
 std::string rate_text(double per_s, const char* unit) {
-    return per_s >= 1e13 ? fmt::format("{:.4g} T{}", per_s / 1e12, unit) : fmt::format("{:.4g} G{}", per_s / 1e9, unit);
+    return per_s >= 1e12 ? fmt::format("{:.4g} T{}", per_s / 1e12, unit) : fmt::format("{:.4g} G{}", per_s / 1e9, unit);
 }
 
 std::string cpuinfo(const std::string& key) {
@@ -276,17 +287,22 @@ const char* instruction_set(VectorUnit unit) {
 /// The load is that before the probe began its own.
 std::string busy_note(const Environment& e) {
     if (e.load <= e.cpus_online / 2.0) return "";
-    return fmt::format(" The machine was busy (load average {:.1f} on {} CPUs): bandwidths may be too low.", e.load, e.cpus_online);
+    return fmt::format(" The machine was busy (load average {:.1f} on {} CPUs): bandwidths may be too low.", e.load,
+                       e.cpus_online);
 }
 
 std::string head(const Topology& t, const Arithmetic& a, const Environment& e, int threads, const std::string& date) {
     const std::string model = e.cpu_model.empty() ? "unknown processor" : e.cpu_model;
     const auto plural = [](int n, const char* noun) { return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s"); };
     std::string out = fmt::format("title = {}\nvendor = {}\nkind = \"host\"\n", in_quotes(model), in_quotes(vendor()));
-    out += "notes = " + in_quotes(fmt::format(
-        "{}, {}, {}; {} with {} a core (measured); probed with {}. Bandwidths are the best seen of several loops.",
-        plural(t.sockets, "socket"), plural(t.cores, "core"), plural(t.numa_nodes, "NUMA node"),
-        instruction_set(widest_vector_unit()), plural(a.units, "multiply-add unit"), plural(threads, "thread")) + busy_note(e)) + "\n";
+    out += "notes = " +
+           in_quotes(fmt::format("{}, {}, {}; {} with {} a core (measured); probed with {}. Bandwidths are the best "
+                                 "seen of several loops.",
+                                 plural(t.sockets, "socket"), plural(t.cores, "core"),
+                                 plural(t.numa_nodes, "NUMA node"), instruction_set(widest_vector_unit()),
+                                 plural(a.units, "multiply-add unit"), plural(threads, "thread")) +
+                     busy_note(e)) +
+           "\n";
     out += fmt::format("\n[sources]\nhwloc = \"hwloc API {}, topology of the allowed CPUs\"\n", t.version);
     out += "kernel = \"Linux: /proc/meminfo and control groups\"\n";
     out += fmt::format("probe = {}\n", in_quotes(fmt::format("measured on this host, {}", date)));
@@ -295,11 +311,14 @@ std::string head(const Topology& t, const Arithmetic& a, const Environment& e, i
 
 std::string unit_table(const Topology& t, const Arithmetic& a) {
     const auto peak = [&](const char* type, double flop_per_cycle, const std::string& note) {
-        const std::string how = fmt::format("{} cores x {:.0f} FLOP/cycle x {:.3f} GHz", t.cores, flop_per_cycle, a.clock_hz / 1e9);
-        return fmt::format("{} = {}\n", type, quantity(rate_text(t.cores * flop_per_cycle * a.clock_hz, "FLOP/s"), "probe",
-                                                       note.empty() ? how : how + "; " + note));
+        const std::string how =
+            fmt::format("{} cores x {:.0f} FLOP/cycle x {:.3f} GHz", t.cores, flop_per_cycle, a.clock_hz / 1e9);
+        return fmt::format("{} = {}\n", type,
+                           quantity(rate_text(t.cores * flop_per_cycle * a.clock_hz, "FLOP/s"), "probe",
+                                    note.empty() ? how : how + "; " + note));
     };
-    std::string out = fmt::format("\n[unit]\nname = \"host\"\nparts = {{ value = {}, of = \"core\", source = \"hwloc\" }}\n", t.cores);
+    std::string out = fmt::format(
+        "\n[unit]\nname = \"host\"\nparts = {{ value = {}, of = \"core\", source = \"hwloc\" }}\n", t.cores);
     out += "clock = " + quantity(fmt::format("{:.0f} MHz", a.clock_hz / 1e6), "probe") + "\n\n[unit.peak]\n";
     out += peak("f64", a.f64(), "") + peak("f32", a.f32(), "");
     if (a.bf16_flop_per_cycle > 0) out += peak("bf16", a.bf16_flop_per_cycle, a.bf16_note);
@@ -333,8 +352,8 @@ std::string memory_tables(std::vector<Level> levels) {
     }
     std::string out;
     for (const Level& level : levels)
-        out += fmt::format("\n[[unit.memory]]\nname = \"{}\"\ncapacity = {}\nbandwidth = {}\n", level.name, level.capacity,
-                           quantity(rate_text(level.bandwidth, "B/s"), "probe", level.note));
+        out += fmt::format("\n[[unit.memory]]\nname = \"{}\"\ncapacity = {}\nbandwidth = {}\n", level.name,
+                           level.capacity, quantity(rate_text(level.bandwidth, "B/s"), "probe", level.note));
     return out;
 }
 
@@ -368,7 +387,8 @@ std::string probe_host(int cpus, const std::string& date) {
                       quantity(size_text(std::min(e.memory_total_bytes, limit)), "kernel",
                                limited ? "limit of the control group" : "MemTotal"),
                       memory.best(), "best of read, copy and triad"});
-    return head(t, a, e, cpus, date) + unit_table(t, a) + memory_tables(std::move(levels)) + measured_table(memory, e.timer);
+    return head(t, a, e, cpus, date) + unit_table(t, a) + memory_tables(std::move(levels)) +
+           measured_table(memory, e.timer);
 }
 
 }  // namespace wb

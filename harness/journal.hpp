@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace wb {
@@ -60,6 +61,7 @@ public:
     void sync();
 
     const Replay& replay() const noexcept { return replay_; }    ///< what the file held when it was opened
+    Replay take_replay() { return std::exchange(replay_, {}); }  ///< the same, to free its memory here
     bool locked() const noexcept { return locked_; }             ///< false where the file system has no flock: warn
     std::uint64_t records() const noexcept { return records_; }  ///< readable records in the file now
 

@@ -44,9 +44,8 @@ ProgressSink stderr_sink() {
     winsize size{};
     const bool terminal = isatty(STDERR_FILENO) && environment("TERM") != "dumb";
     const bool sized = terminal && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-    return {&std::cerr, sized ? size.ws_col : 80, terminal, terminal && environment("NO_COLOR").empty(), [] {
-                return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-            }};
+    return {&std::cerr, sized ? size.ws_col : 80, terminal, terminal && environment("NO_COLOR").empty(),
+            [] { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }};
 }
 
 std::string rough_duration(double seconds) {
@@ -120,7 +119,8 @@ double Progress::pace() const { return done_ == 0 ? 1 : done_s_ / done_cost_; }
 
 double Progress::running_cost() const {
     if (!running_) return 0;
-    const double cost = cost_s_[done_], elapsed = std::max(0.0, sink_.now_s() - item_begin_s_), expected = cost * pace();
+    const double cost = cost_s_[done_], elapsed = std::max(0.0, sink_.now_s() - item_begin_s_),
+                 expected = cost * pace();
     return expected > 0 ? std::min(elapsed / expected, 0.99) * cost : 0;
 }
 
@@ -152,7 +152,8 @@ void Progress::draw(const std::string& detail) {
         const std::string drawn_bar = bar(share(), bar_width);
         const std::string tint = sink_.colour ? "\x1b[36m" : "", plain = sink_.colour ? "\x1b[0m" : "";
         *sink_.out << "\r" << head << tint << drawn_bar << plain
-                   << fit(tail, room - display_width(head) - static_cast<std::size_t>(bar_width)) << "\x1b[K" << std::flush;
+                   << fit(tail, room - display_width(head) - static_cast<std::size_t>(bar_width)) << "\x1b[K"
+                   << std::flush;
     }
     drawn_ = true;
 }

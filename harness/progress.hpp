@@ -9,9 +9,9 @@ namespace wb {
 
 /// Where progress goes and how; a value, so that a test can be the terminal.
 struct ProgressSink {
-    std::ostream* out;              ///< not owned
-    int width = 80;                 ///< columns
-    bool redraw = false;            ///< one line drawn over again; else one plain line per finished item
+    std::ostream* out;    ///< not owned
+    int width = 80;       ///< columns
+    bool redraw = false;  ///< one line drawn over again; else one plain line per finished item
     bool colour = false;
     std::function<double()> now_s;  ///< monotonic
 };

@@ -55,9 +55,7 @@ std::uint64_t key_of(double x) {
     const auto bits = std::bit_cast<std::uint64_t>(x);
     return bits >> 63 ? ~bits : bits | (std::uint64_t{1} << 63);
 }
-double value_of(std::uint64_t key) {
-    return std::bit_cast<double>(key >> 63 ? key & ~(std::uint64_t{1} << 63) : ~key);
-}
+double value_of(std::uint64_t key) { return std::bit_cast<double>(key >> 63 ? key & ~(std::uint64_t{1} << 63) : ~key); }
 
 /// How many Walsh averages (i <= j) are <= limit. Rounding keeps order, so the two pointers see a monotone matrix.
 std::uint64_t walsh_at_most(std::span<const double> sorted, double limit) {
@@ -76,8 +74,10 @@ double walsh_average(std::span<const double> sorted, std::uint64_t rank) {
     std::uint64_t low = key_of(sorted.front()), high = key_of(sorted.back());
     while (low < high) {
         const std::uint64_t half = low + (high - low) / 2;
-        if (walsh_at_most(sorted, value_of(half)) > rank) high = half;
-        else low = half + 1;
+        if (walsh_at_most(sorted, value_of(half)) > rank)
+            high = half;
+        else
+            low = half + 1;
     }
     return value_of(low);
 }
@@ -109,9 +109,12 @@ std::vector<Outlier> outliers(std::span<const double> sample, double quartile1, 
 
 std::string_view name(SampleState state) {
     switch (state) {
-        case SampleState::ok: return "ok";
-        case SampleState::empty: return "empty";
-        case SampleState::not_finite: return "not finite";
+        case SampleState::ok:
+            return "ok";
+        case SampleState::empty:
+            return "empty";
+        case SampleState::not_finite:
+            return "not finite";
     }
     return "unknown";
 }
@@ -127,8 +130,8 @@ MedianRanks median_ranks(std::size_t n, double confidence) {
     // P(Bin(n, 1/2) = k) from k = start on; the mass below start, more than 9 standard deviations out, is < 1e-18.
     const auto size = static_cast<double>(n);
     const double start = std::max(0.0, std::floor(size / 2 - 4.6 * std::sqrt(size)));
-    double mass = std::exp(std::lgamma(size + 1) - std::lgamma(start + 1) - std::lgamma(size - start + 1) -
-                           size * std::log(2.0));
+    double mass =
+        std::exp(std::lgamma(size + 1) - std::lgamma(start + 1) - std::lgamma(size - start + 1) - size * std::log(2.0));
     double below = 0;  // P(Bin < k)
     const double tail = (1 - confidence) / 2;
     double k = start;
@@ -172,8 +175,9 @@ std::optional<double> hodges_lehmann(std::span<const double> sample) {
     return pairs % 2 ? upper : middle(walsh_average(sorted, pairs / 2 - 1), upper);
 }
 
-std::optional<Interval> ratio_of_medians_interval(std::span<const double> numerator, std::span<const double> denominator,
-                                                  std::uint64_t seed, double confidence, int resamples) {
+std::optional<Interval> ratio_of_medians_interval(std::span<const double> numerator,
+                                                  std::span<const double> denominator, std::uint64_t seed,
+                                                  double confidence, int resamples) {
     WB_EXPECT(resamples >= 100 && confidence > 0 && confidence < 1);
     const auto unfit = [](std::span<const double> sample) {
         return state_of(sample) != SampleState::ok || *std::min_element(sample.begin(), sample.end()) <= 0;

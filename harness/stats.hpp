@@ -44,8 +44,9 @@ std::optional<Interval> median_interval(std::span<const double> sample, double c
 std::optional<double> hodges_lehmann(std::span<const double> sample);
 /// Percentile bootstrap of median(numerator) / median(denominator). Same seed, same answer on every machine.
 /// Also nullopt if a value of either sample is <= 0: a ratio of times needs times.
-std::optional<Interval> ratio_of_medians_interval(std::span<const double> numerator, std::span<const double> denominator,
-                                                  std::uint64_t seed, double confidence = 0.95, int resamples = 2000);
+std::optional<Interval> ratio_of_medians_interval(std::span<const double> numerator,
+                                                  std::span<const double> denominator, std::uint64_t seed,
+                                                  double confidence = 0.95, int resamples = 2000);
 
 /// Tukey's fences: mild beyond 1.5, severe beyond 3 interquartile ranges from the quartiles. Outliers are kept.
 enum class Outlier : unsigned char { none, mild, severe };

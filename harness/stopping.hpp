@@ -15,12 +15,14 @@ struct StoppingRule {
 };
 
 /// Decides after each sample whether to go on. Ends for any input: at the latest after max_samples.
-/// The noise is looked at when the sample has grown by an eighth, so a sample costs O(1) amortised, however many there are.
+/// The noise is looked at when the sample has grown by an eighth, so a sample costs O(1) amortised, however many there
+/// are.
 class Stopping {
 public:
     enum class Verdict { running, noise, max_samples, timeout, bad_sample };
 
-    /// `now_s` is the wall clock behind timeout_s; empty: a monotonic one. Throws Error on a rule that contradicts itself.
+    /// `now_s` is the wall clock behind timeout_s; empty: a monotonic one. Throws Error on a rule that contradicts
+    /// itself.
     explicit Stopping(const StoppingRule& rule, std::function<double()> now_s = {});
 
     /// Throws ContractError after finished(). A NaN, infinite or negative time ends the sampling with bad_sample.

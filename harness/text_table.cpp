@@ -38,11 +38,11 @@ struct CodeRange {
 // Blocks whose characters are all of one width (Unicode 15: general category Mn, EastAsianWidth W and F).
 constexpr std::array zero_width{CodeRange{0x300, 0x36F},   CodeRange{0x483, 0x489},   CodeRange{0x200B, 0x200F},
                                 CodeRange{0x20D0, 0x20F0}, CodeRange{0xFE00, 0xFE0F}, CodeRange{0xFE20, 0xFE2F}};
-constexpr std::array double_width{CodeRange{0x1100, 0x115F},   CodeRange{0x2E80, 0x303E},   CodeRange{0x3041, 0x33FF},
-                                  CodeRange{0x3400, 0x4DBF},   CodeRange{0x4E00, 0x9FFF},   CodeRange{0xA000, 0xA4CF},
-                                  CodeRange{0xAC00, 0xD7A3},   CodeRange{0xF900, 0xFAFF},   CodeRange{0xFE30, 0xFE6F},
-                                  CodeRange{0xFF00, 0xFF60},   CodeRange{0xFFE0, 0xFFE6},   CodeRange{0x1F300, 0x1F64F},
-                                  CodeRange{0x1F680, 0x1F6FF}, CodeRange{0x1F900, 0x1F9FF}, CodeRange{0x20000, 0x3FFFD}};
+constexpr std::array double_width{
+    CodeRange{0x1100, 0x115F},   CodeRange{0x2E80, 0x303E},   CodeRange{0x3041, 0x33FF},  CodeRange{0x3400, 0x4DBF},
+    CodeRange{0x4E00, 0x9FFF},   CodeRange{0xA000, 0xA4CF},   CodeRange{0xAC00, 0xD7A3},  CodeRange{0xF900, 0xFAFF},
+    CodeRange{0xFE30, 0xFE6F},   CodeRange{0xFF00, 0xFF60},   CodeRange{0xFFE0, 0xFFE6},  CodeRange{0x1F300, 0x1F64F},
+    CodeRange{0x1F680, 0x1F6FF}, CodeRange{0x1F900, 0x1F9FF}, CodeRange{0x20000, 0x3FFFD}};
 
 std::size_t width_of(char32_t code) {
     const auto within = [code](const CodeRange& r) { return r.first <= code && code <= r.last; };
@@ -58,12 +58,18 @@ std::string padded(const std::string& text, Align align, std::size_t width) {
 
 std::string_view ansi(Emphasis emphasis) {
     switch (emphasis) {
-        case Emphasis::none: return "";
-        case Emphasis::strong: return "\x1b[1m";
-        case Emphasis::faint: return "\x1b[2m";
-        case Emphasis::good: return "\x1b[32m";
-        case Emphasis::caution: return "\x1b[33m";
-        case Emphasis::bad: return "\x1b[31m";
+        case Emphasis::none:
+            return "";
+        case Emphasis::strong:
+            return "\x1b[1m";
+        case Emphasis::faint:
+            return "\x1b[2m";
+        case Emphasis::good:
+            return "\x1b[32m";
+        case Emphasis::caution:
+            return "\x1b[33m";
+        case Emphasis::bad:
+            return "\x1b[31m";
     }
     return "";
 }
@@ -83,8 +89,10 @@ std::string in_markdown(const std::string& text, Emphasis emphasis = Emphasis::n
     std::string out;
     for (char c : text) {
         if (c == '|' || c == '\\') out += '\\';
-        if (c == '\n') out += "<br>";
-        else out += c;
+        if (c == '\n')
+            out += "<br>";
+        else
+            out += c;
     }
     const bool heavy = emphasis == Emphasis::strong || emphasis == Emphasis::bad;
     return heavy && !out.empty() ? "**" + out + "**" : out;
@@ -97,7 +105,7 @@ std::string in_csv(const std::string& text) {
     return out + "\"";
 }
 
-std::string full_name(const Column& column) {
+std::string full_name(const TextColumn& column) {
     return column.group.empty() ? column.name : column.group + " " + column.name;
 }
 
@@ -131,7 +139,7 @@ std::string fit(std::string_view text, std::size_t width) {
     return std::string(text.substr(0, bytes)) + "…";
 }
 
-TextTable::TextTable(std::vector<Column> columns) : columns_(std::move(columns)) { WB_EXPECT(!columns_.empty()); }
+TextTable::TextTable(std::vector<TextColumn> columns) : columns_(std::move(columns)) { WB_EXPECT(!columns_.empty()); }
 
 void TextTable::section(std::string title) { sections_.push_back(std::move(title)); }
 
@@ -142,18 +150,19 @@ void TextTable::row(std::vector<Cell> cells) {
 }
 
 bool TextTable::grouped() const {
-    return std::any_of(columns_.begin(), columns_.end(), [](const Column& c) { return !c.group.empty(); });
+    return std::any_of(columns_.begin(), columns_.end(), [](const TextColumn& c) { return !c.group.empty(); });
 }
 
 std::vector<std::size_t> TextTable::widths() const {
     std::vector<std::size_t> width;
-    for (const Column& column : columns_) width.push_back(display_width(column.name));
+    for (const TextColumn& column : columns_) width.push_back(display_width(column.name));
     for (const Row& row : rows_)
         for (std::size_t i = 0; i < width.size(); ++i) width[i] = std::max(width[i], display_width(row.cells[i].text));
     // A group's name wider than its columns widens the last of them.
     for (std::size_t i = 0, end; i < columns_.size(); i = end) {
         std::size_t room = width[i];
-        for (end = i + 1; end < columns_.size() && columns_[end].group == columns_[i].group; ++end) room += 2 + width[end];
+        for (end = i + 1; end < columns_.size() && columns_[end].group == columns_[i].group; ++end)
+            room += 2 + width[end];
         const std::size_t need = display_width(columns_[i].group);
         if (need > room) width[end - 1] += need - room;
     }
@@ -165,7 +174,8 @@ std::string TextTable::terminal(bool colour) const {
     std::string out, groups, names;
     for (std::size_t i = 0, end; i < columns_.size(); i = end) {
         std::size_t room = width[i];
-        for (end = i + 1; end < columns_.size() && columns_[end].group == columns_[i].group; ++end) room += 2 + width[end];
+        for (end = i + 1; end < columns_.size() && columns_[end].group == columns_[i].group; ++end)
+            room += 2 + width[end];
         groups += (i ? "  " : "") + padded(columns_[i].group, Align::centre, room);
     }
     for (std::size_t i = 0; i < columns_.size(); ++i)
@@ -180,8 +190,8 @@ std::string TextTable::terminal(bool colour) const {
         section = row.section;
         std::string line;
         for (std::size_t i = 0; i < width.size(); ++i)
-            line += (i ? "  " : "") + coloured(padded(row.cells[i].text, columns_[i].align, width[i]),
-                                               row.cells[i].emphasis, colour);
+            line += (i ? "  " : "") +
+                    coloured(padded(row.cells[i].text, columns_[i].align, width[i]), row.cells[i].emphasis, colour);
         trim_end(line);
         out += line + "\n";
     }
@@ -190,7 +200,7 @@ std::string TextTable::terminal(bool colour) const {
 
 std::string TextTable::markdown() const {
     std::string head = "|", rule = "|", out;
-    for (const Column& column : columns_) {
+    for (const TextColumn& column : columns_) {
         head += " " + in_markdown(full_name(column)) + " |";
         rule += column.align == Align::left ? " --- |" : column.align == Align::right ? " ---: |" : " :---: |";
     }
@@ -214,7 +224,7 @@ std::string TextTable::csv() const {
     const bool sectioned = sections_.size() > 1;
     std::string out = sectioned ? "section" : "";
     for (std::size_t i = 0; i < columns_.size(); ++i) {
-        const Column& column = columns_[i];
+        const TextColumn& column = columns_[i];
         const std::string unit = column.unit.empty() ? "" : " [" + column.unit + "]";
         out += (i || sectioned ? "," : "") + in_csv(full_name(column) + unit);
     }
@@ -229,7 +239,7 @@ std::string TextTable::csv() const {
 
 std::string TextTable::json() const {
     nlohmann::ordered_json columns = nlohmann::ordered_json::array(), rows = columns;
-    for (const Column& column : columns_)
+    for (const TextColumn& column : columns_)
         columns.push_back({{"name", column.name}, {"group", column.group}, {"unit", column.unit}});
     for (const Row& row : rows_) {
         nlohmann::ordered_json fields = nlohmann::ordered_json::object();
@@ -237,9 +247,12 @@ std::string TextTable::json() const {
         for (std::size_t i = 0; i < row.cells.size(); ++i) {
             const Cell& cell = row.cells[i];
             auto& field = fields[full_name(columns_[i])];
-            if (!cell.number) field = cell.text;
-            else if (std::isfinite(*cell.number)) field = *cell.number;
-            else field = nullptr;
+            if (!cell.number)
+                field = cell.text;
+            else if (std::isfinite(*cell.number))
+                field = *cell.number;
+            else
+                field = nullptr;
         }
         rows.push_back(std::move(fields));
     }

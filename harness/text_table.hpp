@@ -12,7 +12,7 @@ enum class Align { left, right, centre };
 /// Meaning, not colour; a terminal shows it in colour only if asked.
 enum class Emphasis { none, strong, faint, good, caution, bad };
 
-struct Column {
+struct TextColumn {
     std::string name;
     Align align = Align::left;
     std::string group = {};  ///< neighbours of the same non-empty group share a header above their names
@@ -37,7 +37,7 @@ struct Cell {
 /// One table, four outputs. Rows may be shorter than the columns; a longer one is a ContractError.
 class TextTable {
 public:
-    explicit TextTable(std::vector<Column> columns);
+    explicit TextTable(std::vector<TextColumn> columns);
 
     /// A sub-header above the rows that follow; in CSV and JSON a field "section" of each row.
     void section(std::string title);
@@ -61,7 +61,7 @@ private:
     std::vector<std::size_t> widths() const;
     bool grouped() const;
 
-    std::vector<Column> columns_;
+    std::vector<TextColumn> columns_;
     std::vector<std::string> sections_{""};
     std::vector<Row> rows_;
 };

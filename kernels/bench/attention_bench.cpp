@@ -10,8 +10,8 @@
 #include "kernels/cpu/attention.hpp"
 #include "kernels/cpu/simd.hpp"
 
-/// Rates of the CPU attention beside its yardsticks, in one program: oneDNN's sgemm, a naive attention made of it, and a
-/// plain read of memory for decode. flops: 4 S S d a head forward, half where causal, 2.5 times that backward.
+/// Rates of the CPU attention beside its yardsticks, in one program: oneDNN's sgemm, a naive attention made of it, and
+/// a plain read of memory for decode. flops: 4 S S d a head forward, half where causal, 2.5 times that backward.
 namespace {
 
 using namespace wb::cpu;
@@ -28,7 +28,8 @@ std::vector<T> filled(Index count, unsigned seed) {
 
 AttentionShape dense(Index heads, Index kv_heads, Index seq_q, Index seq_kv, Index dim, bool causal) {
     const Strides q{heads * seq_q * dim, dim, seq_q * dim}, k{kv_heads * seq_kv * dim, dim, seq_kv * dim};
-    return {1, heads, kv_heads, seq_q, seq_kv, dim, dim, causal, 0, 1.0F / std::sqrt(static_cast<float>(dim)), q, k, k, q};
+    return {1, heads, kv_heads, seq_q, seq_kv, dim, dim, causal, 0, 1.0F / std::sqrt(static_cast<float>(dim)),
+            q, k,     k,        q};
 }
 
 double forward_flops(const AttentionShape& s) {
@@ -79,7 +80,8 @@ void naive(benchmark::State& state) {
     omp_set_num_threads(threads);
     for (auto _ : state)
         for (Index h = 0; h < s.heads; ++h) {
-            dnnl_sgemm('N', 'T', n, n, d, s.scale, q.data() + h * each, d, k.data() + h * each, d, 0.0F, scores.data(), n);
+            dnnl_sgemm('N', 'T', n, n, d, s.scale, q.data() + h * each, d, k.data() + h * each, d, 0.0F, scores.data(),
+                       n);
 #pragma omp parallel for num_threads(threads)
             for (Index i = 0; i < n; ++i) {
                 float* row = scores.data() + i * n;

@@ -37,7 +37,8 @@ std::vector<Product> products() {
         std::string name;
         std::int64_t k, n;
     };
-    for (const auto& [name, k, n] : {Layer{"proj", 768, 768}, {"fc", 768, 3072}, {"fc2", 3072, 768}, {"head", 768, 50257}}) {
+    for (const auto& [name, k, n] :
+         {Layer{"proj", 768, 768}, {"fc", 768, 3072}, {"fc2", 3072, 768}, {"head", 768, 50257}}) {
         for (const auto type : {f32, bf}) {
             const std::string prefix = (type == f32 ? "f32/gpt2_" : "bf16/gpt2_") + name;
             all.push_back({prefix + "_y_kn", {256, n, k}, type});
@@ -72,9 +73,12 @@ struct Operands {
     static void fill(std::vector<char>& to, GemmType type) {
         for (std::size_t i = 0; i * element_sizes(type).in < to.size(); ++i) {
             const double x = double(i % 251) / 251 - 0.5;
-            if (type == GemmType::f64) reinterpret_cast<double*>(to.data())[i] = x;
-            else if (type == GemmType::f32) reinterpret_cast<float*>(to.data())[i] = float(x);
-            else reinterpret_cast<bf16*>(to.data())[i] = to_bf16(float(x));
+            if (type == GemmType::f64)
+                reinterpret_cast<double*>(to.data())[i] = x;
+            else if (type == GemmType::f32)
+                reinterpret_cast<float*>(to.data())[i] = float(x);
+            else
+                reinterpret_cast<bf16*>(to.data())[i] = to_bf16(float(x));
         }
     }
 };
@@ -85,17 +89,22 @@ struct Peer {
 };
 
 std::vector<Peer> peers() {
-    return {{"onednn_matmul", make_onednn_matmul}, {"onednn_sgemm", make_onednn_sgemm},
-            {"openblas", make_openblas_gemm}, {"gemv", make_gemv}, {"widened", make_widened_gemm}};
+    return {{"onednn_matmul", make_onednn_matmul},
+            {"onednn_sgemm", make_onednn_sgemm},
+            {"openblas", make_openblas_gemm},
+            {"gemv", make_gemv},
+            {"widened", make_widened_gemm}};
 }
 
 std::set<int> thread_counts() { return {1, omp_get_num_procs()}; }
 
 void report(benchmark::State& state, const Product& p) {
-    state.counters["GFLOP/s"] = benchmark::Counter(p.shape.flops() * 1e-9 * double(state.iterations()), benchmark::Counter::kIsRate);
+    state.counters["GFLOP/s"] =
+        benchmark::Counter(p.shape.flops() * 1e-9 * double(state.iterations()), benchmark::Counter::kIsRate);
     const auto bytes = extents(p.shape);
     const auto size = element_sizes(p.type);
-    state.SetBytesProcessed(state.iterations() * std::int64_t(std::size_t(bytes.a + bytes.b) * size.in + std::size_t(bytes.c) * size.out));
+    state.SetBytesProcessed(state.iterations() *
+                            std::int64_t(std::size_t(bytes.a + bytes.b) * size.in + std::size_t(bytes.c) * size.out));
 }
 
 void run_ours(benchmark::State& state, const Product& p, int threads) {
@@ -118,7 +127,9 @@ void run_peer(benchmark::State& state, const Product& p, const Peer& peer, int t
 void register_all() {
     for (const Product& p : products()) {
         for (const int threads : thread_counts()) {
-            const auto name = [&](const std::string& who) { return fmt::format("{}/{}/threads:{}", p.name, who, threads); };
+            const auto name = [&](const std::string& who) {
+                return fmt::format("{}/{}/threads:{}", p.name, who, threads);
+            };
             const auto add = [&](const std::string& who, auto&& body) {
                 benchmark::RegisterBenchmark(name(who).c_str(), body)->UseRealTime()->Unit(benchmark::kMicrosecond);
             };
@@ -164,9 +175,11 @@ void pair(const Product& p, int threads) {
     for (const Peer& peer : peers()) {
         engines.emplace_back(peer.make(p.shape, p.type, threads));
         if (!engines.back()) continue;
-        field.emplace_back(peer.name, [&o, e = engines.back()] { e->run(o.a.data(), o.b.data(), nullptr, o.c.data()); });
+        field.emplace_back(peer.name,
+                           [&o, e = engines.back()] { e->run(o.a.data(), o.b.data(), nullptr, o.c.data()); });
     }
-    if (std::min(p.shape.m, p.shape.n) <= 8) field.emplace_back("read_B", [&] { benchmark::DoNotOptimize(read_sum(o.b, threads)); });
+    if (std::min(p.shape.m, p.shape.n) <= 8)
+        field.emplace_back("read_B", [&] { benchmark::DoNotOptimize(read_sum(o.b, threads)); });
     std::vector<double> mine;
     std::vector<std::vector<double>> ratios(field.size());
     for (int round = 0; round < rounds; ++round) {

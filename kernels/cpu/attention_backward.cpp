@@ -15,15 +15,15 @@ using simd::Vec;
 
 namespace {
 
-constexpr Index block = 192;      // query rows and keys of one tile: a multiple of micro_rows and of panel
-constexpr Index band_rows = 24;   // rows or keys handled together where a mask cuts the tile
+constexpr Index block = 192;     // query rows and keys of one tile: a multiple of micro_rows and of panel
+constexpr Index band_rows = 24;  // rows or keys handled together where a mask cuts the tile
 constexpr float log2e = std::numbers::log2e_v<float>;
 
 /// One kv head and the query heads that read it, in float. k_panels, v_panels: transposed in panels; the rest rows of
 /// padded width. dq is the running sum over key blocks.
 struct HeadGroup {
-    float *k, *k_panels, *v_panels;      // once
-    float *q, *d_o, *dq, *lse, *delta;   // per query head, heads after one another; lse in units of log2
+    float *k, *k_panels, *v_panels;     // once
+    float *q, *d_o, *dq, *lse, *delta;  // per query head, heads after one another; lse in units of log2
 
     static Index floats(const AttentionShape& s) {
         const Index keys = round_up(s.seq_kv, panel), width = padded(s.head_dim), group = s.heads / s.kv_heads;
@@ -93,9 +93,8 @@ void fill_tile(const AttentionShape& s, const HeadGroup& g, const Tile& t, bool 
                         visible(s, t.row + first + rows - 1, t.key, t.keys).high};
         if (band.low < band.high) {
             const Index from = band.low / panel * panel, columns = padded(band.high - from);
-            multiply({rows, columns, s.head_dim, g.q + row * width, width, 1,
-                      g.k_panels + (t.key + from) * s.head_dim, panel, panel * s.head_dim,
-                      mine.p + first * block + from, block},
+            multiply({rows, columns, s.head_dim, g.q + row * width, width, 1, g.k_panels + (t.key + from) * s.head_dim,
+                      panel, panel * s.head_dim, mine.p + first * block + from, block},
                      Keep::nothing);
             multiply({rows, columns, s.v_head_dim, g.d_o + row * v_width, v_width, 1,
                       g.v_panels + (t.key + from) * s.v_head_dim, panel, panel * s.v_head_dim,
@@ -227,8 +226,8 @@ void sweep(const AttentionShape& s, const Tensors<T>& x, const Place& at, Index 
         }
     unstage_rows(mine.dk, keys, s.head_dim, s.scale,
                  x.dk + at.batch * s.k.batch + at.kv_head * s.k.head + key * s.k.seq, s.k.seq);
-    unstage_rows(mine.dv, keys, s.v_head_dim, 1.0F,
-                 x.dv + at.batch * s.v.batch + at.kv_head * s.v.head + key * s.v.seq, s.v.seq);
+    unstage_rows(mine.dv, keys, s.v_head_dim, 1.0F, x.dv + at.batch * s.v.batch + at.kv_head * s.v.head + key * s.v.seq,
+                 s.v.seq);
 }
 
 /// Heads in waves, so that the working copies stay bounded. Key blocks are handed out in order: the lowest unfinished

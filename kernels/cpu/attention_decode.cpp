@@ -17,33 +17,40 @@ using simd::Vec;
 namespace {
 
 constexpr Index split_keys = 512;  // keys of one task; fixed, so that the bits do not depend on the threads
-constexpr Index stage_keys = 64;   // keys converted at a time where the type or the head size asks for it
+constexpr Index stage_keys = 16;   // keys worked on between two requests for later ones; a multiple of simd::width
+constexpr Index keys_ahead = 48;   // how much later; 16 and 32 were slower for bf16
 constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
 
 /// Scores of `rows` query rows against all keys: simd::width products at a time, `rows` x width / rows of them.
 /// q [rows][width]; k rows `stride` apart, `width` (padded) floats readable. Past the last key the scores repeat it.
-template <int rows>
-void dots(const float* q, const float* k, Index stride, Index keys, Index width, float* scores) {
-    constexpr int columns = simd::width / rows;
-    for (Index j = 0; j < keys; j += columns) {
-        const float* key[columns];
-        for (int c = 0; c < columns; ++c) key[c] = k + std::min(j + c, keys - 1) * stride;
-        Vec acc[simd::width] = {};
-        for (Index x = 0; x < width; x += simd::width) {
-            Vec line[rows];
-            for (int r = 0; r < rows; ++r) line[r] = simd::load(q + r * width + x);
-            for (int c = 0; c < columns; ++c) {
-                const Vec from = simd::load(key[c] + x);
-                for (int r = 0; r < rows; ++r) acc[r * columns + c] += line[r] * from;
+template <int rows, class K>
+void dots(const float* q, const K* k, Index stride, Index keys, Index width, float* scores) {
+    constexpr int columns = std::min(4, simd::width / rows), span = simd::width / rows;
+    constexpr int size = rows * columns;  // held in registers
+    for (Index j = 0; j < keys; j += span) {
+        Vec all[simd::width];
+        for (int part = 0; part < span; part += columns) {
+            const K* key[columns];
+            for (int c = 0; c < columns; ++c) key[c] = k + std::min(j + part + c, keys - 1) * stride;
+            Vec acc[size] = {};
+            for (Index x = 0; x < width; x += simd::width) {
+                Vec line[rows];
+                simd::repeat<rows>([&](auto r) { line[r] = simd::load(q + r * width + x); });
+                simd::repeat<columns>([&](auto c) {
+                    Vec from = simd::load(key[c] + x);
+                    simd::repeat<rows>([&](auto r) { acc[r * columns + c] += line[r] * from; });
+                });
             }
+            simd::repeat<size>([&](auto n) { all[n / columns * span + part + n % columns] = acc[n]; });
         }
         float lane[simd::width];
-        simd::store(lane, simd::sums(acc));
-        for (int r = 0; r < rows; ++r) std::memcpy(scores + r * split_keys + j, lane + r * columns, columns * 4);
+        simd::store(lane, simd::sums(all));
+        for (int r = 0; r < rows; ++r) std::memcpy(scores + r * split_keys + j, lane + r * span, span * 4);
     }
 }
 
-void all_dots(const float* q, Index rows, const float* k, Index stride, Index keys, Index width, float* scores) {
+template <class K>
+void all_dots(const float* q, Index rows, const K* k, Index stride, Index keys, Index width, float* scores) {
     Index r = 0;
     for (; r + 4 <= rows; r += 4) dots<4>(q + r * width, k, stride, keys, width, scores + r * split_keys);
     for (; r + 2 <= rows; r += 2) dots<2>(q + r * width, k, stride, keys, width, scores + r * split_keys);
@@ -63,20 +70,30 @@ struct Scratch {
     Scratch(Index rows, float* memory) : scores(memory), staged(memory + rows * split_keys) {}
 };
 
-/// Calls body(row pointer, its stride, first key, keys) so that padded(columns) floats of every row can be read.
-template <class T, class Body>
+/// Asks for `rows` rows of `bytes` bytes that are needed soon: with many query rows to a key the processor's own
+/// look-ahead does not reach across the work on the keys before. Past the tensor's end it asks in vain.
+void fetch(const void* from, Index stride_bytes, Index rows, Index bytes) {
+    const auto address = reinterpret_cast<std::uintptr_t>(from);
+    for (Index i = 0; i < rows; ++i)
+        for (Index x = 0; x < bytes; x += 64)
+            __builtin_prefetch(
+                reinterpret_cast<const void*>(address + static_cast<std::uintptr_t>(i * stride_bytes + x)), 0, 2);
+}
+
+/// Calls body(row pointer, its stride, first key, keys) so that padded(columns) elements of every row can be read: in
+/// place where they can and the body takes T (`direct`), else from a copy in float.
+template <bool direct, class T, class Body>
 void each_stage(const T* from, Index stride, Index keys, Index columns, float* staged, Body body) {
-    bool direct = false;
-    if constexpr (std::is_same_v<T, float>)
-        if (columns % simd::width == 0) direct = true;
     for (Index j = 0; j < keys; j += stage_keys) {
         const Index now = std::min(stage_keys, keys - j);
-        if constexpr (std::is_same_v<T, float>)
-            if (direct) {
-                body(from + j * stride, stride, j, now);
+        const T* here = from + j * stride;
+        fetch(here + keys_ahead * stride, stride * Index{sizeof(T)}, now, columns * Index{sizeof(T)});
+        if constexpr (direct)
+            if (columns % simd::width == 0) {
+                body(here, stride, j, now);
                 continue;
             }
-        stage_rows(from + j * stride, stride, now, columns, staged);
+        stage_rows(here, stride, now, columns, staged);
         body(static_cast<const float*>(staged), padded(columns), j, now);
     }
 }
@@ -102,17 +119,18 @@ template <class T>
 void partial(const AttentionShape& s, const float* q, const T* k, const T* v, const Task& t, const Scratch& mine,
              float* high, float* sum, float* out) {
     const Index rows = s.heads / s.kv_heads * s.seq_q, q_width = padded(s.head_dim), width = padded(s.v_head_dim);
-    each_stage(k + t.batch * s.k.batch + t.kv_head * s.k.head + t.first * s.k.seq, s.k.seq, t.keys, s.head_dim,
-               mine.staged, [&](const float* from, Index stride, Index j, Index keys) {
-                   all_dots(q, rows, from, stride, keys, q_width, mine.scores + j);
-               });
+    each_stage<true>(k + t.batch * s.k.batch + t.kv_head * s.k.head + t.first * s.k.seq, s.k.seq, t.keys, s.head_dim,
+                     mine.staged, [&](const auto* from, Index stride, Index j, Index keys) {
+                         all_dots(q, rows, from, stride, keys, q_width, mine.scores + j);
+                     });
     for (Index r = 0; r < rows; ++r)
         soften(mine.scores + r * split_keys, visible(s, r % s.seq_q, t.first, t.keys), t.keys, high[r], sum[r]);
-    each_stage(v + t.batch * s.v.batch + t.kv_head * s.v.head + t.first * s.v.seq, s.v.seq, t.keys, s.v_head_dim,
-               mine.staged, [&](const float* from, Index stride, Index j, Index keys) {
-                   multiply({rows, width, keys, mine.scores + j, split_keys, 1, from, stride, panel, out, width},
-                            j == 0 ? Keep::nothing : Keep::all);
-               });
+    each_stage<std::is_same_v<T, float>>(
+        v + t.batch * s.v.batch + t.kv_head * s.v.head + t.first * s.v.seq, s.v.seq, t.keys, s.v_head_dim, mine.staged,
+        [&](const float* from, Index stride, Index j, Index keys) {
+            multiply({rows, width, keys, mine.scores + j, split_keys, 1, from, stride, panel, out, width},
+                     j == 0 ? Keep::nothing : Keep::all);
+        });
 }
 
 /// Joins the splits of one row, in order. Partial r of split n: high[n * rows], ..., out[n * rows * width].
@@ -129,8 +147,7 @@ void join(const float* high, const float* sum, float* out, Index splits, Index r
         for (Index x = 0; x < width; ++x) out[x] = (n == 0 ? 0.0F : out[x]) + part[x] * factor;
     }
     unstage_rows(out, 1, columns, total == 0.0F ? 0.0F : 1.0F / total, o, 0);
-    if (lse != nullptr)
-        *lse = total == 0.0F ? minus_infinity : highest * std::numbers::ln2_v<float> + std::log(total);
+    if (lse != nullptr) *lse = total == 0.0F ? minus_infinity : highest * std::numbers::ln2_v<float> + std::log(total);
 }
 
 }  // namespace

@@ -61,10 +61,10 @@ void score(const AttentionShape& s, const float* keys, const Scratch& t, Index f
            Index key) {
     const Index from = span.low / panel * panel;
     const Index width = padded(s.head_dim);
-    multiply({rows, padded(span.high - from), s.head_dim, t.q + first * width, width, 1,
-              keys + (key + from) * s.head_dim, panel, panel * s.head_dim, t.scores + first * block_keys + from,
-              block_keys},
-             Keep::nothing);
+    multiply(
+        {rows, padded(span.high - from), s.head_dim, t.q + first * width, width, 1, keys + (key + from) * s.head_dim,
+         panel, panel * s.head_dim, t.scores + first * block_keys + from, block_keys},
+        Keep::nothing);
 }
 
 /// Four chains, since one would wait for its own latency.
@@ -104,8 +104,8 @@ void soften(const Scratch& t, Index row, Span span, Span band) {
 
 void step(const AttentionShape& s, const float* keys, const float* values, const Scratch& t, const Block& b) {
     const Index width = padded(s.v_head_dim);
-    const bool cut = visible(s, b.row, b.key, b.keys).high < b.keys ||
-                     visible(s, b.row + b.rows - 1, b.key, b.keys).low > 0;
+    const bool cut =
+        visible(s, b.row, b.key, b.keys).high < b.keys || visible(s, b.row + b.rows - 1, b.key, b.keys).low > 0;
     const Index stride = cut ? band_rows : b.rows;
     for (Index first = 0; first < b.rows; first += stride) {
         const Index rows = std::min(stride, b.rows - first);

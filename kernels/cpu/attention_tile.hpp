@@ -17,7 +17,8 @@ using Index = std::int64_t;
 inline constexpr Index panel_vectors = simd::registers == 32 ? 4 : 2;
 inline constexpr Index panel = panel_vectors * simd::width;  ///< columns of one packed panel
 inline constexpr Index micro_rows = 6;
-inline constexpr Index workspace_bytes = Index{64} << 20;  ///< packed copies alive at a time, unless one head needs more
+inline constexpr Index workspace_bytes = Index{64}
+                                         << 20;  ///< packed copies alive at a time, unless one head needs more
 
 constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 constexpr Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
@@ -27,13 +28,13 @@ constexpr Index padded(Index columns) { return round_up(columns, simd::width); }
 class Buffer {
 public:
     explicit Buffer(Index count)
-        : data_(static_cast<float*>(::operator new(sizeof(float) * static_cast<std::size_t>(std::max<Index>(count, 1)),
-                                                   std::align_val_t{64}))) {}
+        : data_(static_cast<float*>(::operator new (sizeof(float) * static_cast<std::size_t>(std::max<Index>(count, 1)),
+                                                    std::align_val_t{64}))) {}
     float* data() const noexcept { return data_.get(); }
 
 private:
     struct Free {
-        void operator()(float* p) const noexcept { ::operator delete(p, std::align_val_t{64}); }
+        void operator()(float* p) const noexcept { ::operator delete (p, std::align_val_t{64}); }
     };
     std::unique_ptr<float, Free> data_;
 };

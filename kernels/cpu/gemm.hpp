@@ -11,9 +11,10 @@ struct GemmShape {
     std::int64_t m = 0, n = 0, k = 0, batch = 1;
     bool trans_a = false;  ///< A is stored [k, m] instead of [m, k]
     bool trans_b = false;  ///< B is stored [n, k] instead of [k, n]
-    std::int64_t stride_a = 0, stride_b = 0, stride_c = 0;  ///< from batch to batch, in elements; 0 = shared (A, B only)
-    bool accumulate = false;                                ///< add to C instead of overwriting it
-    bool bias = false;                                      ///< add bias[n], of C's type, to every row
+    std::int64_t stride_a = 0, stride_b = 0,
+                 stride_c = 0;  ///< from batch to batch, in elements; 0 = shared (A, B only)
+    bool accumulate = false;    ///< add to C instead of overwriting it
+    bool bias = false;          ///< add bias[n], of C's type, to every row
 
     double flops() const { return 2.0 * double(m) * double(n) * double(k) * double(batch); }
     bool operator==(const GemmShape&) const = default;

@@ -68,14 +68,13 @@ void dots(const W* w, const Skinny& p, const Piece& piece, const Acc* x, Acc* y)
     for (; j + group <= piece.j1; j += group)
         dot_group<rows, group>(w + j * p.depth + piece.i0, p.depth, j + 2 * group <= piece.j1 ? group * p.depth : 0, x,
                                length, y + j, p.outputs);
-    for (; j < piece.j1; ++j)
-        dot_group<rows, 1>(w + j * p.depth + piece.i0, p.depth, 0, x, length, y + j, p.outputs);
+    for (; j < piece.j1; ++j) dot_group<rows, 1>(w + j * p.depth + piece.i0, p.depth, 0, x, length, y + j, p.outputs);
 }
 
 /// Adds `deep` stored rows of W, each times its own factor, to `count` outputs of every row of Y.
 template <int rows, int deep, class W, class Acc>
-void add_rows(const W* w, std::int64_t w_row, std::int64_t ahead, const Acc* x, std::int64_t x_row, std::int64_t count, Acc* y,
-              std::int64_t y_row) {
+void add_rows(const W* w, std::int64_t w_row, std::int64_t ahead, const Acc* x, std::int64_t x_row, std::int64_t count,
+              Acc* y, std::int64_t y_row) {
     constexpr int width = Lanes<Acc>::width;
     std::int64_t j = 0;
     for (; j + width <= count; j += width) {
@@ -141,7 +140,8 @@ public:
             const std::int64_t all = omp_get_num_threads();
             for (std::int64_t t = me; t < pieces; t += all) multiply(t, a, b, x_.data() + me * x_size());
 #pragma omp barrier
-            for (std::int64_t t = me; t < pieces; t += all) finish(t, static_cast<const Out*>(bias), static_cast<Out*>(c));
+            for (std::int64_t t = me; t < pieces; t += all)
+                finish(t, static_cast<const Out*>(bias), static_cast<Out*>(c));
         }
     }
 
@@ -229,11 +229,16 @@ private:
 std::unique_ptr<GemmEngine> make_gemv(const GemmShape& shape, GemmType type, int threads) {
     if (std::min(shape.m, shape.n) > most_rows) return nullptr;
     switch (type) {
-        case GemmType::f64: return std::make_unique<Gemv<double, double, double>>(shape, threads);
-        case GemmType::f32: return std::make_unique<Gemv<float, float, float>>(shape, threads);
-        case GemmType::bf16: return std::make_unique<Gemv<bf16, bf16, float>>(shape, threads);
-        case GemmType::bf16_f32: return std::make_unique<Gemv<bf16, float, float>>(shape, threads);
-        case GemmType::int8_int32: return nullptr;
+        case GemmType::f64:
+            return std::make_unique<Gemv<double, double, double>>(shape, threads);
+        case GemmType::f32:
+            return std::make_unique<Gemv<float, float, float>>(shape, threads);
+        case GemmType::bf16:
+            return std::make_unique<Gemv<bf16, bf16, float>>(shape, threads);
+        case GemmType::bf16_f32:
+            return std::make_unique<Gemv<bf16, float, float>>(shape, threads);
+        case GemmType::int8_int32:
+            return nullptr;
     }
     return nullptr;
 }

@@ -54,7 +54,8 @@ private:
         const GemmShape& s = shape_;
 #pragma omp parallel num_threads(threads_)
         {
-            if (a != nullptr) widen_block(a, s.trans_a ? s.m : s.k, s.trans_a ? s.k : s.m, s.trans_a ? s.m : s.k, a_.data());
+            if (a != nullptr)
+                widen_block(a, s.trans_a ? s.m : s.k, s.trans_a ? s.k : s.m, s.trans_a ? s.m : s.k, a_.data());
             if (s.trans_b) {
                 widen_block(b + j * s.k, s.k, width, s.k, b_.data());
             } else {

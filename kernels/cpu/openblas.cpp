@@ -119,8 +119,12 @@ void call_with_threads(F gemm, void (*set_threads)(int), const BlasProduct<T>& p
 
 }  // namespace
 
-void OpenBlas::gemm(const BlasProduct<double>& p, int threads) const { call_with_threads(dgemm_, set_threads_, p, threads); }
-void OpenBlas::gemm(const BlasProduct<float>& p, int threads) const { call_with_threads(sgemm_, set_threads_, p, threads); }
+void OpenBlas::gemm(const BlasProduct<double>& p, int threads) const {
+    call_with_threads(dgemm_, set_threads_, p, threads);
+}
+void OpenBlas::gemm(const BlasProduct<float>& p, int threads) const {
+    call_with_threads(sgemm_, set_threads_, p, threads);
+}
 void OpenBlas::gemm_serial(const BlasProduct<double>& p) const { call(dgemm_, p); }
 void OpenBlas::gemm_serial(const BlasProduct<float>& p) const { call(sgemm_, p); }
 

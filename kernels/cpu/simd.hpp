@@ -1,9 +1,15 @@
 #pragma once
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
 #include <utility>
+
+#include "kernels/cpu/bf16.hpp"
 
 /// Float vectors as wide as the processor compiled for, in GCC's vector extensions.
 namespace wb::cpu::simd {
@@ -27,6 +33,21 @@ inline Vec load(const float* from) noexcept {
     std::memcpy(&out, from, sizeof out);
     return out;
 }
+inline Vec load(const bf16* from) noexcept {
+#if defined(__AVX512F__)  // GCC turns a plain conversion of the vector into four; the masked form avoids a false
+                          // warning
+    const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    IntVec bits = reinterpret_cast<IntVec>(_mm512_maskz_cvtepu16_epi32(0xffff, half));
+#elif defined(__AVX2__)
+    IntVec bits =
+        reinterpret_cast<IntVec>(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+#else
+    IntVec bits{};
+    for (int i = 0; i < width; ++i) bits[i] = from[i].bits;
+#endif
+    bits <<= 16;
+    return reinterpret_cast<Vec>(bits);
+}
 inline void store(float* to, Vec value) noexcept { std::memcpy(to, &value, sizeof value); }
 
 /// Keeps a value in a register: GCC would rather load it again for every use, and loads are the scarcer unit.
@@ -45,7 +66,8 @@ template <int count, class Body>
 [[gnu::always_inline]] inline void repeat(Body body) noexcept {
     [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) {
         (body(std::integral_constant<int, i>{}), ...);
-    }(std::make_integer_sequence<int, count>{});
+    }
+    (std::make_integer_sequence<int, count>{});
 }
 
 /// x - 0 keeps every x, the sign of zero and NaN included.
@@ -99,7 +121,7 @@ Vec sums(Vec (&v)[width]) noexcept {
 inline Vec exp2(Vec x) noexcept {
     const Vec low = broadcast(-127.0F);
     const Vec magic = broadcast(12583039.0F);  // 1.5 * 2^23 + 127: the sum's low bits hold the rounded integer + 127
-    const Vec clamped = low > x ? low : x;  // this way round it is one instruction, and NaN passes
+    const Vec clamped = low > x ? low : x;     // this way round it is one instruction, and NaN passes
     const Vec shifted = clamped + magic;
     const Vec r = clamped - (shifted - magic);
     Vec p = broadcast(1.5594677549651608e-4F);

@@ -1,29 +1,70 @@
-// A vector square root cannot set errno, so without this the loop would stay scalar.
-#pragma GCC optimize("no-math-errno")
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.hpp"
+#include "kernels/cpu/gemm_simd.hpp"
 #include "kernels/cpu/vector_ops.hpp"
 
 namespace wb::cpu {
 
+namespace {
+
+struct Factors {
+    float beta1, beta2, eps, keep, rate, unbias;
+};
+
+using Vector = Lanes<float>::Vector;
+
+/// Loops over std::sqrt stay scalar, because each call may have to set errno.
+inline Vector root(Vector x) {
+#if defined(__AVX512F__)
+    return _mm512_maskz_sqrt_ps(0xffff, x);  // the plain one draws a false warning from GCC 12
+#elif defined(__AVX__)
+    return _mm256_sqrt_ps(x);
+#else
+    for (int l = 0; l < Lanes<float>::width; ++l) x[l] = std::sqrt(x[l]);
+    return x;
+#endif
+}
+inline float root(float x) { return std::sqrt(x); }
+
+/// V is one float or a vector of them.
+template <class V>
+void update_at(V& parameter, V gradient, V& m, V& v, const Factors& f) {
+    m = f.beta1 * m + (1.0F - f.beta1) * gradient;
+    v = f.beta2 * v + (1.0F - f.beta2) * gradient * gradient;
+    parameter = f.keep * parameter - f.rate * m / (root(v) * f.unbias + f.eps);
+}
+
+void update(float* parameter, const float* gradient, float* m, float* v, std::int64_t n, const Factors& factors) {
+    const Factors f = factors;
+    std::int64_t i = 0;
+    for (; i + Lanes<float>::width <= n; i += Lanes<float>::width) {
+        Vector p = load_lanes(parameter + i), first = load_lanes(m + i), second = load_lanes(v + i);
+        update_at(p, load_lanes(gradient + i), first, second, f);
+        store_lanes(parameter + i, p);
+        store_lanes(m + i, first);
+        store_lanes(v + i, second);
+    }
+    for (; i < n; ++i) update_at(parameter[i], gradient[i], m[i], v[i], f);
+}
+
+}  // namespace
+
 void adamw(float* parameter, const float* gradient, float* m, float* v, std::int64_t n, const AdamW& how, int threads) {
     WB_EXPECT(n >= 0 && threads >= 1 && how.step >= 1);
+    constexpr std::int64_t block = 8192;
     const double step = static_cast<double>(how.step);
     const auto rate = static_cast<float>(how.lr / (1.0 - std::pow(static_cast<double>(how.beta1), step)));
     const auto unbias = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(static_cast<double>(how.beta2), step)));
-    const float keep = 1.0F - how.lr * how.weight_decay;
-    const float beta1 = how.beta1, beta2 = how.beta2, eps = how.eps;
-#pragma omp parallel for simd num_threads(threads) schedule(static) if (parallel : threads > 1)
-    for (std::int64_t i = 0; i < n; ++i) {
-        const float g = gradient[i];
-        const float first = beta1 * m[i] + (1.0F - beta1) * g;
-        const float second = beta2 * v[i] + (1.0F - beta2) * g * g;
-        m[i] = first;
-        v[i] = second;
-        parameter[i] = keep * parameter[i] - rate * first / (std::sqrt(second) * unbias + eps);
-    }
+    const Factors factors{how.beta1, how.beta2, how.eps, 1.0F - how.lr * how.weight_decay, rate, unbias};
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (std::int64_t i = 0; i < n; i += block)
+        update(parameter + i, gradient + i, m + i, v + i, std::min(block, n - i), factors);
 }
 
 }  // namespace wb::cpu

@@ -28,7 +28,8 @@ inline float exp_of(float x) {
     const auto exponent = static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(shifted) - 0x4b400000U);
     const auto half = exponent >> 1;
     const float first = std::bit_cast<float>(static_cast<std::uint32_t>(half + 127) << 23);
-    const float second = std::bit_cast<float>((static_cast<std::uint32_t>(exponent) - static_cast<std::uint32_t>(half) + 127U) << 23);
+    const float second =
+        std::bit_cast<float>((static_cast<std::uint32_t>(exponent) - static_cast<std::uint32_t>(half) + 127U) << 23);
     return p * first * second;
 }
 

@@ -89,11 +89,12 @@ void backward(const T* x, const T* gamma, const float* mean, const float* inv, c
     {
 #pragma omp for schedule(static) nowait
         for (std::int64_t r = 0; r < rows; ++r)
-            row_backward<centred>(x + r * cols, gamma, centred ? mean[r] : 0.0F, inv[r], dy + r * cols, dx + r * cols, cols);
+            row_backward<centred>(x + r * cols, gamma, centred ? mean[r] : 0.0F, inv[r], dy + r * cols, dx + r * cols,
+                                  cols);
 #pragma omp for schedule(static)
         for (std::int64_t j = 0; j < cols; j += block)
-            block_backward<centred>(x + j, mean, inv, dy + j, dgamma + j, dbeta == nullptr ? nullptr : dbeta + j, rows, cols,
-                                    std::min(block, cols - j));
+            block_backward<centred>(x + j, mean, inv, dy + j, dgamma + j, dbeta == nullptr ? nullptr : dbeta + j, rows,
+                                    cols, std::min(block, cols - j));
     }
 }
 

@@ -38,10 +38,27 @@ float sum_of_exp(const T* x, std::int64_t cols, float scale, float shift) {
     return sum;
 }
 
-template <class T>
-void write_softmax(const T* x, T* y, std::int64_t cols, float scale, float shift, float factor) {
+/// y = e^(scale x - shift) / (their sum) * weight. A float row holds the exponentials until the sum is known; a bf16
+/// row would round them twice, so they are computed again. Returns weight / (their sum).
+float write_softmax(const float* x, float* y, std::int64_t cols, float scale, float shift, float weight) {
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (std::int64_t j = 0; j < cols; ++j) {
+        const float e = exp_of(x[j] * scale - shift);
+        y[j] = e;
+        sum += e;
+    }
+    const float factor = weight / sum;
 #pragma omp simd
-    for (std::int64_t j = 0; j < cols; ++j) y[j] = from_float<T>(exp_of(to_float(x[j]) * scale - shift) * factor);
+    for (std::int64_t j = 0; j < cols; ++j) y[j] *= factor;
+    return factor;
+}
+
+float write_softmax(const bf16* x, bf16* y, std::int64_t cols, float scale, float shift, float weight) {
+    const float factor = weight / sum_of_exp(x, cols, scale, shift);
+#pragma omp simd
+    for (std::int64_t j = 0; j < cols; ++j) y[j] = to_bf16(exp_of(to_float(x[j]) * scale - shift) * factor);
+    return factor;
 }
 
 void check_targets(const std::int32_t* target, std::int64_t rows, std::int64_t classes) {
@@ -57,8 +74,7 @@ void softmax(const T* x, T* y, std::int64_t rows, std::int64_t cols, float scale
     for (std::int64_t r = 0; r < rows; ++r) {
         const T* from = x + r * cols;
         const float shift = (scale < 0 ? row_min(from, cols) : row_max(from, cols)) * scale;
-        const float sum = sum_of_exp(from, cols, scale, shift);
-        write_softmax(from, y + r * cols, cols, scale, shift, 1.0F / sum);
+        write_softmax(from, y + r * cols, cols, scale, shift, 1.0F);
     }
 }
 
@@ -83,11 +99,11 @@ void cross_entropy_backward(const T* logits, const std::int32_t* target, T* dlog
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (std::int64_t r = 0; r < rows; ++r) {
         const T* row = logits + r * classes;
+        T* to = dlogits + r * classes;
         const float top = row_max(row, classes);
-        const float factor = 1.0F / sum_of_exp(row, classes, 1.0F, top);
-        const float hit = exp_of(to_float(row[target[r]]) - top) * factor;
-        write_softmax(row, dlogits + r * classes, classes, 1.0F, top, factor * scale);
-        dlogits[r * classes + target[r]] = from_float<T>((hit - 1.0F) * scale);
+        const float hit = exp_of(to_float(row[target[r]]) - top);  // read first: `to` may be `row`
+        const float factor = write_softmax(row, to, classes, 1.0F, top, scale);
+        to[target[r]] = from_float<T>(hit * factor - scale);
     }
 }
 

@@ -50,7 +50,8 @@ void softmax_backward(const Call& call) {
 }
 
 void gelu(const Call& call) {
-    for (std::int64_t i = 0; i < call.in[0].size(); ++i) call.out[0].data[i] = gelu(call.in[0].data[i], call.a.tanh_form);
+    for (std::int64_t i = 0; i < call.in[0].size(); ++i)
+        call.out[0].data[i] = gelu(call.in[0].data[i], call.a.tanh_form);
 }
 
 void gelu_backward(const Call& call) {

@@ -8,9 +8,9 @@
 namespace wb::reference {
 
 /// What rank `rank` of `ranks` must hold after a bare collective on buffers filled by (tensor, seed, instance = rank).
-/// `total` is the global count: allreduce, reduce_scatter, alltoall, broadcast and send_recv start from `total` elements on
-/// every rank, allgather from total / ranks. reduce_scatter leaves total / ranks, all others `total`. send_recv is the ring:
-/// each rank gets the buffer of the one before it.
+/// `total` is the global count: allreduce, reduce_scatter, alltoall, broadcast and send_recv start from `total`
+/// elements on every rank, allgather from total / ranks. reduce_scatter leaves total / ranks, all others `total`.
+/// send_recv is the ring: each rank gets the buffer of the one before it.
 std::vector<double> collective_result(CollectiveKind kind, std::int64_t ranks, std::int64_t rank, std::int64_t total,
                                       const Tensor& tensor, std::uint64_t seed);
 

@@ -20,7 +20,9 @@ std::vector<bool> stored(const Graph& graph) {
 
 bool before_run(Role role) { return role == Role::input || role == Role::weight || role == Role::state; }
 
-bool contains(const std::vector<TensorId>& ids, TensorId id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
+bool contains(const std::vector<TensorId>& ids, TensorId id) {
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
 
 }  // namespace
 
@@ -34,7 +36,8 @@ double bytes_held(const Graph& graph) {
     return elements * sizeof(double);
 }
 
-Execution::Execution(const Graph& graph, std::uint64_t seed) : graph_(graph), seed_(seed), values_(graph.tensors().size()) {
+Execution::Execution(const Graph& graph, std::uint64_t seed)
+    : graph_(graph), seed_(seed), values_(graph.tensors().size()) {
     const std::vector<bool> own = stored(graph);
     for (std::size_t i = 0; i < values_.size(); ++i) {
         if (!own[i]) continue;

@@ -32,7 +32,8 @@ private:
     const Graph& graph_;
     std::uint64_t seed_;
     std::int64_t step_ = 0;
-    std::vector<std::vector<std::vector<double>>> values_;  // by tensor and instance; nothing for names of other tensors
+    std::vector<std::vector<std::vector<double>>>
+        values_;  // by tensor and instance; nothing for names of other tensors
 };
 
 /// Bytes an Execution of `graph` holds.

@@ -17,7 +17,8 @@ void rope(const Call& call) {
             const double* from = x.row(r) + at;
             double* to = y.row(r) + at;
             for (std::int64_t i = 0; i < half; ++i) {
-                const double turn = position * std::pow(a.theta, -2.0 * static_cast<double>(i) / static_cast<double>(a.rotary_dim));
+                const double turn =
+                    position * std::pow(a.theta, -2.0 * static_cast<double>(i) / static_cast<double>(a.rotary_dim));
                 const double c = std::cos(turn), s = a.inverse ? -std::sin(turn) : std::sin(turn);
                 const std::int64_t first = a.interleaved ? 2 * i : i, second = a.interleaved ? 2 * i + 1 : i + half;
                 to[first] = from[first] * c - from[second] * s;

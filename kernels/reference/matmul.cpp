@@ -57,10 +57,11 @@ void grouped_matmul(const Call& call) {
     for (std::int64_t e = 0; e < call.a.experts; ++e) {
         const std::int64_t at = first[e], rows = first[e + 1] - at, k = x.columns(), n = y.columns();
         if (call.a.trans_a) {
-            multiply_add(k, n, rows, matrix(x.row(at), k, true), matrix(w.row(at), n, false), matrix(y.data + e * k * n, n, false));
+            multiply_add(k, n, rows, matrix(x.row(at), k, true), matrix(w.row(at), n, false),
+                         matrix(y.data + e * k * n, n, false));
         } else {
-            multiply_add(rows, n, k, matrix(x.row(at), k, false), matrix(w.data + e * k * n, w.columns(), call.a.trans_b),
-                         matrix(y.row(at), n, false));
+            multiply_add(rows, n, k, matrix(x.row(at), k, false),
+                         matrix(w.data + e * k * n, w.columns(), call.a.trans_b), matrix(y.row(at), n, false));
         }
     }
 }

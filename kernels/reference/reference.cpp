@@ -11,9 +11,9 @@
 namespace wb {
 namespace {
 
-constexpr double most_flop = 2e11;          // some minutes of plain loops
+constexpr double most_flop = 2e11;  // some minutes of plain loops
 constexpr double share_of_memory = 0.6;
-constexpr double flop_per_second = 1e9;     // order of magnitude of plain loops in double on one core, for plans only
+constexpr double flop_per_second = 1e9;  // order of magnitude of plain loops in double on one core, for plans only
 
 double physical_bytes() {
     return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
@@ -50,13 +50,15 @@ public:
 
     Support supports(const Case& c, int) const override {
         if (c.mapping.units() != 1)
-            return Support::no(fmt::format("the reference is one unit, the mapping {} has {}", c.mapping.text(), c.mapping.units()));
+            return Support::no(
+                fmt::format("the reference is one unit, the mapping {} has {}", c.mapping.text(), c.mapping.units()));
         for (const Tensor& t : c.graph->tensors())
             if (is_class(t.dtype))
                 return Support::no(fmt::format("tensor \"{}\" has the unresolved type {}", t.name, name(t.dtype)));
         const double flop = c.graph->flops().si();
         if (flop > most_flop)
-            return Support::no(fmt::format("{:.3g} FLOP are more than the {:.3g} that plain loops may take", flop, most_flop));
+            return Support::no(
+                fmt::format("{:.3g} FLOP are more than the {:.3g} that plain loops may take", flop, most_flop));
         return {};
     }
 
@@ -64,8 +66,8 @@ public:
         const double needed = reference::bytes_held(*c.graph), allowed = share_of_memory * physical_bytes();
         if (needed > allowed)
             throw Error({c.graph->name(), fmt::format("needs {:.2f} GB in float64", needed / 1e9),
-                         fmt::format("the reference may use {:.2f} GB, {:.0f} % of this machine's memory", allowed / 1e9,
-                                     100 * share_of_memory),
+                         fmt::format("the reference may use {:.2f} GB, {:.0f} % of this machine's memory",
+                                     allowed / 1e9, 100 * share_of_memory),
                          "Use a smaller size."});
         return std::make_unique<ReferenceSession>(c);
     }

@@ -45,12 +45,14 @@ void embed_backward(const Call& call) {
 void position_embed(const Call& call) {
     const View &x = call.in[0], &table = call.in[1], &y = call.out[0];
     std::copy_n(x.data, x.size(), y.data);
-    for (std::int64_t r = 0; r < x.rows(); ++r) add_row(table.row(call.a.offset + r % call.a.seq), y.row(r), x.columns());
+    for (std::int64_t r = 0; r < x.rows(); ++r)
+        add_row(table.row(call.a.offset + r % call.a.seq), y.row(r), x.columns());
 }
 
 void position_embed_backward(const Call& call) {
     const View &dy = call.in[0], &table = call.out[0];
-    for (std::int64_t r = 0; r < dy.rows(); ++r) add_row(dy.row(r), table.row(call.a.offset + r % call.a.seq), dy.columns());
+    for (std::int64_t r = 0; r < dy.rows(); ++r)
+        add_row(dy.row(r), table.row(call.a.offset + r % call.a.seq), dy.columns());
 }
 
 void last_rows(const Call& call) {

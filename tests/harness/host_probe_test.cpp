@@ -2,12 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
 #include <string>
-#include <toml++/toml.h>
 #include <vector>
 
 #include "core/error.hpp"
@@ -21,8 +21,8 @@ namespace {
 /// "377 GFLOP/s" in SI.
 double si(const std::string& text) {
     static const std::map<std::string, double> units{
-        {"GFLOP/s", 1e9}, {"TFLOP/s", 1e12}, {"GB/s", 1e9}, {"TB/s", 1e12}, {"MHz", 1e6}, {"ns", 1e-9},
-        {"B", 1}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}};
+        {"GFLOP/s", 1e9}, {"TFLOP/s", 1e12}, {"GB/s", 1e9},   {"TB/s", 1e12},  {"MHz", 1e6},
+        {"ns", 1e-9},     {"B", 1},          {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}};
     const auto blank = text.find(' ');
     REQUIRE(blank != std::string::npos);
     REQUIRE_MESSAGE(units.count(text.substr(blank + 1)), text);
@@ -87,7 +87,8 @@ TEST_CASE("the probe writes a system file that holds together") {
         inner_bandwidth = bandwidth;
     }
     const toml::table& measured = *file["measured"].as_table();
-    CHECK(keys(measured) == std::set<std::string>{"copy_bandwidth", "triad_bandwidth", "read_bandwidth", "timer_overhead"});
+    CHECK(keys(measured) ==
+          std::set<std::string>{"copy_bandwidth", "triad_bandwidth", "read_bandwidth", "timer_overhead"});
     for (const char* name : {"copy_bandwidth", "triad_bandwidth", "read_bandwidth"}) {
         CHECK(amount(file, file["measured"][name]) > 0);
         CHECK(amount(file, file["measured"][name]) <= inner_bandwidth);

@@ -1,6 +1,10 @@
 #include "harness/progress.hpp"
 
 #include <doctest/doctest.h>
+#include <pty.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <limits>
@@ -27,7 +31,39 @@ struct Fake {
     }
 };
 
+/// stderr_sink() while stderr is a terminal 123 columns wide, with these variables set.
+ProgressSink sink_on_terminal(const char* term, const char* no_color) {
+    setenv("TERM", term, 1);
+    setenv("NO_COLOR", no_color, 1);
+    int mine = -1, theirs = -1;
+    winsize size{};
+    size.ws_col = 123;
+    REQUIRE(openpty(&mine, &theirs, nullptr, nullptr, &size) == 0);
+    const int kept = dup(STDERR_FILENO);
+    dup2(theirs, STDERR_FILENO);
+    ProgressSink sink = stderr_sink();
+    dup2(kept, STDERR_FILENO);
+    for (int fd : {mine, theirs, kept}) close(fd);
+    unsetenv("NO_COLOR");
+    return sink;
+}
+
 }  // namespace
+
+TEST_CASE("a terminal redraws, in colour unless told otherwise; a dumb one does not") {
+    const ProgressSink full = sink_on_terminal("xterm", "");
+    CHECK(full.redraw);
+    CHECK(full.colour);
+    CHECK(full.width == 123);
+    const ProgressSink plain = sink_on_terminal("xterm", "1");
+    CHECK(plain.redraw);
+    CHECK_FALSE(plain.colour);
+    const ProgressSink dumb = sink_on_terminal("dumb", "");
+    CHECK_FALSE(dumb.redraw);
+    CHECK_FALSE(dumb.colour);
+    const double earlier = full.now_s();
+    CHECK(full.now_s() >= earlier);
+}
 
 TEST_CASE("plain output: one line per finished item, no control characters") {
     Fake fake;

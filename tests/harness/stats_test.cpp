@@ -50,7 +50,8 @@ TEST_CASE("order statistics of small samples") {
 
 TEST_CASE("ranks of the median's interval are the exact binomial ones") {
     // n, zero-based low rank; e.g. Conover, Practical Nonparametric Statistics, table of the binomial at p = 1/2.
-    const std::vector<std::pair<std::size_t, std::size_t>> table{{6, 0}, {8, 0}, {9, 1}, {10, 1}, {12, 2}, {15, 3}, {20, 5}, {25, 7}};
+    const std::vector<std::pair<std::size_t, std::size_t>> table{{6, 0},  {8, 0},  {9, 1},  {10, 1},
+                                                                 {12, 2}, {15, 3}, {20, 5}, {25, 7}};
     for (auto [n, low] : table) {
         CAPTURE(n);
         const MedianRanks ranks = median_ranks(n);
@@ -177,6 +178,6 @@ TEST_CASE("the bootstrap is deterministic, holds the ratio, and covers as it say
         covered += ratio_of_medians_interval(x, y, trial, 0.95, 200)->contains(1.0);
         median_covered += median_interval(x)->contains(1.5);
     }
-    CHECK(covered >= 270);         // 95 % of 300 is 285; 270 is 4 standard deviations below
+    CHECK(covered >= 270);  // 95 % of 300 is 285; 270 is 4 standard deviations below
     CHECK(median_covered >= 270);
 }

@@ -89,8 +89,9 @@ TEST_CASE("a rule that contradicts itself is the user's mistake") {
     CHECK_THROWS_AS(Stopping({1, 10, 2, 1, 0.05}), Error);
     CHECK_THROWS_AS(Stopping({1, 10, 0, 1, -1}), Error);
     CHECK_THROWS_AS(Stopping({1, 10, 0, 1, std::nan("")}), Error);
-    CHECK_THROWS_WITH(Stopping({10, 9, 0, 1, 0.05}),
-                      "stopping rule: max_samples = 9 is below min_samples = 10 (both cannot hold). Raise max_samples.");
+    CHECK_THROWS_WITH(
+        Stopping({10, 9, 0, 1, 0.05}),
+        "stopping rule: max_samples = 9 is below min_samples = 10 (both cannot hold). Raise max_samples.");
 }
 
 TEST_CASE("the noise it stops on is the one the statistics report") {
@@ -110,7 +111,8 @@ TEST_CASE("the noise it stops on is the one the statistics report") {
 }
 
 TEST_CASE("a million noisy samples end in seconds: the cost of a sample does not grow") {
-    const Stopping stopping = feed({10, 1'000'000, 0, 1e9, 1e-6}, [](int i) { return 1 + uniform(5, static_cast<std::uint64_t>(i)); });
+    const Stopping stopping =
+        feed({10, 1'000'000, 0, 1e9, 1e-6}, [](int i) { return 1 + uniform(5, static_cast<std::uint64_t>(i)); });
     CHECK(stopping.count() == 1'000'000);
     CHECK(stopping.noise() == doctest::Approx(1.96 * 1e-3 / 1.5).epsilon(0.1));
 }

@@ -12,10 +12,8 @@ using namespace wb;
 namespace {
 
 TextTable example() {
-    TextTable table({{"case"},
-                     {"median", Align::right, "time", "s"},
-                     {"noise", Align::right, "time"},
-                     {"verdict", Align::centre}});
+    TextTable table(
+        {{"case"}, {"median", Align::right, "time", "s"}, {"noise", Align::right, "time"}, {"verdict", Align::centre}});
     table.row({"gemm 4096", {"1.25 ms", 0.00125}, "1.2 %", {"ok", Emphasis::good}});
     table.section("models, exact");
     table.row({"größe µ 波", {"n/a", std::nan("")}, "-", {"failed", Emphasis::bad}});

@@ -76,7 +76,8 @@ double worst_error(const GemmShape& s, Run&& run) {
     const auto bias = random<Out>(s.n, 3);
     auto c = random<Out>(sizes.c, 4);
     const Expected e = definition(s, a, b, bias, c);
-    if (!s.accumulate) std::memset(static_cast<void*>(c.data()), 0xff, c.size() * sizeof(Out));  // NaN: must be overwritten
+    if (!s.accumulate)
+        std::memset(static_cast<void*>(c.data()), 0xff, c.size() * sizeof(Out));  // NaN: must be overwritten
     run(a.data(), b.data(), bias.data(), c.data());
     double worst = 0;
     for (std::size_t i = 0; i < c.size(); ++i) {
@@ -89,11 +90,16 @@ double worst_error(const GemmShape& s, Run&& run) {
 template <class Run>
 double worst_error(const GemmShape& s, GemmType type, Run&& run) {
     switch (type) {
-        case GemmType::f64: return worst_error<double, double>(s, run);
-        case GemmType::f32: return worst_error<float, float>(s, run);
-        case GemmType::bf16: return worst_error<bf16, bf16>(s, run);
-        case GemmType::bf16_f32: return worst_error<bf16, float>(s, run);
-        case GemmType::int8_int32: return worst_error<std::int8_t, std::int32_t>(s, run);
+        case GemmType::f64:
+            return worst_error<double, double>(s, run);
+        case GemmType::f32:
+            return worst_error<float, float>(s, run);
+        case GemmType::bf16:
+            return worst_error<bf16, bf16>(s, run);
+        case GemmType::bf16_f32:
+            return worst_error<bf16, float>(s, run);
+        case GemmType::int8_int32:
+            return worst_error<std::int8_t, std::int32_t>(s, run);
     }
     return 1;
 }
@@ -101,19 +107,33 @@ double worst_error(const GemmShape& s, GemmType type, Run&& run) {
 /// Rounding of the sum and, for bf16 results, of the one store.
 double tolerance(GemmType type) {
     switch (type) {
-        case GemmType::f64: return 1e-15;
-        case GemmType::f32: return 1e-6;
-        case GemmType::bf16: return 1.0 / 256;
-        case GemmType::bf16_f32: return 1e-6;
-        case GemmType::int8_int32: return 0;
+        case GemmType::f64:
+            return 1e-15;
+        case GemmType::f32:
+            return 1e-6;
+        case GemmType::bf16:
+            return 1.0 / 256;
+        case GemmType::bf16_f32:
+            return 1e-6;
+        case GemmType::int8_int32:
+            return 0;
     }
     return 0;
 }
 
 std::vector<GemmShape> odd_shapes() {
     std::vector<GemmShape> out;
-    for (const auto& [m, n, k] : {std::tuple(1, 1, 1), {1, 77, 130}, {1, 300, 9}, {77, 1, 131}, {3, 65, 67}, {5, 129, 33},
-                                  {8, 200, 19}, {70, 6, 40}, {33, 45, 17}, {64, 97, 128}, {9, 2500, 3}}) {
+    for (const auto& [m, n, k] : {std::tuple(1, 1, 1),
+                                  {1, 77, 130},
+                                  {1, 300, 9},
+                                  {77, 1, 131},
+                                  {3, 65, 67},
+                                  {5, 129, 33},
+                                  {8, 200, 19},
+                                  {70, 6, 40},
+                                  {33, 45, 17},
+                                  {64, 97, 128},
+                                  {9, 2500, 3}}) {
         for (const bool ta : {false, true}) {
             for (const bool tb : {false, true}) out.push_back({m, n, k, 1, ta, tb});
         }
@@ -149,7 +169,8 @@ TEST_CASE("gemm equals its definition for every type, layout and ending") {
 }
 
 TEST_CASE("every engine equals the definition, also where another one would be chosen") {
-    for (const GemmFactory make : {make_gemv, make_onednn_matmul, make_onednn_sgemm, make_openblas_gemm, make_widened_gemm}) {
+    for (const GemmFactory make :
+         {make_gemv, make_onednn_matmul, make_onednn_sgemm, make_openblas_gemm, make_widened_gemm}) {
         for (const GemmType type : all_types) {
             if (type == GemmType::f64 && !OpenBlas::available()) continue;
             for (GemmShape s : odd_shapes()) {
@@ -219,7 +240,8 @@ TEST_CASE("the caller's OpenMP thread count is untouched") {
 
 TEST_CASE("OpenBLAS runs the kernels of this processor") {
     if (!OpenBlas::available()) return;
-    const std::string wanted = std::getenv("OPENBLAS_CORETYPE") ? std::getenv("OPENBLAS_CORETYPE") : openblas_core_type();
+    const std::string wanted =
+        std::getenv("OPENBLAS_CORETYPE") ? std::getenv("OPENBLAS_CORETYPE") : openblas_core_type();
     CHECK(OpenBlas::instance().name().find(wanted) != std::string::npos);
 }
 

@@ -89,7 +89,8 @@ TEST_CASE("exp and the normal distribution are accurate to a millionth") {
     }
     for (double x = -3; x < 8; x += 0.00137) {
         const auto f = static_cast<float>(x);
-        worst_cdf = std::max(worst_cdf, std::abs(normal_cdf(f) / (0.5 * std::erfc(-double(f) / std::numbers::sqrt2)) - 1));
+        worst_cdf =
+            std::max(worst_cdf, std::abs(normal_cdf(f) / (0.5 * std::erfc(-double(f) / std::numbers::sqrt2)) - 1));
     }
     CHECK(worst_exp < 3e-7);
     CHECK(worst_cdf < 1e-6);
@@ -150,16 +151,24 @@ TEST_CASE_TEMPLATE("layernorm and rmsnorm equal their definitions, forward and b
             std::vector<float> mean(many), inv(many);
             check_close(deterministic([&](int threads) {
                             std::vector<T> out(n);
-                            if (centred) layernorm(x.data(), gamma.data(), beta.data(), out.data(), mean.data(), inv.data(), many, cols, float(eps), threads);
-                            else rmsnorm(x.data(), gamma.data(), out.data(), inv.data(), many, cols, float(eps), threads);
+                            if (centred)
+                                layernorm(x.data(), gamma.data(), beta.data(), out.data(), mean.data(), inv.data(),
+                                          many, cols, float(eps), threads);
+                            else
+                                rmsnorm(x.data(), gamma.data(), out.data(), inv.data(), many, cols, float(eps),
+                                        threads);
                             return out;
                         }),
                         y, tolerance<T>);
             std::vector<float> dg(c), db(c);
             const auto got = deterministic([&](int threads) {
                 std::vector<T> out(n);
-                if (centred) layernorm_backward(x.data(), gamma.data(), mean.data(), inv.data(), dy.data(), out.data(), dg.data(), db.data(), many, cols, threads);
-                else rmsnorm_backward(x.data(), gamma.data(), inv.data(), dy.data(), out.data(), dg.data(), many, cols, threads);
+                if (centred)
+                    layernorm_backward(x.data(), gamma.data(), mean.data(), inv.data(), dy.data(), out.data(),
+                                       dg.data(), db.data(), many, cols, threads);
+                else
+                    rmsnorm_backward(x.data(), gamma.data(), inv.data(), dy.data(), out.data(), dg.data(), many, cols,
+                                     threads);
                 return out;
             });
             if (cols > 1 || !centred) check_close(got, dx, sizeof(T) == 2 ? 1.0 / 128 : 2e-5, 4.0);
@@ -246,7 +255,8 @@ TEST_CASE_TEMPLATE("rope turns pairs by position times frequency, and its invers
             const std::int64_t half = head_dim / 2;
             for (std::int64_t h = 0; h < 12; ++h) {
                 for (std::int64_t i = 0; i < half; ++i) {
-                    const double angle = position[std::size_t(h / 3)] * std::pow(shape.theta, -2.0 * double(i) / double(head_dim));
+                    const double angle =
+                        position[std::size_t(h / 3)] * std::pow(shape.theta, -2.0 * double(i) / double(head_dim));
                     double& a = want[std::size_t(h * head_dim + (interleaved ? 2 * i : i))];
                     double& b = want[std::size_t(h * head_dim + (interleaved ? 2 * i + 1 : i + half))];
                     const double p = a * std::cos(angle) - b * std::sin(angle);
@@ -327,7 +337,8 @@ TEST_CASE("AdamW follows the published recurrence") {
         for (std::size_t i = 0; i < n; ++i) {
             wm[i] = how.beta1 * wm[i] + (1.0 - how.beta1) * g[i];
             wv[i] = how.beta2 * wv[i] + (1.0 - how.beta2) * g[i] * g[i];
-            const double mh = wm[i] / (1 - std::pow(how.beta1, how.step)), vh = wv[i] / (1 - std::pow(how.beta2, how.step));
+            const double mh = wm[i] / (1 - std::pow(how.beta1, how.step)),
+                         vh = wv[i] / (1 - std::pow(how.beta2, how.step));
             wp[i] -= how.lr * (mh / (std::sqrt(vh) + how.eps) + how.weight_decay * wp[i]);
         }
     }

@@ -50,8 +50,10 @@ void check(const Values& actual, const Values& expected, double tolerance = 1e-1
     REQUIRE(actual.size() == expected.size());
     for (std::size_t i = 0; i < actual.size(); ++i) {
         CAPTURE(i);
-        if (std::isinf(expected[i])) CHECK(actual[i] == expected[i]);
-        else CHECK(std::abs(actual[i] - expected[i]) <= tolerance);
+        if (std::isinf(expected[i]))
+            CHECK(actual[i] == expected[i]);
+        else
+            CHECK(std::abs(actual[i] - expected[i]) <= tolerance);
     }
 }
 
@@ -62,8 +64,7 @@ double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 TEST_CASE("matmul with transposed operands, a batch and a bias") {
     const Given x{{2, 2}, {1, 2, 3, 4}}, w{{2, 3}, {1, 0, 2, 0, 1, 3}}, bias{{3}, {10, 20, 30}};
     check(run(OpKind::matmul, {x, w, bias})[0], {11, 22, 38, 13, 24, 48});
-    Attributes a;
-    a.trans_a = true;
+    Attributes a{.trans_a = true};
     check(run(OpKind::matmul, {x, w}, a)[0], {1, 3, 11, 2, 4, 16});
     a.trans_a = false;
     a.trans_b = true;
@@ -74,12 +75,7 @@ TEST_CASE("matmul with transposed operands, a batch and a bias") {
 }
 
 TEST_CASE("attention is aligned to the last key, shares key-value heads and gives nothing where all keys are masked") {
-    Attributes a;
-    a.seq = 2;
-    a.seq_kv = 3;
-    a.heads = 2;
-    a.head_dim = a.v_head_dim = 1;
-    a.scale = 2;
+    Attributes a{.seq = 2, .seq_kv = 3, .heads = 2, .head_dim = 1, .v_head_dim = 1, .scale = 2};
     const Given q{{2, 2}, {0, 0.5, 0, 0.5}}, k{{3, 1}, {0, std::log(2.0), 0}}, v{{3, 1}, {1, 4, 7}};
     // Scores are 0 for head 0 and (0, log 2, 0) for head 1.
     std::vector<Values> y = run(OpKind::attention, {q, k, v}, a);
@@ -106,14 +102,12 @@ TEST_CASE("the work of attention counts the pairs that the reference visits") {
     for (const bool causal : {false, true})
         for (std::int64_t window : {0, 1, 2, 5})
             for (std::int64_t seq : {1, 3, 6}) {
-                Attributes a;
-                a.seq = seq;
-                a.seq_kv = 4;
-                a.causal = causal;
-                a.window = window;
-                a.head_dim = a.v_head_dim = 1;
+                Attributes a{
+                    .causal = causal, .seq = seq, .seq_kv = 4, .head_dim = 1, .v_head_dim = 1, .window = window};
                 // With equal scores exp(lse) is the number of keys a query sees.
-                const auto lse = run(OpKind::attention, {{{seq, 1}, Values(seq, 0)}, {{4, 1}, Values(4, 1)}, {{4, 1}, Values(4, 1)}}, a)[1];
+                const auto lse =
+                    run(OpKind::attention, {{{seq, 1}, Values(seq, 0)}, {{4, 1}, Values(4, 1)}, {{4, 1}, Values(4, 1)}},
+                        a)[1];
                 double pairs = 0;
                 for (double x : lse) pairs += std::exp(x);
                 CAPTURE(causal);
@@ -124,10 +118,10 @@ TEST_CASE("the work of attention counts the pairs that the reference visits") {
 }
 
 TEST_CASE("norms, softmax and activations") {
-    Attributes a;
-    a.eps = 1;
+    Attributes a{.eps = 1};
     const double inverse = 1 / std::sqrt(2.0);  // the variance of 1, 3 is 1
-    check(run(OpKind::layernorm, {{{1, 2}, {1, 3}}, {{2}, {1, 2}}, {{2}, {10, 20}}}, a)[0], {10 - inverse, 20 + 2 * inverse});
+    check(run(OpKind::layernorm, {{{1, 2}, {1, 3}}, {{2}, {1, 2}}, {{2}, {10, 20}}}, a)[0],
+          {10 - inverse, 20 + 2 * inverse});
     const double root = 1 / std::sqrt(6.0);  // the mean square is 5
     check(run(OpKind::rmsnorm, {{{1, 2}, {1, 3}}, {{2}, {1, 2}}}, a)[0], {root, 6 * root});
     check(run(OpKind::softmax, {{{2, 2}, {0, std::log(3.0), 1000, 1000}}})[0], {0.25, 0.75, 0.5, 0.5});
@@ -141,14 +135,11 @@ TEST_CASE("norms, softmax and activations") {
 }
 
 TEST_CASE("rope turns pairs of features by position, and its inverse turns them back") {
-    Attributes a;
-    a.seq = 2;
-    a.rotary_dim = 4;
-    a.rotary_offset = 1;
-    a.offset = 3;
-    a.theta = 16;  // angles: position and position / 4
+    Attributes a{
+        .seq = 2, .rotary_dim = 4, .rotary_offset = 1, .offset = 3, .theta = 16};  // angles: position and position / 4
     const Given x{{2, 5}, {9, 1, 0, 0, 1, 9, 1, 0, 0, 1}};
-    const double c0 = std::cos(3), s0 = std::sin(3), c1 = std::cos(0.75), s1 = std::sin(0.75), c2 = std::cos(4), s2 = std::sin(4);
+    const double c0 = std::cos(3), s0 = std::sin(3), c1 = std::cos(0.75), s1 = std::sin(0.75), c2 = std::cos(4),
+                 s2 = std::sin(4);
     const Values half = run(OpKind::rope, {x}, a)[0];
     check(half, {9, c0, -s1, s0, c1, 9, c2, -std::sin(1), s2, std::cos(1)});
     a.interleaved = true;
@@ -159,8 +150,7 @@ TEST_CASE("rope turns pairs of features by position, and its inverse turns them 
 }
 
 TEST_CASE("tables, positions, last rows, heads and caches put rows where they belong") {
-    Attributes a;
-    a.offset = 1;  // the table holds rows 1 and 2 of a larger one
+    Attributes a{.offset = 1};  // the table holds rows 1 and 2 of a larger one
     const Given tokens{{3}, {2, 0, 1}}, table{{2, 2}, {1, 2, 3, 4}};
     check(run(OpKind::embed, {tokens, table}, a)[0], {3, 4, 0, 0, 1, 2});
     a.rows = 2;
@@ -169,10 +159,7 @@ TEST_CASE("tables, positions, last rows, heads and caches put rows where they be
     a.accumulate = true;
     check(run(OpKind::embed_backward, {dy, tokens, table}, a)[0], {6, 8, 4, 6});
 
-    Attributes p;
-    p.seq = 2;
-    p.offset = 1;
-    p.rows = 3;
+    Attributes p{.seq = 2, .offset = 1, .rows = 3};
     const Given x{{4, 1}, {1, 2, 3, 4}};
     check(run(OpKind::position_embed, {x, {{3, 1}, {100, 10, 20}}}, p)[0], {11, 22, 13, 24});
     check(run(OpKind::position_embed_backward, {x}, p)[0], {0, 4, 6});
@@ -183,10 +170,7 @@ TEST_CASE("tables, positions, last rows, heads and caches put rows where they be
     p.seq_kv = 3;
     check(run(OpKind::cache_write, {{{6, 1}, {7, 7, 7, 8, 8, 8}}, x}, p)[0], {7, 1, 2, 8, 3, 4});
 
-    Attributes h;
-    h.heads = 2;
-    h.head_dim = 2;
-    h.rotary_dim = 1;
+    Attributes h{.heads = 2, .head_dim = 2, .rotary_dim = 1};
     check(run(OpKind::concat_heads, {{{1, 4}, {1, 2, 3, 4}}, {{1, 1}, {9}}}, h)[0], {1, 2, 9, 3, 4, 9});
     const auto back = run(OpKind::concat_heads_backward, {{{1, 6}, {1, 2, 9, 3, 4, 8}}}, h);
     check(back[0], {1, 2, 3, 4});
@@ -194,9 +178,7 @@ TEST_CASE("tables, positions, last rows, heads and caches put rows where they be
 }
 
 TEST_CASE("the gate picks the largest logits, the lower expert of equals first") {
-    Attributes a;
-    a.experts = 4;
-    a.topk = 2;
+    Attributes a{.experts = 4, .topk = 2};
     const Given logits{{2, 4}, {0, std::log(3.0), -1, 0, 5, 5, 5, 5}};
     auto y = run(OpKind::topk_gate, {logits}, a);
     check(y[0], {1, 0, 0, 1});
@@ -209,9 +191,7 @@ TEST_CASE("the gate picks the largest logits, the lower expert of equals first")
 }
 
 TEST_CASE("expert rows are sorted by expert, then token, then slot") {
-    Attributes a;
-    a.experts = 3;
-    a.topk = 2;
+    Attributes a{.experts = 3, .topk = 2};
     const Given index{{3, 2}, {2, 0, 0, 2, 0, 1}}, x{{3, 1}, {10, 20, 30}};
     check(run(OpKind::moe_dispatch, {x, index}, a)[0], {10, 20, 30, 30, 10, 20});
     const Given rows{{6, 1}, {1, 2, 3, 4, 5, 6}};
@@ -235,8 +215,7 @@ TEST_CASE("cross entropy of shards joins to that of the whole") {
     const auto whole = run(OpKind::cross_entropy, {logits, targets});
     check(whole[0], {std::log(4.0), lse - 4});
     check(whole[1], {std::log(4.0), lse});
-    Attributes a;
-    a.ranks = 2;
+    Attributes a{.ranks = 2};
     Values parts = run(OpKind::cross_entropy, {{{2, 2}, {0, 0, 1, 2}}, targets}, a)[0];
     check(parts, {0, 2, 0, 2, 1 + std::exp(-1), 0});
     a.offset = 2;
@@ -253,11 +232,7 @@ TEST_CASE("cross entropy of shards joins to that of the whole") {
 }
 
 TEST_CASE("AdamW corrects its bias by the number of the run and rounds the weight of a master copy") {
-    Attributes a;
-    a.rate = 0.1;
-    a.beta1 = 0.9;
-    a.beta2 = 0.99;
-    a.decay = 0.5;
+    Attributes a{.rate = 0.1, .beta1 = 0.9, .beta2 = 0.99, .decay = 0.5};
     const std::vector<Given> in{{{1}, {2}}, {{1}, {-3}}, {{1}, {0}}, {{1}, {0}}};
     // A constant gradient has the corrected moments g and g^2 in every step: each step adds rate - rate * decay * w.
     check(run(OpKind::adamw, in, a)[0], {2 + 0.1 - 0.1}, 1e-9);
@@ -272,7 +247,8 @@ TEST_CASE("AdamW corrects its bias by the number of the run and rounds the weigh
 
 TEST_CASE("a repeat equals the same ops written out, with its own weights in every iteration") {
     const auto layer = [](Graph& g, TensorId x, TensorId w) {
-        return g.add(OpKind::add, "residual", {x, g.add(OpKind::gelu, "gelu", {g.add(OpKind::matmul, "layer", {x, w})})});
+        return g.add(OpKind::add, "residual",
+                     {x, g.add(OpKind::gelu, "gelu", {g.add(OpKind::matmul, "layer", {x, w})})});
     };
     for (const bool reversed : {false, true}) {
         Graph loop("loop"), plain("plain");
@@ -305,6 +281,20 @@ TEST_CASE("a repeat equals the same ops written out, with its own weights in eve
     }
 }
 
+TEST_CASE("a carried value may be handed on as another one") {
+    Graph g("fibonacci");
+    const TensorId one = g.input("one", {1}, DType::f64, {Fill::Kind::constant, 1});
+    const TensorId first = g.add(OpKind::add, "first", {one, one});  // 2
+    const auto last = g.repeat(4, {one, first}, [&](const std::vector<TensorId>& in) {
+        return std::vector<TensorId>{in[1], g.add(OpKind::add, "sum", {in[0], in[1]})};
+    });
+    g.mark_output(last[0]);
+    g.mark_output(last[1]);
+    const Outputs out = reference::execute(g, 1);
+    CHECK(out.at(0).values == Values{8});  // 1 2 3 5 8 13
+    CHECK(out.at(1).values == Values{13});
+}
+
 TEST_CASE("what exists before a run is filled from its stream and rounded to its type") {
     Graph g("fill");
     const TensorId x = g.input("x", {4}, DType::bf16, reals);
@@ -328,9 +318,9 @@ TEST_CASE("training lowers the loss, run by run, and reports every changed weigh
         const TensorId h = g.add(OpKind::gelu, "gelu", {g.add(OpKind::matmul, "layer", {in[0], w})});
         return std::vector<TensorId>{g.add(OpKind::add, "residual", {in[0], h})};
     })[0];
-    Attributes tied;
-    tied.trans_b = true;
-    const TensorId loss = g.apply(OpKind::cross_entropy, "loss", {g.add(OpKind::matmul, "head", {x, table}, tied), ids})[0];
+    Attributes tied{.trans_b = true};
+    const TensorId loss =
+        g.apply(OpKind::cross_entropy, "loss", {g.add(OpKind::matmul, "head", {x, table}, tied), ids})[0];
     g.mark_output(loss);
     AdamW settings;
     settings.rate = 0.02;
@@ -349,8 +339,12 @@ TEST_CASE("training lowers the loss, run by run, and reports every changed weigh
 
 TEST_CASE("a bare collective gives every rank its due") {
     const Tensor t{"x", {4}, DType::f32, Role::input, reals, -1};
-    const auto of = [&](std::int64_t rank, std::int64_t i) { return rounded(FillStream(reals, 9, "x", rank)(i), DType::f32); };
-    const auto result = [&](CollectiveKind kind, std::int64_t rank) { return reference::collective_result(kind, 2, rank, 4, t, 9); };
+    const auto of = [&](std::int64_t rank, std::int64_t i) {
+        return rounded(FillStream(reals, 9, "x", rank)(i), DType::f32);
+    };
+    const auto result = [&](CollectiveKind kind, std::int64_t rank) {
+        return reference::collective_result(kind, 2, rank, 4, t, 9);
+    };
     for (std::int64_t rank : {0, 1}) {
         const std::int64_t half = 2 * rank, other = 1 - rank;
         Values sum;
@@ -358,14 +352,13 @@ TEST_CASE("a bare collective gives every rank its due") {
         check(result(CollectiveKind::allreduce, rank), sum);
         check(result(CollectiveKind::reduce_scatter, rank), Values{sum[half], sum[half + 1]});
         check(result(CollectiveKind::allgather, rank), Values{of(0, 0), of(0, 1), of(1, 0), of(1, 1)});
-        check(result(CollectiveKind::alltoall, rank), Values{of(0, half), of(0, half + 1), of(1, half), of(1, half + 1)});
+        check(result(CollectiveKind::alltoall, rank),
+              Values{of(0, half), of(0, half + 1), of(1, half), of(1, half + 1)});
         check(result(CollectiveKind::broadcast, rank), Values{of(0, 0), of(0, 1), of(0, 2), of(0, 3)});
         check(result(CollectiveKind::send_recv, rank), Values{of(other, 0), of(other, 1), of(other, 2), of(other, 3)});
     }
     Graph g("collective");
-    Attributes a;
-    a.ranks = 2;
-    a.collective = CollectiveKind::allgather;
+    Attributes a{.collective = CollectiveKind::allgather, .ranks = 2};
     g.mark_output(g.add(OpKind::collective, "gather", {g.input("x", {2}, DType::f32, reals)}, a));
     check(reference::execute(g, 9)[0].values, result(CollectiveKind::allgather, 0));
 }
@@ -382,7 +375,7 @@ TEST_CASE("the reference declines several units, unresolved types and more work 
     const auto backend = make_reference();
     CHECK(backend->supports(one(64, DType::int8), 1).yes);
     CHECK_FALSE(backend->supports(one(64, DType::any16), 1).yes);
-    CHECK(backend->supports(one(4641, DType::f32), 1).yes);        // 2 n^3 on both sides of 2e11
+    CHECK(backend->supports(one(4641, DType::f32), 1).yes);  // 2 n^3 on both sides of 2e11
     CHECK_FALSE(backend->supports(one(4642, DType::f32), 1).yes);
     Case two = one(64, DType::f32);
     two.mapping.tensor = 2;

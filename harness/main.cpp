@@ -1,0 +1,232 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+
+#include "core/build_info.hpp"
+#include "core/units.hpp"
+#include "harness/catalogue.hpp"
+#include "harness/compare.hpp"
+#include "harness/host.hpp"
+#include "harness/mpi_comm.hpp"
+#include "harness/publish.hpp"
+#include "harness/result_file.hpp"
+#include "harness/run.hpp"
+
+namespace wb {
+namespace {
+
+constexpr const char* footer = R"help(Examples:
+  waferbench run quick                               the tour: this host beside the bounds of named machines
+  mpirun -n 2 waferbench run my.toml --output a.h5   the same on two ranks
+  waferbench run my.toml --set workload.0.m="range(1024, 8192, x2)" --filter "gemm cpu"
+  waferbench run my.toml --resume                    go on after a crash, Ctrl-C or the end of a time slot
+  waferbench describe h100-sxm                       every figure of a machine, and where it comes from
+  waferbench compare before.h5 after.h5 --threshold 3%
+  waferbench check results/quick-20260101-120000.h5
+
+Exit codes: 0 ok; 1 usage or configuration; 2 regression or changed value; 3 a case failed or was wrong;
+4 inconclusive (compare --strict); 5 baseline or result file missing or damaged; 6 environment unfit (oversubscribed,
+wrongly bound); 7 results could not be written; 75 stopped by SIGTERM, run again with --resume; 124 budget used up;
+130 interrupted.)help";
+
+struct Arguments {
+    std::vector<std::string> configs;
+    std::string format = "terminal";
+    RunOptions run;
+    std::string budget, what, a, b, file, threshold = "5%", show_filter;
+    CompareOptions compare;
+    bool wide = false, measure_again = false;
+    int probe_cpus = 1;
+};
+
+Format format_of(const std::string& word) {
+    if (word == "markdown") return Format::markdown;
+    if (word == "csv") return Format::csv;
+    return word == "json" ? Format::json : Format::terminal;
+}
+
+Files files_of(const Arguments& a) {
+    std::vector<std::string> roots = a.configs;
+    for (const std::string& r : roots)
+        if (!std::filesystem::is_directory(r)) throw Error({"--configs " + r, "is no folder", "systems, models and experiments are looked up there", ""});
+    std::error_code ignored;
+    const std::filesystem::path exe = std::filesystem::read_symlink("/proc/self/exe", ignored);
+    for (const std::filesystem::path& p : {exe.parent_path() / "../../configs", exe.parent_path() / "../share/waferbench/configs", std::filesystem::path(WB_CONFIG_DIR)})
+        if (std::filesystem::is_directory(p, ignored)) {
+            roots.push_back(std::filesystem::weakly_canonical(p, ignored).string());
+            break;
+        }
+    return Files(roots);
+}
+
+SystemLoader loader(const Files& files, Comm& comm, bool measure_again) {
+    return [&files, &comm, measure_again](const std::string& id, const std::map<std::string, std::string>& choices) {
+        if (id == "host") return host_system(files, comm, choices, measure_again);
+        return std::shared_ptr<const System>(std::make_shared<System>(load_system(files.find("systems/" + id + ".toml"), choices)));
+    };
+}
+
+void print(Comm& comm, const std::string& text) {
+    if (comm.rank() == 0) std::fputs(text.c_str(), stdout);
+}
+
+Exit check_file(const Arguments& a, Comm& comm) {
+    const std::vector<std::string> problems = verify(a.file);
+    for (const std::string& p : problems) print(comm, fmt::format("{}: {}\n", a.file, p));
+    if (!problems.empty()) return Exit::baseline;
+    const ResultSet set = read_results(a.file);
+    print(comm, fmt::format("{}: complete and valid. {}\n", a.file, summary_line(set)));
+    return Exit::ok;
+}
+
+Exit compare_files(const Arguments& a, Comm& comm, bool colour) {
+    CompareOptions o = a.compare;
+    try {
+        o.threshold = parse<double>(a.threshold.find('%') == std::string::npos || a.threshold.find(' ') != std::string::npos
+                                        ? a.threshold
+                                        : a.threshold.substr(0, a.threshold.find('%')) + " %");
+    } catch (const UnitProblem& p) {
+        throw p.at("--threshold");
+    }
+    const Comparison c = compare_results(read_results(a.a), read_results(a.b), o, format_of(a.format), colour);
+    print(comm, c.table + "\n" + c.summary + "\n");
+    return c.code;
+}
+
+/// Defines the verbs; `chosen` becomes the one to carry out.
+void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chosen) {
+    const bool colour = isatty(1) && !std::getenv("NO_COLOR");
+    app.footer(footer);
+    app.require_subcommand(1);
+    app.fallthrough();
+    app.set_version_flag("--version", fmt::format("waferbench {} ({}{})", build_info().version, build_info().git_revision, build_info().git_dirty ? ", changed" : ""));
+    app.add_option("--configs", a.configs, "folder with systems/, models/ and experiments/ of your own, searched first; repeatable");
+    app.add_option("--format", a.format, "how tables are printed")->check(CLI::IsMember({"terminal", "markdown", "csv", "json"}))->capture_default_str();
+
+    const auto experiment_options = [&a](CLI::App* verb) {
+        verb->add_option("experiment", a.run.experiment, "TOML file, or a name from `list experiments`")->required();
+        verb->add_option("--filter", a.run.filter, "only cases whose key has all these words (-word: has not)");
+        verb->add_option("--set", a.run.set, "override a key: --set protocol.min_time=\"0.5 s\"; repeatable")->allow_extra_args(false);
+    };
+    auto* run = app.add_subcommand("run", "run an experiment, keep every number, show the comparison");
+    experiment_options(run);
+    run->add_option("--output,-o", a.run.output, "results file (default: results/<name>-<date>.h5)");
+    run->add_flag("--resume", a.run.resume, "skip the cases the journal already holds");
+    run->add_flag("--oversubscribe", a.run.oversubscribe, "allow more threads than cores");
+    run->add_option("--budget", a.budget, "start no case after this long, e.g. \"10 min\"");
+    run->add_flag("--wide", a.run.wide, "show verification, memory and communication too");
+    run->add_flag("--quiet,-q", a.run.quiet, "print nothing but mistakes");
+    run->callback([&a, &comm, &chosen] {
+        chosen = [&a, &comm] {
+            a.run.format = format_of(a.format);
+            try {
+                if (!a.budget.empty()) a.run.budget_s = parse<Seconds>(a.budget).si();
+            } catch (const UnitProblem& p) {
+                throw p.at("--budget");
+            }
+            return run_experiment(a.run, files_of(a), comm);
+        };
+    });
+    auto* plan = app.add_subcommand("plan", "list the cases of an experiment with work, memory and time; run nothing");
+    experiment_options(plan);
+    plan->callback([&a, &comm, &chosen, colour] {
+        chosen = [&a, &comm, colour] {
+            const Files files = files_of(a);
+            const Experiment e = load_experiment(a.run, files, comm);
+            const BackendSet backends;
+            print(comm, plan_text(expand(e, files, backends, comm.size(), a.run.filter), comm.size(), format_of(a.format), colour));
+            return Exit::ok;
+        };
+    });
+    auto* list = app.add_subcommand("list", "workloads, backends, systems, models, experiments");
+    list->add_option("what", a.what, "one of them");
+    list->callback([&a, &comm, &chosen, colour] {
+        chosen = [&a, &comm, colour] { return print(comm, list_text(a.what, files_of(a), format_of(a.format), colour)), Exit::ok; };
+    });
+    auto* describe = app.add_subcommand("describe", "a system, workload, backend or model: what it has and needs");
+    describe->add_option("name", a.what, "its name; `host` is this machine")->required();
+    describe->add_flag("--measure-again", a.measure_again, "host: measure clock and bandwidths anew");
+    describe->callback([&a, &comm, &chosen, colour] {
+        chosen = [&a, &comm, colour] {
+            const Files files = files_of(a);
+            print(comm, describe_text(a.what, files, loader(files, comm, a.measure_again), format_of(a.format), colour));
+            return Exit::ok;
+        };
+    });
+    auto* show = app.add_subcommand("show", "the comparison of a stored result");
+    show->add_option("file", a.file, "results .h5 or .journal")->required();
+    show->add_option("--filter", a.show_filter, "only cases whose key contains this");
+    show->add_flag("--wide", a.wide, "verification, memory and communication too");
+    show->callback([&a, &comm, &chosen, colour] {
+        chosen = [&a, &comm, colour] {
+            print(comm, show_results(read_results(a.file), format_of(a.format), colour, a.wide, a.show_filter));
+            return Exit::ok;
+        };
+    });
+    auto* check = app.add_subcommand("check", "is this .h5 complete and valid?");
+    check->add_option("file", a.file, "results file")->required();
+    check->callback([&a, &comm, &chosen] { chosen = [&a, &comm] { return check_file(a, comm); }; });
+    auto* compare = app.add_subcommand("compare", "is B slower than A? exact kinds to the last bit, measured ones by their medians");
+    compare->add_option("A", a.a, "the older results")->required();
+    compare->add_option("B", a.b, "the newer results")->required();
+    compare->add_option("--threshold", a.threshold, "measured: slowdowns below this do not count")->capture_default_str();
+    compare->add_flag("--strict", a.compare.strict, "inconclusive rows give exit code 4");
+    compare->add_flag("--exact", a.compare.exact_only, "leave measured rows out");
+    compare->callback([&a, &comm, &chosen, colour] { chosen = [&a, &comm, colour] { return compare_files(a, comm, colour); }; });
+    auto* rebuild = app.add_subcommand("rebuild", "publish the .h5 of a journal again");
+    rebuild->add_option("journal", a.file, "results .journal")->required();
+    rebuild->callback([&a, &comm, &chosen] {
+        chosen = [&a, &comm] {
+            const std::string out = std::filesystem::path(a.file).replace_extension(".h5").string();
+            if (comm.rank() == 0) write_results(out, read_results(a.file));
+            print(comm, fmt::format("{} -> {}\n", a.file, out));
+            return Exit::ok;
+        };
+    });
+    auto* probe = app.add_subcommand("probe", "measure this machine and print it as a system file");
+    probe->add_option("cpus", a.probe_cpus, "cores to use");
+    probe->callback([&a, &chosen] { chosen = [&a] { return static_cast<Exit>(probe_main(a.probe_cpus)); }; });
+}
+
+Exit serve(int argc, char** argv, Comm& comm) {
+    Arguments a;
+    for (int i = 0; i < argc; ++i) a.run.command += (i ? " " : "") + std::string(argv[i]);
+    std::function<Exit()> chosen;
+    CLI::App app("waferbench: the same workloads on wafers, GPU clusters and the hardware you have, with every number's kind and source");
+    define(app, a, comm, chosen);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        if (comm.rank() != 0) return e.get_exit_code() == 0 ? Exit::ok : Exit::usage;
+        const int code = app.exit(e);
+        return code == 0 ? Exit::ok : Exit::usage;
+    }
+    try {
+        return chosen();
+    } catch (const Error& e) {
+        if (comm.rank() == 0) fmt::print(stderr, "waferbench: {}\n", e.what());
+        return e.code();
+    } catch (const std::exception& e) {
+        fmt::print(stderr, "waferbench: rank {}: internal error: {}. This is a bug; please report it.\n", comm.rank(), e.what());
+        if (comm.size() > 1) comm.end_job(static_cast<int>(Exit::failed));
+        return Exit::failed;
+    }
+}
+
+}  // namespace
+}  // namespace wb
+
+int main(int argc, char** argv) {
+    try {
+        const std::unique_ptr<wb::Comm> comm = wb::world(argc, argv);
+        return static_cast<int>(wb::serve(argc, argv, *comm));
+    } catch (const wb::Error& e) {
+        fmt::print(stderr, "waferbench: {}\n", e.what());
+        return static_cast<int>(e.code());
+    }
+}

@@ -1,0 +1,158 @@
+#include "harness/result.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "core/error.hpp"
+#include "harness/stats.hpp"
+
+namespace wb {
+namespace {
+
+using nlohmann::json;
+
+/// JSON has no NaN: null stands for it.
+json number(double v) { return std::isfinite(v) ? json(v) : json(nullptr); }
+double number(const json& j) { return j.is_null() ? std::numeric_limits<double>::quiet_NaN() : j.get<double>(); }
+
+json numbers(const std::vector<double>& values) {
+    json out = json::array();
+    for (double v : values) out.push_back(number(v));
+    return out;
+}
+std::vector<double> numbers(const json& j) {
+    std::vector<double> out;
+    for (const json& v : j) out.push_back(number(v));
+    return out;
+}
+
+json measurement_json(const Measurement& m) {
+    json j{{"status", name(m.status)}, {"reason", m.reason}, {"kind", name(m.kind)}, {"samples_s", numbers(m.samples_s)},
+           {"band", {number(m.band.low), number(m.band.high), m.band.source}},
+           {"useful", m.useful.si()}, {"overhead", m.overhead.si()}, {"mapping", m.mapping}, {"dtype", m.resolved_dtype},
+           {"detail", m.detail}, {"prepare_s", m.prepare_s}, {"verify_s", m.verify_s}, {"harness_s", m.harness_s},
+           {"warnings", m.warnings},
+           {"verification", {{"done", m.verification.done}, {"method", m.verification.method},
+                             {"error", number(m.verification.error)}, {"tolerance", m.verification.tolerance}}}};
+    for (const auto& r : m.rank_samples_s) j["rank_samples_s"].push_back(numbers(r));
+    for (const Span& s : m.spans)
+        j["spans"].push_back({s.op, s.resource, s.phase, number(s.start.si()), number(s.duration.si()), s.bytes.si(), s.flops.si()});
+    for (const MemoryUse& u : m.memory) j["memory"].push_back({u.level, u.capacity.si(), u.peak.si(), u.traffic.si()});
+    for (const CommUse& u : m.communication)
+        j["communication"].push_back({u.fabric, u.operation, u.calls, u.bytes.si(), u.time.si(), u.exposed.si()});
+    if (m.energy) j["energy_J"] = m.energy->si();
+    return j;
+}
+
+Measurement measurement_from(const json& j) {
+    Measurement m;
+    m.status = status_from_name(j.at("status").get<std::string>()).value();
+    m.kind = kind_from_name(j.at("kind").get<std::string>()).value();
+    m.reason = j.at("reason");
+    m.samples_s = numbers(j.at("samples_s"));
+    m.band = {number(j.at("band").at(0)), number(j.at("band").at(1)), j.at("band").at(2)};
+    m.useful = Flops(j.at("useful").get<double>());
+    m.overhead = Flops(j.at("overhead").get<double>());
+    m.mapping = j.at("mapping");
+    m.resolved_dtype = j.at("dtype");
+    m.detail = j.at("detail");
+    m.prepare_s = j.at("prepare_s");
+    m.verify_s = j.at("verify_s");
+    m.harness_s = j.at("harness_s");
+    m.warnings = j.at("warnings").get<std::vector<std::string>>();
+    const json& v = j.at("verification");
+    m.verification = {v.at("done"), v.at("method"), number(v.at("error")), v.at("tolerance")};
+    for (const json& r : j.value("rank_samples_s", json::array())) m.rank_samples_s.push_back(numbers(r));
+    for (const json& s : j.value("spans", json::array()))
+        m.spans.push_back({s.at(0), s.at(1), s.at(2), Seconds(number(s.at(3))), Seconds(number(s.at(4))), Bytes(s.at(5)), Flops(s.at(6))});
+    for (const json& u : j.value("memory", json::array()))
+        m.memory.push_back({u.at(0), Bytes(u.at(1)), Bytes(u.at(2)), Bytes(u.at(3))});
+    for (const json& u : j.value("communication", json::array()))
+        m.communication.push_back({u.at(0), u.at(1), u.at(2), Bytes(u.at(3)), Seconds(u.at(4)), Seconds(u.at(5))});
+    if (j.contains("energy_J")) m.energy = Joules(j.at("energy_J").get<double>());
+    return m;
+}
+
+Result result_from(const json& j) {
+    Result r;
+    r.key = j.at("key");
+    r.full_key = j.at("full_key");
+    r.label = j.at("label");
+    r.workload = j.at("workload");
+    r.params = j.at("params");
+    r.system = j.at("system");
+    r.backend = j.at("backend");
+    r.fingerprint = j.at("fingerprint");
+    r.units = j.at("units");
+    r.ranks = j.at("ranks");
+    r.threads = j.at("threads");
+    r.flops = j.at("flops");
+    r.matmul_flops = j.at("matmul_flops");
+    r.compulsory_bytes = j.at("compulsory_bytes");
+    r.m = measurement_from(j.at("measurement"));
+    r.m.key = r.key;
+    return r;
+}
+
+RunInfo run_from(const json& j) {
+    RunInfo i;
+    for (const auto& [name, field] : {std::pair{"run_id", &i.run_id}, {"experiment", &i.experiment}, {"title", &i.title},
+                                      {"date", &i.date}, {"command", &i.command}, {"config_toml", &i.config_toml},
+                                      {"environment_before", &i.environment_before}, {"environment_after", &i.environment_after},
+                                      {"build", &i.build_json}, {"mpi", &i.mpi}, {"host", &i.anchor}})
+        *field = j.at(name).get<std::string>();
+    i.systems = j.at("systems").get<std::map<std::string, std::string>>();
+    i.warnings = j.at("warnings").get<std::vector<std::string>>();
+    i.ranks = j.at("ranks");
+    return i;
+}
+
+}  // namespace
+
+double Result::median_s() const { return median(m.samples_s).value_or(std::numeric_limits<double>::quiet_NaN()); }
+
+std::string to_record(const Result& r) {
+    const json j{{"type", "case"}, {"key", r.key}, {"full_key", r.full_key}, {"label", r.label}, {"workload", r.workload},
+                 {"params", r.params}, {"system", r.system}, {"backend", r.backend}, {"fingerprint", r.fingerprint},
+                 {"units", r.units}, {"ranks", r.ranks}, {"threads", r.threads}, {"flops", r.flops},
+                 {"matmul_flops", r.matmul_flops}, {"compulsory_bytes", r.compulsory_bytes}, {"measurement", measurement_json(r.m)}};
+    return j.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string to_record(const RunInfo& i) {
+    const json j{{"type", "run"}, {"run_id", i.run_id}, {"experiment", i.experiment}, {"title", i.title}, {"date", i.date},
+                 {"command", i.command}, {"config_toml", i.config_toml}, {"environment_before", i.environment_before},
+                 {"environment_after", i.environment_after}, {"build", i.build_json}, {"mpi", i.mpi}, {"systems", i.systems},
+                 {"warnings", i.warnings}, {"ranks", i.ranks}, {"host", i.anchor}};
+    return j.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+ResultSet from_records(const std::vector<std::string>& payloads, const std::string& place) {
+    ResultSet set;
+    std::map<std::string, std::size_t> at;
+    std::map<std::string, std::size_t> run_at;
+    for (std::size_t i = 0; i < payloads.size(); ++i) {
+        try {
+            const json j = json::parse(payloads[i]);
+            if (j.at("type") == "run") {
+                RunInfo info = run_from(j);
+                const auto [it, fresh] = run_at.emplace(info.run_id, set.runs.size());
+                if (fresh) set.runs.push_back(std::move(info));
+                else set.runs[it->second] = std::move(info);
+                continue;
+            }
+            Result r = result_from(j);
+            const auto [it, fresh] = at.emplace(r.key, set.results.size());
+            if (fresh) set.results.push_back(std::move(r));
+            else set.results[it->second] = std::move(r);
+        } catch (const std::exception& e) {
+            throw Error({place, fmt::format("record {} cannot be understood", i), e.what(), "It may come from another version."}, Exit::baseline);
+        }
+    }
+    return set;
+}
+
+}  // namespace wb

@@ -1,0 +1,250 @@
+#include "harness/result_file.hpp"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "core/error.hpp"
+#include "harness/journal.hpp"
+#include "harness/publish.hpp"
+#include "harness/stats.hpp"
+
+namespace wb {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+/// Builds one table a row at a time.
+class TableBuilder {
+public:
+    TableBuilder(std::string name, std::string description) { table_.name = std::move(name), table_.description = std::move(description); }
+
+    struct Spec {
+        const char *name, *units, *description, *kind = "derived", *better = "none";
+    };
+    void real(const Spec& s, double v) { put<double>(s, v); }
+    void whole(const Spec& s, std::int64_t v) { put<std::int64_t>(s, v); }
+    void flag(const Spec& s, bool v) { put<std::uint8_t>(s, v ? 1 : 0); }
+    void text(const char* name, const char* description, std::string v, const char* kind = "input") {
+        put<std::string>({name, "", description, kind}, std::move(v));
+    }
+    void end_row() { at_ = 0; }
+    Table take() { return std::move(table_); }
+
+private:
+    template <class T>
+    void put(const Spec& s, T v) {
+        if (at_ == table_.columns.size()) table_.columns.push_back({s.name, s.units, s.description, s.kind, s.better, std::vector<T>{}, {}});
+        Column& c = table_.columns[at_++];
+        WB_EXPECT(c.name == s.name);
+        std::get<std::vector<T>>(c.data).push_back(std::move(v));
+    }
+    Table table_;
+    std::size_t at_ = 0;
+};
+
+/// The columns of /cases that only people and other programs need: derived from what the others hold.
+void statistics(TableBuilder& t, const Result& r) {
+    const Summary s = summarise(r.m.samples_s);
+    const bool ok = r.m.status == Status::ok && s.state == SampleState::ok;
+    const auto real = [&](const char* name, const char* units, const char* about, double v, const char* better = "none") {
+        t.real({name, units, about, "by row, see the column kind", better}, ok ? v : nan);
+    };
+    real("time_s", "s", "median time of one run, slowest rank", s.median, "lower");
+    real("time_low_s", "s", "95 % interval of the median, or the error band: low end", r.m.kind == Kind::measured ? s.median_interval.low : s.median * r.m.band.low);
+    real("time_high_s", "s", "high end", r.m.kind == Kind::measured ? s.median_interval.high : s.median * r.m.band.high);
+    real("time_min_s", "s", "fastest run", s.min);
+    real("time_max_s", "s", "slowest run", s.max);
+    real("noise", "1", "width of the interval of the median over the median", s.noise);
+    real("flop_rate", "FLOP s-1", "useful FLOP over the median time", r.flops / s.median, "higher");
+    t.whole({"samples", "1", "runs that were timed", "derived"}, static_cast<std::int64_t>(s.n));
+}
+
+Table cases_table(const ResultSet& set) {
+    TableBuilder t("cases", "one row for each case: what was asked, how it ended, and its time");
+    std::int64_t id = 0;
+    for (const Result& r : set.results) {
+        const Measurement& m = r.m;
+        t.whole({"case_id", "1", "number of the case in the other tables", "input"}, id++);
+        t.text("key", "workload, parameters, system, options, units, backend, mapping", r.key);
+        t.text("full_key", "digest of key, graph, system file, protocol and code", r.full_key);
+        t.text("label", "workload and the parameters the experiment names", r.label);
+        t.text("workload", "workload", r.workload);
+        t.text("params", "all parameters", r.params);
+        t.text("system", "system id", r.system);
+        t.whole({"units", "1", "devices in use", "input"}, r.units);
+        t.text("backend", "backend", r.backend);
+        t.text("kind", "measured, emulated, simulated, modelled or bound: what sort of number this row holds", std::string(name(m.kind)));
+        t.text("status", "ok, failed, timeout, skipped or invalid", std::string(name(m.status)), "derived");
+        t.text("reason", "why not ok, or why sampling stopped", m.reason, "derived");
+        t.text("fingerprint", "digest of the graph: equal means the same workload", r.fingerprint, "derived");
+        t.text("dtype", "what a class of element types became here", m.resolved_dtype, "derived");
+        t.text("mapping", "how the workload was spread", m.mapping, "derived");
+        t.text("detail", "what ran, or what limits", m.detail, "derived");
+        t.whole({"ranks", "1", "processes that ran it together", "input"}, r.ranks);
+        t.whole({"threads", "1", "threads of each rank, 0 = all", "input"}, r.threads);
+        t.real({"flops", "FLOP", "useful work of the graph", "derived"}, r.flops);
+        t.real({"matmul_flops", "FLOP", "the part done by matrix units", "derived"}, r.matmul_flops);
+        t.real({"compulsory_bytes", "B", "what must move between memory and units at least", "derived"}, r.compulsory_bytes);
+        statistics(t, r);
+        t.real({"band_low", "1", "error band of a number that is not measured, as a factor", "derived"}, m.band.low);
+        t.real({"band_high", "1", "high end of the band", "derived"}, m.band.high);
+        t.text("band_source", "where the band comes from", m.band.source, "derived");
+        t.real({"useful_flops", "FLOP", "credited over all ranks", "measured"}, m.useful.si());
+        t.real({"overhead_flops", "FLOP", "done beyond the graph's own", "measured"}, m.overhead.si());
+        t.flag({"verified", "1", "outputs were compared with the reference", "derived"}, m.verification.done);
+        t.text("verification", "how", m.verification.method, "derived");
+        t.real({"verify_error", "1", "error over the largest magnitude", "measured", "lower"}, m.verification.error);
+        t.real({"verify_tolerance", "1", "what is allowed", "input"}, m.verification.tolerance);
+        t.real({"energy_J", "J", "energy of one run; NaN where unknown", "by row, see the column kind", "lower"}, m.energy ? m.energy->si() : nan);
+        t.real({"prepare_s", "s", "allocation and placement, never part of time_s", "measured"}, m.prepare_s);
+        t.real({"verify_s", "s", "verification", "measured"}, m.verify_s);
+        t.real({"harness_s", "s", "everything else this case cost", "measured"}, m.harness_s);
+        t.end_row();
+    }
+    return t.take();
+}
+
+Table samples_table(const ResultSet& set) {
+    TableBuilder t("samples", "every timed run: the slowest rank");
+    std::int64_t id = 0;
+    for (const Result& r : set.results) {
+        for (double s : r.m.samples_s) {
+            t.whole({"case_id", "1", "row of cases", "input"}, id);
+            t.real({"time_s", "s", "one run", "by case, see cases/kind", "lower"}, s);
+            t.end_row();
+        }
+        ++id;
+    }
+    return t.take();
+}
+
+Table rank_samples_table(const ResultSet& set) {
+    TableBuilder t("rank_samples", "every timed run of every rank, where there was more than one");
+    std::int64_t id = 0;
+    for (const Result& r : set.results) {
+        for (std::size_t rank = 0; rank < r.m.rank_samples_s.size() && r.m.rank_samples_s.size() > 1; ++rank)
+            for (double s : r.m.rank_samples_s[rank]) {
+                t.whole({"case_id", "1", "row of cases", "input"}, id);
+                t.whole({"rank", "1", "rank", "input"}, static_cast<std::int64_t>(rank));
+                t.real({"time_s", "s", "one run on this rank", "by case, see cases/kind", "lower"}, s);
+                t.end_row();
+            }
+        ++id;
+    }
+    return t.take();
+}
+
+Table spans_table(const ResultSet& set) {
+    TableBuilder t("spans", "parts of the last run of each case, on rank 0");
+    std::int64_t id = 0;
+    for (const Result& r : set.results) {
+        for (const Span& s : r.m.spans) {
+            t.whole({"case_id", "1", "row of cases", "input"}, id);
+            t.text("phase", "phase of the workload", s.phase);
+            t.text("resource", "what was busy", s.resource, "derived");
+            t.real({"start_s", "s", "from the begin of the run", "by case, see cases/kind"}, s.start.si());
+            t.real({"duration_s", "s", "length", "by case, see cases/kind", "lower"}, s.duration.si());
+            t.real({"bytes", "B", "moved", "derived"}, s.bytes.si());
+            t.real({"flops", "FLOP", "done", "derived"}, s.flops.si());
+            t.end_row();
+        }
+        ++id;
+    }
+    return t.take();
+}
+
+Table memory_table(const ResultSet& set) {
+    TableBuilder t("memory", "what each level of memory held, largest rank");
+    std::int64_t id = 0;
+    for (const Result& r : set.results) {
+        for (const MemoryUse& u : r.m.memory) {
+            t.whole({"case_id", "1", "row of cases", "input"}, id);
+            t.text("level", "component or level", u.level, "derived");
+            t.real({"capacity_B", "B", "capacity; 0 = not known", "input"}, u.capacity.si());
+            t.real({"peak_B", "B", "held at most", "by case, see cases/kind", "lower"}, u.peak.si());
+            t.real({"traffic_B", "B", "moved in one run; 0 = not known", "by case, see cases/kind", "lower"}, u.traffic.si());
+            t.end_row();
+        }
+        ++id;
+    }
+    return t.take();
+}
+
+Table communication_table(const ResultSet& set) {
+    TableBuilder t("communication", "collectives of one run: calls and bytes of all ranks together, slowest rank's time");
+    std::int64_t id = 0;
+    for (const Result& r : set.results) {
+        for (const CommUse& u : r.m.communication) {
+            t.whole({"case_id", "1", "row of cases", "input"}, id);
+            t.text("fabric", "over what", u.fabric, "derived");
+            t.text("operation", "collective", u.operation, "derived");
+            t.whole({"calls", "1", "calls of all ranks", "measured"}, u.calls);
+            t.real({"bytes_B", "B", "handed to the calls by all ranks", "measured", "lower"}, u.bytes.si());
+            t.real({"time_s", "s", "in the calls", "by case, see cases/kind", "lower"}, u.time.si());
+            t.real({"exposed_s", "s", "not hidden behind compute", "by case, see cases/kind", "lower"}, u.exposed.si());
+            t.end_row();
+        }
+        ++id;
+    }
+    return t.take();
+}
+
+Table warnings_table(const ResultSet& set) {
+    TableBuilder t("warnings", "what may have disturbed a number; case -1 = the whole run");
+    const auto put = [&](std::int64_t id, const std::string& text) {
+        t.whole({"case_id", "1", "row of cases", "input"}, id);
+        t.text("text", "what was seen, why it matters, what to do", text, "derived");
+        t.end_row();
+    };
+    for (const RunInfo& i : set.runs)
+        for (const std::string& w : i.warnings) put(-1, w);
+    std::int64_t id = 0;
+    for (const Result& r : set.results) {
+        for (const std::string& w : r.m.warnings) put(id, w);
+        ++id;
+    }
+    return t.take();
+}
+
+/// What cannot be rebuilt from the tables alone is kept as the records themselves.
+Table records_table(const ResultSet& set) {
+    TableBuilder t("records", "the journal's records as JSON: all that the tables show, in one place");
+    for (const RunInfo& i : set.runs) t.text("json", "one record", to_record(i), "derived"), t.end_row();
+    for (const Result& r : set.results) t.text("json", "one record", to_record(r), "derived"), t.end_row();
+    return t.take();
+}
+
+}  // namespace
+
+void write_results(const std::filesystem::path& path, const ResultSet& set) {
+    publish(path, [&](Hdf5Writer& w) {
+        const RunInfo info = set.runs.empty() ? RunInfo{} : set.runs.back();
+        w.attribute("creator", std::string("waferbench"));
+        w.attribute("run_uuid", info.run_id);
+        w.attribute("date", info.date);
+        w.attribute("title", info.title.empty() ? std::string("waferbench results") : info.title);
+        w.attribute("default", std::string("cases"));
+        for (const Table& t : {cases_table(set), samples_table(set), rank_samples_table(set), spans_table(set), memory_table(set),
+                               communication_table(set), warnings_table(set), records_table(set)})
+            if (!t.columns.empty()) w.write(t);
+        w.text("provenance/config_toml", info.config_toml, "experiment file, verbatim");
+        w.text("provenance/command", info.command, "command line");
+        w.text("provenance/environment_before", info.environment_before, "JSON: the machine when the run began");
+        w.text("provenance/environment_after", info.environment_after, "JSON: the machine when it ended");
+        w.text("provenance/build", info.build_json, "JSON: version, compiler, flags, libraries, git revision");
+        w.text("provenance/mpi", info.mpi, "MPI library and ranks");
+        for (const RunInfo& i : set.runs)
+            for (const auto& [id, text] : i.systems)
+                if (&i == &set.runs.back()) w.text("provenance/system_" + id, text, "system file, verbatim");
+    });
+}
+
+ResultSet read_results(const std::filesystem::path& path) {
+    if (path.extension() == ".journal") return from_records(read_journal(path).payloads, path.string());
+    const Hdf5Reader file(path);
+    const Table records = file.table("records");
+    return from_records(values<std::string>(records, "json"), path.string());
+}
+
+}  // namespace wb

@@ -1,0 +1,214 @@
+#include "harness/runner.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+
+#include "core/error.hpp"
+#include "core/hash.hpp"
+#include "harness/stopping.hpp"
+#include "harness/verifier.hpp"
+
+namespace wb {
+namespace {
+
+double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+void fail(Measurement& m, Status status, std::string reason) {
+    m.status = status;
+    m.reason = std::move(reason);
+}
+
+/// The first text any rank has to say, on all ranks.
+std::string first_text(Comm& comm, const std::string& mine) {
+    std::string found;
+    const std::vector<std::string> all = comm.gather(mine);
+    for (std::size_t i = 0; i < all.size(); ++i)
+        if (found.empty() && !all[i].empty()) found = comm.size() > 1 ? fmt::format("rank {}: {}", i, all[i]) : all[i];
+    return comm.share(found);
+}
+
+}  // namespace
+
+Runner::Runner(const BackendSet& backends, Comm& comm, Hooks hooks) : backends_(backends), comm_(comm), hooks_(std::move(hooks)) {}
+
+Result Runner::run(const PlannedCase& planned) {
+    const Case& c = planned.c;
+    Result r;
+    r.key = r.m.key = c.key;
+    r.label = planned.label;
+    r.workload = c.workload;
+    r.params = c.params.key();
+    r.system = c.system->id;
+    r.backend = c.backend;
+    r.units = c.units;
+    r.threads = c.threads;
+    r.fingerprint = c.graph->fingerprint();
+    r.flops = c.graph->flops().si();
+    r.matmul_flops = c.graph->matmul_flops().si();
+    r.compulsory_bytes = c.graph->compulsory_bytes().si();
+    r.m.kind = planned.kind;
+    r.m.resolved_dtype = c.resolved_dtype;
+    const bool together = planned.backend->collective();
+    r.ranks = together ? comm_.size() : 1;
+    const double begin = now_s();
+    if (!planned.refused.empty()) {
+        fail(r.m, Status::skipped, planned.refused);
+    } else if (together || comm_.rank() == 0) {
+        measure(planned, r);
+    }
+    double inside = 0;
+    for (double s : r.m.samples_s) inside += s;
+    r.m.harness_s = now_s() - begin - r.m.prepare_s - r.m.verify_s - (planned.kind == Kind::measured ? inside : 0);
+    return r;
+}
+
+void Runner::measure(const PlannedCase& planned, Result& r) {
+    const Case& c = planned.c;
+    Measurement& m = r.m;
+    const Backend& backend = *planned.backend;
+    const bool together = backend.collective();
+    const auto alone = single_process();
+    Comm& comm = together ? comm_ : *alone;
+    std::string problem;
+    const auto guarded = [&](auto&& action) {  // runs on every rank; false on all if it threw on any
+        problem.clear();
+        try {
+            action();
+        } catch (const std::exception& e) {
+            problem = e.what();
+            if (problem.empty()) problem = "failed without a word";
+        }
+        if (agree(together, problem.empty())) return true;
+        problem = together ? first_text(comm_, problem) : problem;
+        return false;
+    };
+    Support support;
+    if (!guarded([&] { support = backend.supports(c, comm.size()); })) return fail(m, Status::failed, problem);
+    if (!agree(together, support.yes)) {
+        const std::string why = together ? first_text(comm_, support.yes ? "" : support.reason) : support.reason;
+        return fail(m, Status::skipped, why);
+    }
+    double t = now_s();
+    if (c.protocol.verify && planned.kind != Kind::bound && planned.kind != Kind::modelled) {
+        if (hooks_.progress) hooks_.progress("verifying");
+        m.verification = verify_case(c, backend, *backends_.find("reference"), comm);
+        m.verify_s = now_s() - t;
+        if (!(m.verification.error <= m.verification.tolerance)) return fail(m, Status::failed, m.verification.method);
+    }
+    t = now_s();
+    std::unique_ptr<Session> session;
+    if (!guarded([&] { session = backend.prepare(c, comm); })) return fail(m, Status::failed, problem);
+    m.prepare_s = now_s() - t;
+    if (!guarded([&] { sample(*session, c, together, m); })) return fail(m, Status::failed, problem);
+    if (m.status == Status::ok) {
+        ResourceUse use;
+        if (!guarded([&] { use = session->usage(); })) return fail(m, Status::failed, problem);
+        collect(use, together, c, m);
+    }
+}
+
+void Runner::sample(Session& session, const Case& c, bool together, Measurement& m) {
+    const bool real = m.kind == Kind::measured;
+    const Protocol& p = c.protocol;
+    std::vector<double> mine;
+    const auto once = [&](bool keep) {
+        if (together) comm_.barrier();
+        Sample s = session.run();
+        if (!keep) return 0.0;
+        const double elapsed = s.elapsed.si();
+        mine.push_back(elapsed);
+        const double slowest = together ? comm_.max(std::isfinite(elapsed) ? elapsed : HUGE_VAL) : elapsed;
+        m.samples_s.push_back(slowest);
+        m.spans = std::move(s.spans);
+        return slowest;
+    };
+    for (int i = 0; real && i < p.warmup; ++i) once(false);
+    const bool judge = !together || comm_.rank() == 0;
+    Stopping stopping({p.min_samples, p.max_samples, p.min_time.si(), p.timeout.si(), p.max_noise});
+    for (;;) {
+        const double elapsed = once(true);
+        if (!real) {
+            if (!(elapsed >= 0) || !std::isfinite(elapsed)) fail(m, Status::invalid, fmt::format("predicted a time of {} s", elapsed));
+            return;
+        }
+        if (judge) stopping.add(std::isfinite(elapsed) ? elapsed : -1);  // clocks differ: one rank decides for all
+        if (hooks_.progress && mine.size() % 16 == 1) hooks_.progress(fmt::format("{} samples", mine.size()));
+        const Stop asked = hooks_.stop ? hooks_.stop() : Stop::none;
+        double verdict = stopping.finished() ? 1 : 0;
+        if (asked != Stop::none) verdict = 1 + static_cast<double>(asked);
+        if (together && comm_.size() > 1) verdict = comm_.max(verdict);
+        if (verdict >= 2) stopped_ = static_cast<Stop>(static_cast<int>(verdict) - 1);
+        if (verdict > 0) break;
+    }
+    m.reason = stopping.finished() ? stopping.reason() : "stopped from outside";
+    if (together) m.reason = comm_.share(m.reason);
+    if (!agree(together, !judge || stopping.verdict() != Stopping::Verdict::bad_sample)) fail(m, Status::invalid, m.reason);
+    if (stopping.verdict() == Stopping::Verdict::timeout && static_cast<int>(mine.size()) < p.min_samples)
+        m.warnings.push_back(fmt::format("only {} of {} samples fitted into the timeout; the interval is wide. Raise protocol.timeout.",
+                                         mine.size(), p.min_samples));
+    if (together) m.rank_samples_s = comm_.gather(mine);
+}
+
+void Runner::collect(const ResourceUse& use, bool together, const Case& c, Measurement& m) {
+    Comm& comm = comm_;
+    m.memory = use.memory;
+    m.communication = use.communication;
+    m.energy = use.energy;
+    m.mapping = use.mapping.empty() ? c.mapping.text() : use.mapping;
+    m.detail = use.detail;
+    m.band = use.band;
+    m.useful = use.useful;
+    m.overhead = use.overhead;
+    if (together && comm.size() > 1) {
+        std::vector<double> mine{use.useful.si(), use.overhead.si()};
+        for (const MemoryUse& u : use.memory) mine.insert(mine.end(), {u.peak.si(), u.traffic.si()});
+        for (const CommUse& u : use.communication)
+            mine.insert(mine.end(), {static_cast<double>(u.calls), u.bytes.si(), u.time.si(), u.exposed.si()});
+        const auto all = comm.gather(mine);
+        if (comm.rank() != 0) return;
+        m.useful = m.overhead = Flops(0);
+        for (const std::vector<double>& r : all) {
+            if (r.size() != mine.size()) return fail(m, Status::failed, "ranks disagree on what they used");
+            m.useful += Flops(r[0]);
+            m.overhead += Flops(r[1]);
+            std::size_t at = 2;
+            for (MemoryUse& u : m.memory) {
+                u.peak = Bytes(std::max(u.peak.si(), r[at]));
+                u.traffic = Bytes(std::max(u.traffic.si(), r[at + 1]));
+                at += 2;
+            }
+            for (CommUse& u : m.communication) {
+                u.time = Seconds(std::max(u.time.si(), r[at + 2]));
+                u.exposed = Seconds(std::max(u.exposed.si(), r[at + 3]));
+                at += 4;
+            }
+        }
+        std::size_t at = 2 + 2 * m.memory.size();
+        for (CommUse& u : m.communication) {
+            u.calls = 0;
+            u.bytes = Bytes(0);
+            for (const std::vector<double>& r : all) {
+                u.calls += static_cast<std::int64_t>(r[at]);
+                u.bytes += Bytes(r[at + 1]);
+            }
+            at += 4;
+        }
+    }
+    const double wanted = c.graph->flops().si();
+    if (std::abs(m.useful.si() - wanted) > 1e-9 * std::max(1.0, wanted))
+        fail(m, Status::failed,
+             fmt::format("useful work is not conserved: the graph has {:.17g} FLOP, the ranks were credited {:.17g}", wanted, m.useful.si()));
+}
+
+std::string reproducer(const PlannedCase& planned, const std::string& experiment, int ranks) {
+    std::string filter = planned.c.key.substr(0, planned.c.key.find(" | "));
+    filter += " " + planned.c.backend + " " + planned.c.system->id;
+    const std::string run = fmt::format("waferbench run {} --filter \"{}\"", experiment, filter);
+    return ranks > 1 ? fmt::format("mpirun -n {} {}", ranks, run) : run;
+}
+
+}  // namespace wb

@@ -1,0 +1,133 @@
+#include "harness/verifier.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "core/error.hpp"
+
+namespace wb {
+namespace {
+
+constexpr double infinite = std::numeric_limits<double>::infinity();
+constexpr double whole_limit = 3e8;  // FLOPs the judge does in a second or two
+
+/// The case as the judge sees it: one rank, the whole graph.
+Case for_judge(Case c) {
+    c.mapping = {};
+    return c;
+}
+
+double tensor_error(const Output& got, const Output& wanted, std::size_t& where) {
+    if (got.values.size() != wanted.values.size()) return infinite;
+    double largest = 0, squares = 0, worst = 0;
+    for (double v : wanted.values)
+        if (std::isfinite(v)) largest = std::max(largest, std::abs(v));
+    if (largest == 0) largest = 1;
+    for (std::size_t i = 0; i < got.values.size(); ++i) {
+        const double a = got.values[i], b = wanted.values[i];
+        const double d = a == b ? 0 : std::abs(a - b) / largest;  // equal infinities are equal
+        if (!(d <= worst)) worst = d, where = i;
+        if (!(d < infinite)) return infinite;
+        squares += d * d;
+    }
+    // A single element may be off by more than the mean: optimizers divide by small numbers.
+    return std::max(std::sqrt(squares / static_cast<double>(got.values.size())), worst / 16);
+}
+
+}  // namespace
+
+double tolerance_of(const Graph& graph) {
+    double roundoff = 0;
+    for (const Tensor& t : graph.tensors()) roundoff = std::max(roundoff, unit_roundoff(t.dtype));
+    if (roundoff <= unit_roundoff(DType::f64)) return 1e-11;
+    if (roundoff <= unit_roundoff(DType::f32)) return 1e-4;
+    return 16 * roundoff;
+}
+
+double compare_outputs(const Outputs& got, const Outputs& wanted, std::string& worst) {
+    std::map<std::pair<std::size_t, std::int64_t>, const Output*> by_id;
+    for (const Output& o : got) by_id[{index(o.tensor), o.instance}] = &o;
+    double error = 0;
+    for (const Output& w : wanted) {
+        const auto it = by_id.find({index(w.tensor), w.instance});
+        std::size_t where = 0;
+        const double e = it == by_id.end() ? infinite : tensor_error(*it->second, w, where);
+        if (!(e <= error)) {
+            error = e;
+            worst = it == by_id.end() ? fmt::format("{}[{}] is missing", w.name, w.instance)
+                                      : fmt::format("{}[{}] element {} is {:.9g}, should be {:.9g}", w.name, w.instance, where,
+                                                    where < it->second->values.size() ? it->second->values[where] : NAN,
+                                                    where < w.values.size() ? w.values[where] : NAN);
+        }
+    }
+    if (wanted.empty()) {
+        worst = "the judge has no outputs";
+        return infinite;
+    }
+    return error;
+}
+
+Verification verify_case(const Case& c, const Backend& backend, const Backend& judge, Comm& comm) {
+    Verification v;
+    v.done = true;
+    Case at = c;
+    const bool whole = c.graph->flops().si() <= whole_limit || c.small == c.graph;
+    if (!whole) {
+        at.graph = c.small;
+        v.method = "against the reference at " + c.small_text;
+    } else {
+        v.method = "whole result against the reference";
+    }
+    v.tolerance = tolerance_of(*at.graph);
+    std::string problem;
+    std::optional<Outputs> got;
+    try {
+        const Support s = backend.supports(at, comm.size());
+        if (!s.yes) throw Error({"", s.reason, "", ""});
+        const auto session = backend.prepare(at, comm);
+        session->poison();
+        session->run();
+        got = session->outputs();
+    } catch (const std::exception& e) {
+        problem = e.what();
+    }
+    const bool ran = comm.all(problem.empty());
+    bool passed = false;
+    std::string worst;
+    if (ran && comm.rank() == 0) {
+        try {
+            if (!got) {
+                v.done = false;
+                v.method = "exact: computes no outputs";
+                passed = true;
+            } else {
+                const auto session = judge.prepare(for_judge(at), *single_process());
+                session->run();
+                v.error = compare_outputs(*got, session->outputs().value(), worst);
+                passed = v.error <= v.tolerance;  // false for NaN
+                if (!passed) problem = worst;
+            }
+        } catch (const std::exception& e) {
+            problem = e.what();
+        }
+    }
+    if (!ran && comm.rank() == 0) v.error = infinite;
+    const bool ok = comm.all(comm.rank() != 0 || passed);
+    if (!ok) {
+        v.error = std::isfinite(v.error) && v.error > v.tolerance ? v.error : infinite;
+        std::string text;
+        for (const std::string& s : comm.gather(problem))
+            if (text.empty()) text = s;
+        v.method = comm.share(fmt::format("FAILED {}: {}", v.method, text));
+    } else {
+        v.done = comm.share(v.done ? "1" : "0") == "1";
+        v.method = comm.share(v.method);
+    }
+    return v;
+}
+
+}  // namespace wb

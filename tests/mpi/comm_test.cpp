@@ -1,0 +1,209 @@
+// Run under mpirun with 1 to 4 ranks. Every rank runs the same cases in the same order; only CHECK is used, since a
+// rank that left a case early would leave the others waiting.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+
+#include "core/element.hpp"
+#include "core/error.hpp"
+#include "harness/element_sum.hpp"
+#include "harness/mpi_comm.hpp"
+
+namespace {
+
+using namespace wb;
+
+Comm* comm = nullptr;
+
+const std::vector<DType> types{DType::f64,  DType::f32,      DType::tf32,     DType::bf16, DType::f16,
+                               DType::int8, DType::fp8_e4m3, DType::fp8_e5m2, DType::fp4,  DType::int32};
+const std::vector<std::int64_t> counts{0, 1, 2, 7, 64, 1001};
+
+/// Small integers, whose sums over four ranks every type but fp4 holds exactly; fp4 is exact up to 4.
+double value(int rank, std::int64_t i, DType type) {
+    if (type == DType::fp4) return i % 3 == rank % 3 ? 1 : 0;
+    return static_cast<double>((i * 5 + rank * 3) % 5) - 2;
+}
+
+struct Buffer {
+    Buffer(std::int64_t count, DType of) : type(of), bytes(static_cast<std::size_t>(count * stored_bytes(of)) + 8) {}
+    void set(std::int64_t i, double v) { encode(v, type, bytes.data() + i * stored_bytes(type)); }
+    double operator[](std::int64_t i) const { return decode(type, bytes.data() + i * stored_bytes(type)); }
+    void* data() { return bytes.data(); }
+    DType type;
+    std::vector<std::byte> bytes;
+};
+
+Buffer filled(int rank, std::int64_t count, DType type) {
+    Buffer out(count, type);
+    for (std::int64_t i = 0; i < count; ++i) out.set(i, value(rank, i, type));
+    return out;
+}
+
+double total(std::int64_t i, DType type) {
+    double sum = 0;
+    for (int r = 0; r < comm->size(); ++r) sum += value(r, i, type);
+    return sum;
+}
+
+/// Calls body(type, count, in_place) for all of them; compares with `expected(i)` for `results` elements.
+template <class Run, class Expected>
+void for_all(std::int64_t per_rank_in, std::int64_t per_rank_out, const Run& run, const Expected& expected) {
+    for (const DType type : types)
+        for (const std::int64_t n : counts)
+            for (const bool in_place : {false, true}) {
+                const std::int64_t n_in = n * per_rank_in, n_out = n * per_rank_out;
+                Buffer in = filled(comm->rank(), std::max(n_in, n_out), type);
+                Buffer out(std::max(n_in, n_out), type);
+                run(in.data(), in_place ? in.data() : out.data(), n, type);
+                const Buffer& result = in_place ? in : out;
+                std::int64_t wrong = 0;
+                for (std::int64_t i = 0; i < n_out; ++i) wrong += result[i] != expected(i, n, type);
+                CHECK_MESSAGE(wrong == 0, name(type), " x ", n, in_place ? " in place" : "");
+            }
+}
+
+}  // namespace
+
+TEST_CASE("rank, size and library describe the job") {
+    CHECK(comm->rank() >= 0);
+    CHECK(comm->rank() < comm->size());
+    CHECK(comm->library().size() > 3);
+    CHECK(comm->library().find_first_of(",\n\t") == std::string::npos);
+    CHECK(ranks_on_node() == comm->size());
+}
+
+TEST_CASE("allreduce adds every rank's elements") {
+    for_all(
+        1, 1, [](void* in, void* out, std::int64_t n, DType t) { comm->allreduce(in, out, n, t); },
+        [](std::int64_t i, std::int64_t, DType t) { return total(i, t); });
+}
+
+TEST_CASE("allgather joins the ranks' blocks in order") {
+    for_all(
+        1, comm->size(), [](void* in, void* out, std::int64_t n, DType t) { comm->allgather(in, out, n, t); },
+        [](std::int64_t i, std::int64_t n, DType t) { return value(static_cast<int>(i / n), i % n, t); });
+}
+
+TEST_CASE("reduce_scatter leaves each rank the sum of its block") {
+    for_all(
+        comm->size(), 1, [](void* in, void* out, std::int64_t n, DType t) { comm->reduce_scatter(in, out, n, t); },
+        [](std::int64_t i, std::int64_t n, DType t) { return total(comm->rank() * n + i, t); });
+}
+
+TEST_CASE("alltoall transposes blocks between ranks") {
+    for_all(
+        comm->size(), comm->size(), [](void* in, void* out, std::int64_t n, DType t) { comm->alltoall(in, out, n, t); },
+        [](std::int64_t i, std::int64_t n, DType t) {
+            return value(static_cast<int>(i / n), comm->rank() * n + i % n, t);
+        });
+}
+
+TEST_CASE("broadcast copies the root's elements") {
+    for (int root = 0; root < comm->size(); ++root)
+        for_all(
+            1, 1,
+            [root](void* in, void* out, std::int64_t n, DType t) {
+                std::memmove(out, in, static_cast<std::size_t>(n * stored_bytes(t)));
+                comm->broadcast(out, n, t, root);
+            },
+            [root](std::int64_t i, std::int64_t, DType t) { return value(root, i, t); });
+}
+
+TEST_CASE("shift receives the elements of the rank before") {
+    for_all(
+        1, 1, [](void* in, void* out, std::int64_t n, DType t) { comm->shift(in, out, n, t); },
+        [](std::int64_t i, std::int64_t, DType t) {
+            return value((comm->rank() + comm->size() - 1) % comm->size(), i, t);
+        });
+}
+
+TEST_CASE("max is the largest of all ranks, and a NaN of any rank is seen by all") {
+    CHECK(comm->max(-1.0 - comm->rank()) == -1.0);
+    CHECK(comm->max(comm->rank()) == comm->size() - 1);
+    const double inf = std::numeric_limits<double>::infinity();
+    CHECK(comm->max(comm->rank() == 0 ? inf : 0) == inf);
+    CHECK(comm->max(-inf) == -inf);
+    const bool last = comm->rank() == comm->size() - 1;
+    CHECK(std::isnan(comm->max(last ? std::numeric_limits<double>::quiet_NaN() : inf)));
+}
+
+TEST_CASE("gather keeps each rank's own length") {
+    const std::vector<double> mine(static_cast<std::size_t>(comm->rank() * 40), comm->rank() + 0.5);
+    const auto lists = comm->gather(mine);
+    const auto texts = comm->gather(std::string(static_cast<std::size_t>(comm->rank()), 'x') + "\0y");
+    if (comm->rank() != 0) {
+        CHECK(lists.empty());
+        CHECK(texts.empty());
+        return;
+    }
+    CHECK(lists.size() == static_cast<std::size_t>(comm->size()));
+    CHECK(texts.size() == static_cast<std::size_t>(comm->size()));
+    for (std::size_t r = 0; r < lists.size(); ++r) {
+        CHECK(lists[r] == std::vector<double>(r * 40, static_cast<double>(r) + 0.5));
+        CHECK(texts[r] == std::string(r, 'x') + "\0y");
+    }
+}
+
+TEST_CASE("share gives all ranks the text of rank 0") {
+    for (const std::string& text : {std::string(), std::string("plan"), std::string(5000, '\1')})
+        CHECK(comm->share(comm->rank() == 0 ? text : "other") == text);
+}
+
+TEST_CASE("a failure on one rank is known to all, and work goes on") {
+    for (int failing = 0; failing <= comm->size(); ++failing) {
+        bool mine = true;
+        try {
+            if (comm->rank() == failing) throw std::runtime_error("on purpose");
+        } catch (const std::runtime_error&) {
+            mine = false;
+        }
+        CHECK(comm->all(mine) == (failing == comm->size()));
+        comm->barrier();
+    }
+}
+
+TEST_CASE("a class of types has no bytes to send") {
+    float x = 0;
+    CHECK_THROWS_AS(comm->allreduce(&x, &x, comm->size() > 1 ? 1 : -1, DType::any16), ContractError);
+}
+
+TEST_CASE("fast 16-bit sums agree with encode and decode for every value") {
+    for (const DType type : {DType::bf16, DType::f16}) {
+        std::vector<std::uint16_t> all(1 << 16), sum;
+        for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::uint16_t>(i);
+        for (const double addend : {0.0, 1.0, -1.0, 3e-8, 1e-3, 60000.0, 3e38}) {
+            std::uint16_t other = 0;
+            encode(addend, type, &other);
+            const std::vector<std::uint16_t> in(all.size(), other);
+            sum = all;
+            const auto count = static_cast<std::int64_t>(sum.size());
+            if (type == DType::bf16) add_elements<DType::bf16>(in.data(), sum.data(), count);
+            if (type == DType::f16) add_elements<DType::f16>(in.data(), sum.data(), count);
+            std::int64_t wrong = 0;
+            for (std::size_t i = 0; i < sum.size(); ++i) {
+                const auto a = static_cast<float>(decode(type, &all[i])), b = static_cast<float>(decode(type, &other));
+                std::uint16_t expected = 0;
+                encode(a + b, type, &expected);
+                const bool both_nan = std::isnan(decode(type, &expected)) && std::isnan(decode(type, &sum[i]));
+                wrong += !both_nan && expected != sum[i];
+            }
+            CHECK_MESSAGE(wrong == 0, name(type), " + ", addend);
+        }
+    }
+}
+
+int main(int argc, char** argv) {
+    // "comm_test LARGEST": at most so many elements in one MPI call, to test the division of long buffers.
+    const std::int64_t largest = argc > 1 ? std::stoll(argv[1]) : std::int64_t{1} << 30;
+    const auto ranks = world(argc, argv, largest);
+    comm = ranks.get();
+    doctest::Context context;
+    context.setOption("no-intro", true);
+    const int failed = context.run();
+    return ranks->all(failed == 0) ? 0 : 1;
+}
