@@ -28,6 +28,7 @@ struct Head {
     double* query(const View& x, std::int64_t i, std::int64_t width) const {
         return x.row(batch * a.seq + i) + head * width;
     }
+    /// Of values shared with the keys (one head, rows of head_dim) the first features.
     double* key(const View& x, std::int64_t j, std::int64_t width) const {
         return x.row(batch * a.seq_kv + j) + head / (a.heads / a.kv_heads) * width;
     }

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/reference/experts.hpp"
 #include "kernels/reference/operators.hpp"
 
@@ -63,6 +65,18 @@ void grouped_matmul(const Call& call) {
             multiply_add(rows, n, k, matrix(x.row(at), k, false),
                          matrix(w.data + e * k * n, w.columns(), call.a.trans_b), matrix(y.row(at), n, false));
         }
+    }
+}
+
+void head_matmul(const Call& call) {
+    const View &x = call.in[0], &w = call.in[1], &y = call.out[0];
+    const std::int64_t k = w.dim(1), n = w.dim(2), passing = call.a.rotary_dim;
+    for (std::int64_t h = 0; h < call.a.heads; ++h) {
+        double *from = x.data + h * (k + passing), *to = y.data + h * (n + passing);
+        multiply_add(x.rows(), n, k, matrix(from, x.columns(), false), matrix(w.data + h * k * n, n, false),
+                     matrix(to, y.columns(), false));
+        for (std::int64_t r = 0; r < x.rows(); ++r)
+            std::copy_n(from + r * x.columns() + k, passing, to + r * y.columns() + n);
     }
 }
 

@@ -20,6 +20,8 @@ Operator find(OpKind kind) {
             return matmul;
         case OpKind::grouped_matmul:
             return grouped_matmul;
+        case OpKind::head_matmul:
+            return head_matmul;
         case OpKind::attention:
             return attention;
         case OpKind::attention_backward:

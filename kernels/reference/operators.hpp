@@ -8,6 +8,7 @@ namespace wb::reference {
 
 void matmul(const Call& call);  // matmul.cpp
 void grouped_matmul(const Call& call);
+void head_matmul(const Call& call);
 
 void attention(const Call& call);  // attention.cpp
 void attention_backward(const Call& call);

@@ -77,8 +77,7 @@ TEST_CASE("matmul with transposed operands, a batch and a bias") {
 TEST_CASE("attention is aligned to the last key, shares key-value heads and gives nothing where all keys are masked") {
     Attributes a{.seq = 2, .seq_kv = 3, .heads = 2, .head_dim = 1, .v_head_dim = 1, .scale = 2};
     const Given q{{2, 2}, {0, 0.5, 0, 0.5}}, k{{3, 1}, {0, std::log(2.0), 0}}, v{{3, 1}, {1, 4, 7}};
-    // Scores are 0 for head 0 and (0, log 2, 0) for head 1.
-    std::vector<Values> y = run(OpKind::attention, {q, k, v}, a);
+    std::vector<Values> y = run(OpKind::attention, {q, k, v}, a);  // scores: 0 in head 0; 0, log 2, 0 in head 1
     check(y[0], {4, 4, 4, 4});
     check(y[1], {std::log(3.0), std::log(3.0), std::log(4.0), std::log(4.0)});
     a.causal = true;  // query 0 sees keys 0 and 1
@@ -96,6 +95,9 @@ TEST_CASE("attention is aligned to the last key, shares key-value heads and give
     y = run(OpKind::attention, {{{3, 1}, {0, 0, 0}}, {{2, 1}, {1, 1}}, {{2, 1}, {3, 5}}}, a);
     check(y[0], {0, 3, 4});
     check(y[1], {none, 0, std::log(2.0)});
+    const Given both{{2, 2}, {3, 100, 5, 100}};  // the values are the first features of the keys
+    const Attributes shared{.shared_kv = true, .seq_kv = 2, .head_dim = 2, .v_head_dim = 1};
+    check(run(OpKind::attention, {{{1, 2}, {0, 0}}, both, both}, shared)[0], {4});
 }
 
 TEST_CASE("the work of attention counts the pairs that the reference visits") {
@@ -175,6 +177,8 @@ TEST_CASE("tables, positions, last rows, heads and caches put rows where they be
     const auto back = run(OpKind::concat_heads_backward, {{{1, 6}, {1, 2, 9, 3, 4, 8}}}, h);
     check(back[0], {1, 2, 3, 4});
     check(back[1], {17});
+    const Given own{{1, 4}, {1, 9, 2, 8}};  // per head one feature to multiply and one that passes
+    check(run(OpKind::head_matmul, {own, {{2, 1, 2}, {10, 20, 30, 40}}}, h)[0], {10, 20, 9, 60, 80, 8});
 }
 
 TEST_CASE("the gate picks the largest logits, the lower expert of equals first") {
