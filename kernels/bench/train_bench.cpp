@@ -58,7 +58,8 @@ private:
         return s;
     }
     Gemm product_;
-    std::vector<float> a_ = std::vector<float>(n * n, 0.5F), b_ = std::vector<float>(n * n, 0.25F), c_ = std::vector<float>(n * n);
+    std::vector<float> a_ = std::vector<float>(n * n, 0.5F), b_ = std::vector<float>(n * n, 0.25F),
+                       c_ = std::vector<float>(n * n);
 };
 
 void train_step(benchmark::State& state, const std::string& configs, DType type) {
@@ -103,7 +104,8 @@ void print_shares(const std::string& configs, DType type) {
     fmt::print("{} {} threads, {:.1f} ms a step, {:.0f} GFLOP/s ({})\n", name(type), threads, 1e3 * total_s,
                session.local().flops().si() / total_s / 1e9, session.usage().detail);
     for (const auto& [kind, time] : by_kind)
-        fmt::print("{:28}{:6} calls{:9.2f} ms{:7.1f} %\n", kind, time.second / steps, 1e3 * time.first, 100 * time.first / total_s);
+        fmt::print("{:28}{:6} calls{:9.2f} ms{:7.1f} %\n", kind, time.second / steps, 1e3 * time.first,
+                   100 * time.first / total_s);
 }
 
 }  // namespace
@@ -122,8 +124,9 @@ int main(int argc, char** argv) {
         return 0;
     }
     for (const DType type : {DType::f32, DType::bf16})
-        benchmark::RegisterBenchmark(("gpt2_124M_train_step/" + std::string(name(type))).c_str(),
-                                     [configs, type](benchmark::State& state) { cpu::train_step(state, configs, type); })
+        benchmark::RegisterBenchmark(
+            ("gpt2_124M_train_step/" + std::string(name(type))).c_str(),
+            [configs, type](benchmark::State& state) { cpu::train_step(state, configs, type); })
             ->UseManualTime()
             ->Unit(benchmark::kMillisecond);
     benchmark::RunSpecifiedBenchmarks();

@@ -1,4 +1,6 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <omp.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -7,6 +9,7 @@
 #include <fstream>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "core/backend.hpp"
 #include "core/error.hpp"
@@ -33,31 +36,40 @@ int ranks_on_node(int ranks) {
     return ranks;
 }
 
-cpu_set_t allowed_cpus() {
+/// Processors this process may use: its OpenMP places where threads are bound (the first thread then stays on one of
+/// them), else the mask of the calling thread.
+std::vector<int> allowed_cpus() {
+    std::vector<int> all;
+    for (int place = 0; place < omp_get_num_places(); ++place) {
+        std::vector<int> ids(static_cast<std::size_t>(omp_get_place_num_procs(place)));
+        omp_get_place_proc_ids(place, ids.data());
+        all.insert(all.end(), ids.begin(), ids.end());
+    }
+    if (!all.empty()) return all;
     cpu_set_t set;
     CPU_ZERO(&set);
     sched_getaffinity(0, sizeof set, &set);
-    return set;
+    for (int i = 0; i < CPU_SETSIZE; ++i)
+        if (CPU_ISSET(i, &set)) all.push_back(i);
+    return all;
 }
 
-/// Threads of one rank: the processors it may use, shared with the ranks of this node that may use the same. Collective.
+/// Threads of one rank: the processors it may use, shared with the ranks of this node that may use the same.
+/// Collective.
 int threads_of(const Case& c, Comm& comm) {
-    const cpu_set_t set = allowed_cpus();
-    const int cpus = std::max(1, CPU_COUNT(&set));
+    const std::vector<int> cpus = allowed_cpus();
     char host[256] = {};
     gethostname(host, sizeof host - 1);
-    std::string mine = host;
-    for (int i = 0; i < CPU_SETSIZE; ++i)
-        if (CPU_ISSET(i, &set)) mine += fmt::format(" {}", i);
+    const std::string mine = fmt::format("{} {}", host, fmt::join(cpus, " "));
     std::map<std::string, int> sharers;
-    std::string all;
+    std::string all = "\n";
     for (const std::string& place : comm.gather(mine)) ++sharers[place];
     for (const auto& [place, n] : sharers) all += fmt::format("{}={}\n", place, n);
-    all = "\n" + comm.share(all);
+    all = comm.share(all);
     if (c.threads > 0) return c.threads;
     const std::size_t at = all.find("\n" + mine + "=");
     WB_EXPECT(at != std::string::npos);
-    return std::max(1, cpus / std::atoi(all.c_str() + at + mine.size() + 2));
+    return std::max(1, static_cast<int>(cpus.size()) / std::atoi(all.c_str() + at + mine.size() + 2));
 }
 
 std::string unsupported_type(const Graph& g) {
@@ -67,7 +79,8 @@ std::string unsupported_type(const Graph& g) {
     for (const Tensor& t : g.tensors()) {
         if (t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::int32) continue;
         if (t.dtype == DType::f64 && products) continue;
-        return fmt::format("the CPU backend has no {}{}", name(t.dtype), t.dtype == DType::f64 ? " but for matrix products" : "");
+        return fmt::format("the CPU backend has no {}{}", name(t.dtype),
+                           t.dtype == DType::f64 ? " but for matrix products" : "");
     }
     return {};
 }
@@ -80,17 +93,20 @@ public:
         if (c.system->kind != SystemKind::host)
             return Support::no(fmt::format("the CPU backend runs on this host, not on {}", c.system->title));
         if (c.mapping.units() != c.mapping.tensor || c.mapping.tensor != ranks)
-            return Support::no(fmt::format("the CPU backend shares a workload by tensor parallelism among all {} ranks, not by the mapping {}",
-                                           ranks, c.mapping.text()));
+            return Support::no(fmt::format(
+                "the CPU backend shares a workload by tensor parallelism among all {} ranks, not by the mapping {}",
+                ranks, c.mapping.text()));
         if (std::string reason = unsupported_type(*c.graph); !reason.empty()) return Support::no(reason);
         try {
             double needed = 0;
-            for (int r : {0, ranks - 1}) needed = std::max(needed, plan_memory(cpu::part_of(*c.graph, c.mapping, r).local).total().si());
+            for (int r : {0, ranks - 1})
+                needed = std::max(needed, plan_memory(cpu::part_of(*c.graph, c.mapping, r).local).total().si());
             const int sharing = ranks_on_node(ranks);
             const double available = available_bytes() / sharing;
             if (needed > available)
-                return Support::no(fmt::format("needs {:.2f} GB a rank, {:.2f} GB are available to each of the {} on this node",
-                                               needed / 1e9, available / 1e9, sharing));
+                return Support::no(
+                    fmt::format("needs {:.2f} GB a rank, {:.2f} GB are available to each of the {} on this node",
+                                needed / 1e9, available / 1e9, sharing));
         } catch (const Error& e) {
             return Support::no(e.what());
         }

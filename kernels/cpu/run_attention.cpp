@@ -5,7 +5,9 @@ namespace wb::cpu {
 namespace {
 
 /// Token matrices [batch * seq, heads * dim].
-Strides token_matrix(std::int64_t seq, std::int64_t heads, std::int64_t dim) { return {seq * heads * dim, heads * dim, dim}; }
+Strides token_matrix(std::int64_t seq, std::int64_t heads, std::int64_t dim) {
+    return {seq * heads * dim, heads * dim, dim};
+}
 
 AttentionShape shape_of(const Attributes& a) {
     AttentionShape s{};
@@ -34,13 +36,14 @@ Runner make_attention(const Site& site) {
     return with_type(site.out(0).dtype, [&]<class T>(T) -> Runner {
         if (site.op.kind == OpKind::attention)
             return {[=](Operands p) {
-                        attention_forward(s, input<T>(p, 0), input<T>(p, 1), input<T>(p, 2), output<T>(p, 3), output<float>(p, 4),
-                                          threads);
+                        attention_forward(s, input<T>(p, 0), input<T>(p, 1), input<T>(p, 2), output<T>(p, 3),
+                                          output<float>(p, 4), threads);
                     },
                     {}};
         return {[=](Operands p) {
-                    attention_backward(s, input<T>(p, 1), input<T>(p, 2), input<T>(p, 3), input<T>(p, 4), input<float>(p, 5),
-                                       input<T>(p, 0), output<T>(p, 6), output<T>(p, 7), output<T>(p, 8), threads);
+                    attention_backward(s, input<T>(p, 1), input<T>(p, 2), input<T>(p, 3), input<T>(p, 4),
+                                       input<float>(p, 5), input<T>(p, 0), output<T>(p, 6), output<T>(p, 7),
+                                       output<T>(p, 8), threads);
                 },
                 {}};
     });

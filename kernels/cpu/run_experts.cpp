@@ -42,7 +42,8 @@ Runner gate(const Site& site) {
                     float sum = 0;
                     for (std::int64_t s = 0; s < topk; ++s) {
                         const float logit = to_float(x[chosen[s]]);
-                        sum += weight[r * topk + s] = sigmoids ? sigmoid(logit) : std::exp(logit - to_float(x[chosen[0]]));
+                        sum += weight[r * topk + s] =
+                            sigmoids ? sigmoid(logit) : std::exp(logit - to_float(x[chosen[0]]));
                     }
                     for (std::int64_t s = 0; s < topk; ++s) weight[r * topk + s] *= scale / sum;
                 }
@@ -90,7 +91,8 @@ Runner dispatch(const Site& site) {
                 T* y = output<T>(p, 2);
                 order->sort(input<std::int32_t>(p, 1));
 #pragma omp parallel for num_threads(threads) schedule(static)
-                for (std::int64_t r = 0; r < rows; ++r) std::copy_n(x + order->source[r] / topk * cols, cols, y + r * cols);
+                for (std::int64_t r = 0; r < rows; ++r)
+                    std::copy_n(x + order->source[r] / topk * cols, cols, y + r * cols);
             },
             {}};
 }
@@ -162,11 +164,16 @@ Runner make_experts(const Site& site) {
     const DType type = site.in(kind == OpKind::topk_gate_backward ? 1 : 0).dtype;
     return with_type(type, [&]<class T>(T) {
         switch (kind) {
-            case OpKind::topk_gate: return gate<T>(site);
-            case OpKind::topk_gate_backward: return gate_backward<T>(site);
-            case OpKind::moe_dispatch: return dispatch<T>(site);
-            case OpKind::moe_combine: return combine<T>(site);
-            default: return combine_backward<T>(site);
+            case OpKind::topk_gate:
+                return gate<T>(site);
+            case OpKind::topk_gate_backward:
+                return gate_backward<T>(site);
+            case OpKind::moe_dispatch:
+                return dispatch<T>(site);
+            case OpKind::moe_combine:
+                return combine<T>(site);
+            default:
+                return combine_backward<T>(site);
         }
     });
 }

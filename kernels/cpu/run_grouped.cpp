@@ -60,7 +60,8 @@ Runner forward(const Site& site) {
     const int threads = site.threads();
     prepare_few<T>(*e, threads);
     Scratch* const scratch = &site.setup.scratch;
-    if (sizeof(T) < sizeof(float)) scratch->reserve((rows * k + k * n + rows * n) * static_cast<std::int64_t>(sizeof(float)));
+    if (sizeof(T) < sizeof(float))
+        scratch->reserve((rows * k + k * n + rows * n) * static_cast<std::int64_t>(sizeof(float)));
     return {[=](Operands p) {
                 const ThreadScope scope(threads);
                 e->order.sort(input<std::int32_t>(p, 2));
@@ -69,10 +70,11 @@ Runner forward(const Site& site) {
                     if (m == 0) continue;
                     const T *x = input<T>(p, 0) + at * k, *w = input<T>(p, 1) + i * k * n;
                     T* y = output<T>(p, 3) + at * n;
-                    if (m <= most_gemv_rows && e->few[m - 1]) e->few[m - 1]->run(x, w, nullptr, y);
+                    if (m <= most_gemv_rows && e->few[m - 1])
+                        e->few[m - 1]->run(x, w, nullptr, y);
                     else
-                        product({false, e->trans_b, m, n, k, nullptr, k, nullptr, e->trans_b ? k : n, 0.0F, nullptr, n}, x, w, y,
-                                scratch->as<float>(), threads);
+                        product({false, e->trans_b, m, n, k, nullptr, k, nullptr, e->trans_b ? k : n, 0.0F, nullptr, n},
+                                x, w, y, scratch->as<float>(), threads);
                 }
             },
             "oneDNN sgemm for each expert"};
@@ -86,17 +88,19 @@ Runner gradient(const Site& site) {
     const auto order = std::make_shared<ExpertRows>(rows, experts);
     const int threads = site.threads();
     Scratch* const scratch = &site.setup.scratch;
-    if (sizeof(T) < sizeof(float)) scratch->reserve((rows * (m + n) + m * n) * static_cast<std::int64_t>(sizeof(float)));
+    if (sizeof(T) < sizeof(float))
+        scratch->reserve((rows * (m + n) + m * n) * static_cast<std::int64_t>(sizeof(float)));
     return {[=](Operands p) {
                 const ThreadScope scope(threads);
                 order->sort(input<std::int32_t>(p, 2));
                 for (std::int64_t i = 0; i < experts; ++i) {
                     const std::int64_t at = order->first[i], k = order->first[i + 1] - at;
                     T* to = output<T>(p, 3) + i * m * n;
-                    if (k == 0) std::fill_n(to, m * n, T{});
+                    if (k == 0)
+                        std::fill_n(to, m * n, T{});
                     else
-                        product({true, false, m, n, k, nullptr, m, nullptr, n, 0.0F, nullptr, n}, input<T>(p, 0) + at * m,
-                                input<T>(p, 1) + at * n, to, scratch->as<float>(), threads);
+                        product({true, false, m, n, k, nullptr, m, nullptr, n, 0.0F, nullptr, n},
+                                input<T>(p, 0) + at * m, input<T>(p, 1) + at * n, to, scratch->as<float>(), threads);
                 }
             },
             "oneDNN sgemm for each expert"};

@@ -28,7 +28,8 @@ Runner make_head_matmul(const Site& site) {
     const std::int64_t rows = Site::rows(site.in(0)), heads = site.a().heads, pass = site.a().rotary_dim;
     const std::int64_t k = site.in(1).shape[1], n = site.in(1).shape[2];
     const std::int64_t ldx = heads * (k + pass), ldy = heads * (n + pass);
-    const std::int64_t row_blocks = (rows + block_rows - 1) / block_rows, column_blocks = (n + block_columns - 1) / block_columns;
+    const std::int64_t row_blocks = (rows + block_rows - 1) / block_rows,
+                       column_blocks = (n + block_columns - 1) / block_columns;
     const int threads = site.threads();
     return with_type(site.out(0).dtype, [&]<class T>(T) -> Runner {
         return {[=](Operands p) {
@@ -39,8 +40,9 @@ Runner make_head_matmul(const Site& site) {
                         for (std::int64_t c = 0; c < column_blocks; ++c)
                             for (std::int64_t b = 0; b < row_blocks; ++b) {
                                 const std::int64_t r = b * block_rows, j = c * block_columns;
-                                corner(x + r * ldx + h * (k + pass), ldx, w + h * k * n + j, n, y + r * ldy + h * (n + pass) + j,
-                                       ldy, std::min(block_rows, rows - r), std::min(block_columns, n - j), k);
+                                corner(x + r * ldx + h * (k + pass), ldx, w + h * k * n + j, n,
+                                       y + r * ldy + h * (n + pass) + j, ldy, std::min(block_rows, rows - r),
+                                       std::min(block_columns, n - j), k);
                             }
 #pragma omp parallel for num_threads(threads) schedule(static)
                     for (std::int64_t r = 0; r < rows; ++r)

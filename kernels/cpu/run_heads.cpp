@@ -13,8 +13,9 @@ struct Turns {
     explicit Turns(const Attributes& a) {
         for (std::int64_t s = 0; s < a.seq; ++s)
             for (std::int64_t i = 0; i < a.rotary_dim / 2; ++i) {
-                const double turn = static_cast<double>(a.offset + s) *
-                                    std::pow(a.theta, -2.0 * static_cast<double>(i) / static_cast<double>(a.rotary_dim));
+                const double turn =
+                    static_cast<double>(a.offset + s) *
+                    std::pow(a.theta, -2.0 * static_cast<double>(i) / static_cast<double>(a.rotary_dim));
                 cosine.push_back(static_cast<float>(std::cos(turn)));
                 sine.push_back(static_cast<float>(a.inverse ? -std::sin(turn) : std::sin(turn)));
             }
@@ -57,8 +58,10 @@ Runner rotary(const Site& site) {
                     for (std::int64_t h = 0; h < heads; ++h) {
                         const std::int64_t at = (r * heads + h) * width, after = offset + 2 * half;
                         std::copy_n(x + at, offset, y + at);
-                        if (interleaved) turn_neighbours(x + at + offset, y + at + offset, c, s, half);
-                        else turn_halves(x + at + offset, y + at + offset, c, s, half);
+                        if (interleaved)
+                            turn_neighbours(x + at + offset, y + at + offset, c, s, half);
+                        else
+                            turn_halves(x + at + offset, y + at + offset, c, s, half);
                         std::copy_n(x + at + after, width - after, y + at + after);
                     }
                 }
@@ -68,7 +71,8 @@ Runner rotary(const Site& site) {
 
 template <class T>
 Runner concat(const Site& site) {
-    const std::int64_t rows = Site::rows(site.in(0)), heads = site.a().heads, d = site.a().head_dim, extra = site.a().rotary_dim;
+    const std::int64_t rows = Site::rows(site.in(0)), heads = site.a().heads, d = site.a().head_dim,
+                       extra = site.a().rotary_dim;
     const int threads = site.threads();
     return {[=](Operands p) {
                 const T *own = input<T>(p, 0), *common = input<T>(p, 1);
@@ -86,7 +90,8 @@ Runner concat(const Site& site) {
 
 template <class T>
 Runner concat_backward(const Site& site) {
-    const std::int64_t rows = Site::rows(site.in(0)), heads = site.a().heads, d = site.a().head_dim, extra = site.a().rotary_dim;
+    const std::int64_t rows = Site::rows(site.in(0)), heads = site.a().heads, d = site.a().head_dim,
+                       extra = site.a().rotary_dim;
     const int threads = site.threads();
     return {[=](Operands p) {
                 const T* dy = input<T>(p, 0);
@@ -94,7 +99,8 @@ Runner concat_backward(const Site& site) {
 #pragma omp parallel for num_threads(threads) schedule(static)
                 for (std::int64_t r = 0; r < rows; ++r) {
                     const T* from = dy + r * heads * (d + extra);
-                    for (std::int64_t h = 0; h < heads; ++h) std::copy_n(from + h * (d + extra), d, own + (r * heads + h) * d);
+                    for (std::int64_t h = 0; h < heads; ++h)
+                        std::copy_n(from + h * (d + extra), d, own + (r * heads + h) * d);
                     for (std::int64_t j = 0; j < extra; ++j) {
                         float sum = 0;
                         for (std::int64_t h = 0; h < heads; ++h) sum += to_float(from[h * (d + extra) + d + j]);

@@ -11,7 +11,8 @@ namespace {
 
 /// The statistics a backward pass needs, from x again: reading x once is cheaper than keeping them for every layer.
 template <class T>
-void statistics(const T* x, float* mean, float* inverse, std::int64_t rows, std::int64_t cols, float eps, bool centred, int threads) {
+void statistics(const T* x, float* mean, float* inverse, std::int64_t rows, std::int64_t cols, float eps, bool centred,
+                int threads) {
     const float part = 1.0F / static_cast<float>(cols);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (std::int64_t r = 0; r < rows; ++r) {
@@ -39,11 +40,14 @@ Runner forward(const Site& site, bool centred) {
     const int threads = site.threads();
     if (centred)
         return {[=](Operands p) {
-                    layernorm(input<T>(p, 0), input<T>(p, 1), input<T>(p, 2), output<T>(p, 3), nullptr, nullptr, rows, cols, eps,
-                              threads);
+                    layernorm(input<T>(p, 0), input<T>(p, 1), input<T>(p, 2), output<T>(p, 3), nullptr, nullptr, rows,
+                              cols, eps, threads);
                 },
                 {}};
-    return {[=](Operands p) { rmsnorm(input<T>(p, 0), input<T>(p, 1), output<T>(p, 2), nullptr, rows, cols, eps, threads); }, {}};
+    return {[=](Operands p) {
+                rmsnorm(input<T>(p, 0), input<T>(p, 1), output<T>(p, 2), nullptr, rows, cols, eps, threads);
+            },
+            {}};
 }
 
 template <class T>
@@ -54,15 +58,16 @@ Runner backward(const Site& site, bool centred) {
     site.setup.scratch.reserve((2 * rows + 2 * cols) * static_cast<std::int64_t>(sizeof(float)));
     Scratch* const scratch = &site.setup.scratch;
     return {[=](Operands p) {
-                float *mean = scratch->as<float>(), *inverse = mean + rows, *dgamma = inverse + rows, *dbeta = dgamma + cols;
+                float *mean = scratch->as<float>(), *inverse = mean + rows, *dgamma = inverse + rows,
+                      *dbeta = dgamma + cols;
                 statistics(input<T>(p, 1), mean, inverse, rows, cols, eps, centred, threads);
                 if (centred) {
-                    layernorm_backward(input<T>(p, 1), input<T>(p, 2), mean, inverse, input<T>(p, 0), output<T>(p, 3), dgamma,
-                                       dbeta, rows, cols, threads);
+                    layernorm_backward(input<T>(p, 1), input<T>(p, 2), mean, inverse, input<T>(p, 0), output<T>(p, 3),
+                                       dgamma, dbeta, rows, cols, threads);
                     narrow(dbeta, output<T>(p, 5), cols, threads);
                 } else {
-                    rmsnorm_backward(input<T>(p, 1), input<T>(p, 2), inverse, input<T>(p, 0), output<T>(p, 3), dgamma, rows, cols,
-                                     threads);
+                    rmsnorm_backward(input<T>(p, 1), input<T>(p, 2), inverse, input<T>(p, 0), output<T>(p, 3), dgamma,
+                                     rows, cols, threads);
                 }
                 narrow(dgamma, output<T>(p, 4), cols, threads);
             },

@@ -18,7 +18,8 @@ template <class Body>
 void by_columns(std::int64_t columns, int threads, const Body& body) {
     const std::int64_t pieces = (columns + lane_columns - 1) / lane_columns;
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (std::int64_t i = 0; i < pieces; ++i) body(i * lane_columns, std::min(lane_columns, columns - i * lane_columns));
+    for (std::int64_t i = 0; i < pieces; ++i)
+        body(i * lane_columns, std::min(lane_columns, columns - i * lane_columns));
 }
 
 template <class T>
@@ -30,7 +31,8 @@ void zero(T* to, std::int64_t n, int threads) {
 /// Rows of a table shard that begins at row `offset`; tokens of other shards give zeros.
 template <class T>
 Runner embed(const Site& site) {
-    const std::int64_t tokens = elements(site.in(0).shape), cols = Site::columns(site.in(1)), rows = Site::rows(site.in(1));
+    const std::int64_t tokens = elements(site.in(0).shape), cols = Site::columns(site.in(1)),
+                       rows = Site::rows(site.in(1));
     const std::int64_t offset = site.a().offset;
     const int threads = site.threads();
     return {[=](Operands p) {
@@ -40,8 +42,10 @@ Runner embed(const Site& site) {
 #pragma omp parallel for num_threads(threads) schedule(static)
                 for (std::int64_t i = 0; i < tokens; ++i) {
                     const std::int64_t row = id[i] - offset;
-                    if (row >= 0 && row < rows) std::copy_n(table + row * cols, cols, y + i * cols);
-                    else std::fill_n(y + i * cols, cols, T{});
+                    if (row >= 0 && row < rows)
+                        std::copy_n(table + row * cols, cols, y + i * cols);
+                    else
+                        std::fill_n(y + i * cols, cols, T{});
                 }
             },
             {}};
@@ -49,7 +53,8 @@ Runner embed(const Site& site) {
 
 template <class T>
 Runner embed_backward(const Site& site) {
-    const std::int64_t tokens = elements(site.in(1).shape), cols = Site::columns(site.in(0)), rows = Site::rows(site.out(0));
+    const std::int64_t tokens = elements(site.in(1).shape), cols = Site::columns(site.in(0)),
+                       rows = Site::rows(site.out(0));
     const std::int64_t offset = site.a().offset;
     const int threads = site.threads();
     const bool accumulate = site.a().accumulate;
@@ -71,7 +76,8 @@ Runner embed_backward(const Site& site) {
 
 template <class T>
 Runner position_embed(const Site& site) {
-    const std::int64_t rows = Site::rows(site.in(0)), cols = Site::columns(site.in(0)), seq = site.a().seq, offset = site.a().offset;
+    const std::int64_t rows = Site::rows(site.in(0)), cols = Site::columns(site.in(0)), seq = site.a().seq,
+                       offset = site.a().offset;
     const int threads = site.threads();
     return {[=](Operands p) {
                 const T *x = input<T>(p, 0), *table = input<T>(p, 1);
@@ -80,7 +86,8 @@ Runner position_embed(const Site& site) {
                 for (std::int64_t r = 0; r < rows; ++r) {
                     const T *a = x + r * cols, *b = table + (offset + r % seq) * cols;
 #pragma omp simd
-                    for (std::int64_t j = 0; j < cols; ++j) y[r * cols + j] = from_float<T>(to_float(a[j]) + to_float(b[j]));
+                    for (std::int64_t j = 0; j < cols; ++j)
+                        y[r * cols + j] = from_float<T>(to_float(a[j]) + to_float(b[j]));
                 }
             },
             {}};
@@ -140,12 +147,18 @@ Runner cache_write(const Site& site) {
 Runner make_table(const Site& site) {
     return with_type(site.out(0).dtype, [&]<class T>(T) {
         switch (site.op.kind) {
-            case OpKind::embed: return embed<T>(site);
-            case OpKind::embed_backward: return embed_backward<T>(site);
-            case OpKind::position_embed: return position_embed<T>(site);
-            case OpKind::position_embed_backward: return position_backward<T>(site);
-            case OpKind::cache_write: return cache_write<T>(site);
-            default: return last_rows<T>(site, site.op.kind == OpKind::last_rows_backward);
+            case OpKind::embed:
+                return embed<T>(site);
+            case OpKind::embed_backward:
+                return embed_backward<T>(site);
+            case OpKind::position_embed:
+                return position_embed<T>(site);
+            case OpKind::position_embed_backward:
+                return position_backward<T>(site);
+            case OpKind::cache_write:
+                return cache_write<T>(site);
+            default:
+                return last_rows<T>(site, site.op.kind == OpKind::last_rows_backward);
         }
     });
 }

@@ -10,8 +10,8 @@ namespace wb::cpu {
 namespace {
 
 /// A bf16 weight beside its f32 master copy; the weight is the rounded copy.
-void adamw_master(bf16* weight, const bf16* gradient, float* m, float* v, float* master, std::int64_t n, const AdamW& how,
-                  int threads) {
+void adamw_master(bf16* weight, const bf16* gradient, float* m, float* v, float* master, std::int64_t n,
+                  const AdamW& how, int threads) {
     const auto step = static_cast<double>(how.step);
     const auto rate = static_cast<float>(how.lr / (1.0 - std::pow(static_cast<double>(how.beta1), step)));
     const auto unbias = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(static_cast<double>(how.beta2), step)));
@@ -35,7 +35,7 @@ Runner make_update(const Site& site) {
     const Attributes& a = site.a();
     const std::int64_t n = elements(site.in(0).shape);
     const AdamW fixed{static_cast<float>(a.rate), static_cast<float>(a.beta1), static_cast<float>(a.beta2),
-                      static_cast<float>(a.eps), static_cast<float>(a.decay), 1};
+                      static_cast<float>(a.eps),  static_cast<float>(a.decay), 1};
     const std::int64_t* const step = &site.setup.step;
     const int threads = site.threads();
     const auto now = [fixed, step] {
@@ -46,14 +46,15 @@ Runner make_update(const Site& site) {
     if (site.in(0).dtype == DType::f32) {
         WB_EXPECT(site.inputs() == 4);
         return {[=](Operands p) {
-                    adamw(output<float>(p, 0), input<float>(p, 1), output<float>(p, 2), output<float>(p, 3), n, now(), threads);
+                    adamw(output<float>(p, 0), input<float>(p, 1), output<float>(p, 2), output<float>(p, 3), n, now(),
+                          threads);
                 },
                 {}};
     }
     WB_EXPECT(site.in(0).dtype == DType::bf16 && site.inputs() == 5);
     return {[=](Operands p) {
-                adamw_master(output<bf16>(p, 0), input<bf16>(p, 1), output<float>(p, 2), output<float>(p, 3), output<float>(p, 4),
-                             n, now(), threads);
+                adamw_master(output<bf16>(p, 0), input<bf16>(p, 1), output<float>(p, 2), output<float>(p, 3),
+                             output<float>(p, 4), n, now(), threads);
             },
             {}};
 }

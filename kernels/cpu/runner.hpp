@@ -28,7 +28,9 @@ class Scratch {
 public:
     /// Before the first run only.
     void reserve(std::int64_t bytes) {
-        if (bytes > static_cast<std::int64_t>(memory_.size())) memory_.resize(static_cast<std::size_t>(bytes) + alignment);
+        if (bytes <= bytes_) return;
+        bytes_ = bytes;
+        memory_.resize(static_cast<std::size_t>(bytes) + alignment);  // room to align the start
     }
     template <class T>
     T* as() {
@@ -36,10 +38,11 @@ public:
         std::size_t space = memory_.size();
         return static_cast<T*>(std::align(alignment, 1, p, space));
     }
-    std::int64_t bytes() const { return static_cast<std::int64_t>(memory_.size()); }
+    std::int64_t bytes() const { return bytes_; }
 
 private:
     static constexpr std::size_t alignment = 64;
+    std::int64_t bytes_ = 0;
     std::vector<std::byte> memory_;
 };
 
@@ -97,17 +100,17 @@ void widen(const T* from, float* to, std::int64_t n, int threads) {
 /// The runner of any op.
 Runner make_runner(const Site& site);
 
-Runner make_matmul(const Site& site);              // run_matmul.cpp
-Runner make_head_matmul(const Site& site);         // run_head_matmul.cpp
-Runner make_grouped_matmul(const Site& site);      // run_grouped.cpp
-Runner make_attention(const Site& site);           // run_attention.cpp
-Runner make_norm(const Site& site);                // run_norms.cpp
-Runner make_activation(const Site& site);          // run_activations.cpp
-Runner make_heads(const Site& site);               // run_heads.cpp
-Runner make_table(const Site& site);               // run_tables.cpp
-Runner make_experts(const Site& site);             // run_experts.cpp
-Runner make_loss(const Site& site);                // run_loss.cpp
-Runner make_update(const Site& site);              // run_update.cpp
-Runner make_collective(const Site& site);          // run_collective.cpp
+Runner make_matmul(const Site& site);          // run_matmul.cpp
+Runner make_head_matmul(const Site& site);     // run_head_matmul.cpp
+Runner make_grouped_matmul(const Site& site);  // run_grouped.cpp
+Runner make_attention(const Site& site);       // run_attention.cpp
+Runner make_norm(const Site& site);            // run_norms.cpp
+Runner make_activation(const Site& site);      // run_activations.cpp
+Runner make_heads(const Site& site);           // run_heads.cpp
+Runner make_table(const Site& site);           // run_tables.cpp
+Runner make_experts(const Site& site);         // run_experts.cpp
+Runner make_loss(const Site& site);            // run_loss.cpp
+Runner make_update(const Site& site);          // run_update.cpp
+Runner make_collective(const Site& site);      // run_collective.cpp
 
 }  // namespace wb::cpu

@@ -33,7 +33,11 @@ Partition part_of(const Graph& graph, const Mapping& mapping, int rank) {
 }
 
 CpuSession::CpuSession(const Case& c, Comm& comm, int threads)
-    : whole_(c.graph), comm_(comm), threads_(threads), mapping_(c.mapping), part_(part_of(*c.graph, c.mapping, comm.rank())) {
+    : whole_(c.graph),
+      comm_(comm),
+      threads_(threads),
+      mapping_(c.mapping),
+      part_(part_of(*c.graph, c.mapping, comm.rank())) {
     const Graph& g = part_.local;
     const Setup setup{g, comm_, threads_, scratch_, step_};
     for (const Op& op : g.ops()) runners_.push_back(make_runner({setup, op}));
@@ -71,7 +75,8 @@ template <bool timed>
 void CpuSession::execute(const Block& block) {
     const auto b = static_cast<std::size_t>(&block - part_.local.blocks().data());
     for (std::int64_t k = 0; k < block.repeat; ++k) {
-        void** const operands = operands_.data() + block_operands_[b] + static_cast<std::size_t>(k) * iteration_operands_[b];
+        void** const operands =
+            operands_.data() + block_operands_[b] + static_cast<std::size_t>(k) * iteration_operands_[b];
         for (int i = block.first; i < block.last; ++i) {
             void** const p = operands + op_operands_[i];
             if (timed || part_.local.ops()[i].kind == OpKind::collective) {
@@ -147,8 +152,11 @@ std::vector<CommUse> CpuSession::communication() const {
 ResourceUse CpuSession::usage() const {
     ResourceUse use;
     const MemoryPlan& plan = storage_->plan();
-    for (const auto& [level, bytes] : {std::pair{"inputs", plan.inputs}, {"weights", plan.weights}, {"state", plan.state},
-                                       {"activations", plan.activations}, {"process", peak_resident()}})
+    for (const auto& [level, bytes] : {std::pair{"inputs", plan.inputs},
+                                       {"weights", plan.weights},
+                                       {"state", plan.state},
+                                       {"activations", plan.activations},
+                                       {"process", peak_resident()}})
         use.memory.push_back({level, Bytes(0), bytes, Bytes(0)});
     use.communication = communication();
     use.useful = part_.local.flops();
@@ -180,7 +188,8 @@ std::optional<Output> CpuSession::gathered(TensorId whole, TensorId local, std::
     if (!alone || comm_.rank() == 0) {
         values.resize(static_cast<std::size_t>(g.elements(local)));
         const std::byte* from = storage_->at(local, instance);
-        for (std::size_t i = 0; i < values.size(); ++i) values[i] = decode(mine.dtype, from + i * stored_bytes(mine.dtype));
+        for (std::size_t i = 0; i < values.size(); ++i)
+            values[i] = decode(mine.dtype, from + i * stored_bytes(mine.dtype));
     }
     Output out{all.name, whole, instance, all.dtype, {}};
     if (alone) {
@@ -193,7 +202,8 @@ std::optional<Output> CpuSession::gathered(TensorId whole, TensorId local, std::
     if (comm_.rank() != 0) return std::nullopt;
     out.values.assign(static_cast<std::size_t>(elements(all.shape)), 0.0);
     std::int64_t inner = 1;
-    for (std::size_t d = static_cast<std::size_t>(piece.layout.dim) + 1; d < all.shape.size(); ++d) inner *= all.shape[d];
+    for (std::size_t d = static_cast<std::size_t>(piece.layout.dim) + 1; d < all.shape.size(); ++d)
+        inner *= all.shape[d];
     const std::int64_t extent = all.shape[piece.layout.dim] * inner, outer = elements(all.shape) / extent;
     for (std::size_t r = 0; r < parts.size(); ++r) {
         if (piece.layout.kind == Layout::Kind::partial) {

@@ -53,13 +53,13 @@ private:
     std::unique_ptr<Storage> storage_;
     Scratch scratch_;
     std::int64_t step_ = 0;
-    std::vector<Runner> runners_;             // by local op
-    std::vector<void*> operands_;             // block by block, iteration by iteration, op by op: in, then out
-    std::vector<std::size_t> block_operands_; // where each block begins in it
-    std::vector<std::size_t> op_operands_;    // where each op begins within an iteration of its block
+    std::vector<Runner> runners_;                  // by local op
+    std::vector<void*> operands_;                  // block by block, iteration by iteration, op by op: in, then out
+    std::vector<std::size_t> block_operands_;      // where each block begins in it
+    std::vector<std::size_t> op_operands_;         // where each op begins within an iteration of its block
     std::vector<std::size_t> iteration_operands_;  // by block: operands of one iteration
     std::vector<Clock::time_point> block_end_;
-    std::vector<Call> calls_;                 // collectives of the last run; all ops if timed
+    std::vector<Call> calls_;  // collectives of the last run; all ops if timed
     bool time_ops_ = false;
 };
 

@@ -33,9 +33,14 @@ GlobalIndex global_index(const Shape& local, const Partition::Piece& piece, cons
 
 void store(double value, DType type, std::byte* to, std::int64_t i) {
     switch (type) {
-        case DType::f32: reinterpret_cast<float*>(to)[i] = static_cast<float>(value); break;
-        case DType::bf16: reinterpret_cast<bf16*>(to)[i] = to_bf16(static_cast<float>(value)); break;  // fills are exact in f32
-        default: encode(value, type, to + i * stored_bytes(type));
+        case DType::f32:
+            reinterpret_cast<float*>(to)[i] = static_cast<float>(value);
+            break;
+        case DType::bf16:
+            reinterpret_cast<bf16*>(to)[i] = to_bf16(static_cast<float>(value));
+            break;  // fills are exact in f32
+        default:
+            encode(value, type, to + i * stored_bytes(type));
     }
 }
 
@@ -48,7 +53,8 @@ void fill(const FillStream& stream, const GlobalIndex& at, std::int64_t count, D
 
 Buffer::Buffer(std::int64_t bytes) : bytes_(bytes) {
     const std::int64_t alignment = bytes >= huge_page ? huge_page : line;
-    const auto rounded = static_cast<std::size_t>(std::max<std::int64_t>(1, (bytes + alignment - 1) / alignment) * alignment);
+    const auto rounded =
+        static_cast<std::size_t>(std::max<std::int64_t>(1, (bytes + alignment - 1) / alignment) * alignment);
     void* p = std::aligned_alloc(static_cast<std::size_t>(alignment), rounded);
     if (!p) throw std::bad_alloc();
     data_.reset(static_cast<std::byte*>(p));
@@ -66,7 +72,11 @@ void Buffer::fill(unsigned char value, int threads) const {
 
 Storage::Storage(const Graph& graph, const std::vector<Partition::Piece>& pieces, const Graph& whole, MemoryPlan plan,
                  std::uint64_t seed, int rank, int threads)
-    : graph_(graph), plan_(std::move(plan)), arena_(plan_.arena_bytes), own_(graph.tensors().size()), threads_(threads) {
+    : graph_(graph),
+      plan_(std::move(plan)),
+      arena_(plan_.arena_bytes),
+      own_(graph.tensors().size()),
+      threads_(threads) {
     arena_.fill(0, threads);
     for (std::size_t i = 0; i < own_.size(); ++i) {
         const MemoryPlan::Place& place = plan_.places[i];
@@ -76,7 +86,8 @@ Storage::Storage(const Graph& graph, const std::vector<Partition::Piece>& pieces
         const GlobalIndex at = global_index(t.shape, pieces[i], whole);
         for (std::int64_t k = 0; k < place.slots; ++k) {
             if (t.fill.kind == Fill::Kind::none) continue;
-            const bool own = pieces[i].layout.kind == Layout::Kind::own;  // a buffer for each rank: the rank is the instance
+            const bool own =
+                pieces[i].layout.kind == Layout::Kind::own;  // a buffer for each rank: the rank is the instance
             const FillStream stream(t.fill, seed, t.name, own ? rank : k);
             cpu::fill(stream, at, elements(t.shape), t.dtype, own_[i].data() + k * place.stride, threads);
         }
