@@ -140,7 +140,7 @@ backends = ["fake", "roofline"]
 }
 
 std::string slow_experiment(int cases) {
-    return fmt::format(R"(seed = 1905
+    return fmt::format(R"toml(seed = 1905
 [protocol]
 warmup = 0
 min_time = "0"
@@ -156,7 +156,7 @@ dtype = "f32"
 [[system]]
 use = "h100-sxm"
 backends = ["fake"]
-)", cases);
+)toml", cases);
 }
 
 std::map<std::string, std::string> finished_cases(const fs::path& journal) {
