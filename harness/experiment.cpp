@@ -65,6 +65,12 @@ std::vector<ParamValue> range_values(const std::string& s, const std::string& wh
     return out;
 }
 
+/// A sentence of another Error, to stand within one.
+std::string without_stop(std::string text) {
+    if (text.ends_with('.')) text.pop_back();
+    return text;
+}
+
 struct Axis {
     std::string name, where;
     std::vector<ParamValue> values;
@@ -196,8 +202,10 @@ SystemChoice read_system(const Config& c, const SystemLoader& load) {
     try {
         s.system = load(c.text("use"), options);
     } catch (const Error& e) {
-        if (std::string_view(e.what()).find(".toml") != std::string_view::npos) throw;
-        throw c.error("use", e.what(), "", "");
+        const std::string text = e.what();
+        if (text.find(".toml") != std::string::npos) throw;
+        const std::size_t stop = text.find(". ");  // "problem. hint"
+        throw Error({c.where("use"), without_stop(text.substr(0, stop)), "", stop == std::string::npos ? "" : text.substr(stop + 2)}, e.code());
     }
     if (c.has("backends")) s.backends = c.texts("backends");
     for (const char* key : unit_keys) {
@@ -214,6 +222,12 @@ SystemChoice read_system(const Config& c, const SystemLoader& load) {
     return s;
 }
 
+/// "m=32" must not find m=320: a word with "=" is a whole word of the key, any other a part of it.
+bool occurs(const std::string& key, const std::string& word) {
+    if (word.find('=') == std::string::npos) return key.find(word) != std::string::npos;
+    return (" " + key + " ").find(" " + word + " ") != std::string::npos;
+}
+
 /// Words of a filter; "-word" excludes.
 bool passes(const std::string& key, const std::string& filter) {
     std::size_t at = 0;
@@ -224,7 +238,7 @@ bool passes(const std::string& key, const std::string& filter) {
         if (word.empty()) continue;
         const bool exclude = word[0] == '-';
         if (exclude) word.erase(0, 1);
-        if ((key.find(word) != std::string::npos) == exclude) return false;
+        if (occurs(key, word) == exclude) return false;
     }
     return true;
 }
@@ -314,7 +328,7 @@ Built build(const Workload& w, const Params& p, const Files& files, const std::s
                     if (name == old_name && text(value) != text(old)) b.small_text += fmt::format("{}{}={}", b.small_text.empty() ? "" : " ", name, text(value));
         }
     } catch (const Error& e) {
-        throw Error({where, fmt::format("workload \"{}\" with {} cannot be built", w.name, p.key()), e.what(), ""});
+        throw Error({where, fmt::format("workload \"{}\" with {} cannot be built", w.name, p.key()), without_stop(e.what()), ""});
     }
     return b;
 }

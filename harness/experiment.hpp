@@ -71,8 +71,8 @@ private:
     std::vector<std::pair<std::string, std::unique_ptr<Backend>>> built_;
 };
 
-/// Expands an experiment into cases, in a fixed order. `filter` keeps the cases whose key contains all its words (a word
-/// begun with '-' must not occur). `ranks` run together on this machine. Building a graph costs no tensor memory.
+/// Expands an experiment into cases, in a fixed order. `filter` keeps the cases whose key contains all its words: whole
+/// ones where they hold a '=' ("m=32"), else parts; one begun with '-' must not occur. `ranks` run together on this machine. Building a graph costs no tensor memory.
 std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const BackendSet& backends, int ranks,
                                 const std::string& filter);
 

@@ -96,7 +96,9 @@ Exit compare_files(const Arguments& a, Comm& comm, bool colour) {
         throw p.at("--threshold");
     }
     const Comparison c = compare_results(read_results(a.a), read_results(a.b), o, format_of(a.format), colour);
-    print(comm, c.table + "\n" + c.summary + "\n");
+    const bool for_programs = a.format == "csv" || a.format == "json";  // whose table must stand alone on stdout
+    print(comm, c.table + (for_programs ? "" : "\n" + c.summary + "\n"));
+    if (for_programs && comm.rank() == 0) fmt::print(stderr, "{}\n", c.summary);
     return c.code;
 }
 
@@ -126,6 +128,7 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     run->callback([&a, &comm, &chosen] {
         chosen = [&a, &comm] {
             a.run.format = format_of(a.format);
+            a.run.configs = a.configs;
             try {
                 if (!a.budget.empty()) a.run.budget_s = parse<Seconds>(a.budget).si();
             } catch (const UnitProblem& p) {

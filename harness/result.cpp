@@ -32,18 +32,18 @@ std::vector<double> numbers(const json& j) {
 json measurement_json(const Measurement& m) {
     json j{{"status", name(m.status)}, {"reason", m.reason}, {"kind", name(m.kind)}, {"samples_s", numbers(m.samples_s)},
            {"band", {number(m.band.low), number(m.band.high), m.band.source}},
-           {"useful", m.useful.si()}, {"overhead", m.overhead.si()}, {"mapping", m.mapping}, {"dtype", m.resolved_dtype},
-           {"detail", m.detail}, {"prepare_s", m.prepare_s}, {"verify_s", m.verify_s}, {"harness_s", m.harness_s},
+           {"useful", number(m.useful.si())}, {"overhead", number(m.overhead.si())}, {"mapping", m.mapping}, {"dtype", m.resolved_dtype},
+           {"detail", m.detail}, {"prepare_s", number(m.prepare_s)}, {"verify_s", number(m.verify_s)}, {"harness_s", number(m.harness_s)},
            {"warnings", m.warnings},
            {"verification", {{"done", m.verification.done}, {"method", m.verification.method},
-                             {"error", number(m.verification.error)}, {"tolerance", m.verification.tolerance}}}};
+                             {"error", number(m.verification.error)}, {"tolerance", number(m.verification.tolerance)}}}};
     for (const auto& r : m.rank_samples_s) j["rank_samples_s"].push_back(numbers(r));
     for (const Span& s : m.spans)
-        j["spans"].push_back({s.op, s.resource, s.phase, number(s.start.si()), number(s.duration.si()), s.bytes.si(), s.flops.si()});
-    for (const MemoryUse& u : m.memory) j["memory"].push_back({u.level, u.capacity.si(), u.peak.si(), u.traffic.si()});
+        j["spans"].push_back({s.op, s.resource, s.phase, number(s.start.si()), number(s.duration.si()), number(s.bytes.si()), number(s.flops.si())});
+    for (const MemoryUse& u : m.memory) j["memory"].push_back({u.level, number(u.capacity.si()), number(u.peak.si()), number(u.traffic.si())});
     for (const CommUse& u : m.communication)
-        j["communication"].push_back({u.fabric, u.operation, u.calls, u.bytes.si(), u.time.si(), u.exposed.si()});
-    if (m.energy) j["energy_J"] = m.energy->si();
+        j["communication"].push_back({u.fabric, u.operation, u.calls, number(u.bytes.si()), number(u.time.si()), number(u.exposed.si())});
+    if (m.energy) j["energy_J"] = number(m.energy->si());
     return j;
 }
 
@@ -54,25 +54,25 @@ Measurement measurement_from(const json& j) {
     m.reason = j.at("reason");
     m.samples_s = numbers(j.at("samples_s"));
     m.band = {number(j.at("band").at(0)), number(j.at("band").at(1)), j.at("band").at(2)};
-    m.useful = Flops(j.at("useful").get<double>());
-    m.overhead = Flops(j.at("overhead").get<double>());
+    m.useful = Flops(number(j.at("useful")));
+    m.overhead = Flops(number(j.at("overhead")));
     m.mapping = j.at("mapping");
     m.resolved_dtype = j.at("dtype");
     m.detail = j.at("detail");
-    m.prepare_s = j.at("prepare_s");
-    m.verify_s = j.at("verify_s");
-    m.harness_s = j.at("harness_s");
+    m.prepare_s = number(j.at("prepare_s"));
+    m.verify_s = number(j.at("verify_s"));
+    m.harness_s = number(j.at("harness_s"));
     m.warnings = j.at("warnings").get<std::vector<std::string>>();
     const json& v = j.at("verification");
-    m.verification = {v.at("done"), v.at("method"), number(v.at("error")), v.at("tolerance")};
+    m.verification = {v.at("done"), v.at("method"), number(v.at("error")), number(v.at("tolerance"))};
     for (const json& r : j.value("rank_samples_s", json::array())) m.rank_samples_s.push_back(numbers(r));
     for (const json& s : j.value("spans", json::array()))
-        m.spans.push_back({s.at(0), s.at(1), s.at(2), Seconds(number(s.at(3))), Seconds(number(s.at(4))), Bytes(s.at(5)), Flops(s.at(6))});
+        m.spans.push_back({s.at(0), s.at(1), s.at(2), Seconds(number(s.at(3))), Seconds(number(s.at(4))), Bytes(number(s.at(5))), Flops(number(s.at(6)))});
     for (const json& u : j.value("memory", json::array()))
-        m.memory.push_back({u.at(0), Bytes(u.at(1)), Bytes(u.at(2)), Bytes(u.at(3))});
+        m.memory.push_back({u.at(0), Bytes(number(u.at(1))), Bytes(number(u.at(2))), Bytes(number(u.at(3)))});
     for (const json& u : j.value("communication", json::array()))
-        m.communication.push_back({u.at(0), u.at(1), u.at(2), Bytes(u.at(3)), Seconds(u.at(4)), Seconds(u.at(5))});
-    if (j.contains("energy_J")) m.energy = Joules(j.at("energy_J").get<double>());
+        m.communication.push_back({u.at(0), u.at(1), u.at(2), Bytes(number(u.at(3))), Seconds(number(u.at(4))), Seconds(number(u.at(5)))});
+    if (j.contains("energy_J")) m.energy = Joules(number(j.at("energy_J")));
     return m;
 }
 
@@ -89,9 +89,9 @@ Result result_from(const json& j) {
     r.units = j.at("units");
     r.ranks = j.at("ranks");
     r.threads = j.at("threads");
-    r.flops = j.at("flops");
-    r.matmul_flops = j.at("matmul_flops");
-    r.compulsory_bytes = j.at("compulsory_bytes");
+    r.flops = number(j.at("flops"));
+    r.matmul_flops = number(j.at("matmul_flops"));
+    r.compulsory_bytes = number(j.at("compulsory_bytes"));
     r.m = measurement_from(j.at("measurement"));
     r.m.key = r.key;
     return r;
@@ -117,8 +117,8 @@ double Result::median_s() const { return median(m.samples_s).value_or(std::numer
 std::string to_record(const Result& r) {
     const json j{{"type", "case"}, {"key", r.key}, {"full_key", r.full_key}, {"label", r.label}, {"workload", r.workload},
                  {"params", r.params}, {"system", r.system}, {"backend", r.backend}, {"fingerprint", r.fingerprint},
-                 {"units", r.units}, {"ranks", r.ranks}, {"threads", r.threads}, {"flops", r.flops},
-                 {"matmul_flops", r.matmul_flops}, {"compulsory_bytes", r.compulsory_bytes}, {"measurement", measurement_json(r.m)}};
+                 {"units", r.units}, {"ranks", r.ranks}, {"threads", r.threads}, {"flops", number(r.flops)},
+                 {"matmul_flops", number(r.matmul_flops)}, {"compulsory_bytes", number(r.compulsory_bytes)}, {"measurement", measurement_json(r.m)}};
     return j.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

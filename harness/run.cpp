@@ -14,6 +14,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "core/build_info.hpp"
 #include "core/hash.hpp"
@@ -33,6 +34,9 @@ namespace wb {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// Cases shorter than this share an fdatasync: kill -9 loses none, a power cut at most this much work.
+constexpr std::chrono::milliseconds sync_every{100};
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -99,10 +103,14 @@ public:
         journal.replace_extension(".journal");
         std::error_code failed;
         if (file_.has_parent_path()) fs::create_directories(file_.parent_path(), failed);
-        if (!options.resume && fs::exists(journal)) fs::remove(journal, failed);
-        writer_.emplace(JournalWriter::open(journal));
+        if (!options.resume && fs::exists(journal)) {
+            JournalWriter::open(journal);  // throws where another run writes it, or where it is no journal of ours
+            fs::remove(journal, failed);
+        }
+        writer_.emplace(JournalWriter::open(journal, sync_every));
         if (!writer_->locked()) fmt::print(stderr, "warning: {} cannot be locked here; do not run two jobs into it.\n", journal.string());
-        set_ = from_records(writer_->replay().payloads, journal.string());
+        records_ = writer_->replay().payloads;
+        set_ = from_records(records_, journal.string());
         for (const JournalDamage& d : writer_->replay().damage)
             fmt::print(stderr, "warning: {}: {} bytes at {} are damaged ({}); the rest is used.\n", journal.string(), d.bytes, d.offset, d.what);
     }
@@ -116,18 +124,31 @@ public:
     }
     /// Rebuilds the file from all records.
     void publish() {
-        std::vector<std::string> all = writer_->replay().payloads;
-        all.insert(all.end(), records_.begin(), records_.end());
-        set_ = from_records(all, file_.string());
+        writer_->sync();
+        set_ = {};
+        set_ = from_records(std::exchange(records_, {}), file_.string());
         write_results(file_, set_);
     }
 
 private:
     fs::path file_;
     std::optional<JournalWriter> writer_;
-    std::vector<std::string> records_;
+    std::vector<std::string> records_;  // of earlier runs too; given up by publish
     ResultSet set_;
 };
+
+/// What `reproducer` repeats: the experiment with everything that changes its cases.
+std::string arguments(const RunOptions& options) {
+    const auto quoted = [](const std::string& s) {
+        std::string out = "'";
+        for (const char c : s) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+        return out + "'";
+    };
+    std::string out = "run " + options.experiment;
+    for (const std::string& s : options.set) out += " --set " + quoted(s);
+    for (const std::string& c : options.configs) out += " --configs " + quoted(c);
+    return out;
+}
 
 std::string build_json() {
     const BuildInfo& b = build_info();
@@ -259,9 +280,11 @@ Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {
     for (const std::string& k : done) finished += k + "\n";
     finished = comm.share(finished);
 
+    done.clear();
+    for (std::size_t at = 0, end; (end = finished.find('\n', at)) != std::string::npos; at = end + 1) done.insert(finished.substr(at, end - at));
     std::vector<const PlannedCase*> todo;
     for (const PlannedCase& p : plan)
-        if (finished.find(full_key(p, code)) == std::string::npos) todo.push_back(&p);
+        if (!done.contains(full_key(p, code))) todo.push_back(&p);
     if (root && options.resume && !options.quiet)
         fmt::print(stderr, "Resuming: {} of {} cases are there already.\n", plan.size() - todo.size(), plan.size());
 
@@ -287,7 +310,7 @@ Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {
             r.full_key = full_key(*p, code);
             if (progress) progress->finish(outcome(r));
             if (r.m.status == Status::failed || r.m.status == Status::invalid)
-                failures.push_back(fmt::format("{}: {}\n  reproduce: {}", r.key, r.m.reason, reproducer(*p, options.experiment, comm.size())));
+                failures.push_back(fmt::format("{}: {}\n  reproduce: {}", r.key, r.m.reason, reproducer(*p, arguments(options), comm.size())));
             try {
                 archive->put(to_record(r));
             } catch (const Error& x) {

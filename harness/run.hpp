@@ -16,6 +16,7 @@ struct RunOptions {
     std::string output;                ///< results file; empty: results/<name>-<date>.h5
     std::string filter;
     std::vector<std::string> set;      ///< "protocol.min_time=0.5 s"
+    std::vector<std::string> configs;  ///< the user's folders, for the line that repeats a failed case
     bool resume = false;               ///< skip what the journal already holds
     bool oversubscribe = false;
     double budget_s = 0;               ///< stop starting cases after this long; 0 = never

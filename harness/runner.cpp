@@ -61,7 +61,8 @@ Result Runner::run(const PlannedCase& planned) {
         measure(planned, r);
     }
     double inside = 0;
-    for (double s : r.m.samples_s) inside += s;
+    for (double s : r.m.samples_s)
+        if (std::isfinite(s)) inside += s;
     r.m.harness_s = now_s() - begin - r.m.prepare_s - r.m.verify_s - (planned.kind == Kind::measured ? inside : 0);
     return r;
 }
@@ -144,8 +145,9 @@ void Runner::sample(Session& session, const Case& c, bool together, Measurement&
         if (verdict >= 2) stopped_ = static_cast<Stop>(static_cast<int>(verdict) - 1);
         if (verdict > 0) break;
     }
-    m.reason = stopping.finished() ? stopping.reason() : "stopped from outside";
+    m.reason = stopping.finished() ? stopping.reason() : fmt::format("stopped from outside after {} samples", mine.size());
     if (together) m.reason = comm_.share(m.reason);
+    if (!agree(together, !judge || stopping.finished())) fail(m, Status::timeout, m.reason);  // so that --resume repeats it
     if (!agree(together, !judge || stopping.verdict() != Stopping::Verdict::bad_sample)) fail(m, Status::invalid, m.reason);
     if (stopping.verdict() == Stopping::Verdict::timeout && static_cast<int>(mine.size()) < p.min_samples)
         m.warnings.push_back(fmt::format("only {} of {} samples fitted into the timeout; the interval is wide. Raise protocol.timeout.",
@@ -204,10 +206,10 @@ void Runner::collect(const ResourceUse& use, bool together, const Case& c, Measu
              fmt::format("useful work is not conserved: the graph has {:.17g} FLOP, the ranks were credited {:.17g}", wanted, m.useful.si()));
 }
 
-std::string reproducer(const PlannedCase& planned, const std::string& experiment, int ranks) {
+std::string reproducer(const PlannedCase& planned, const std::string& arguments, int ranks) {
     std::string filter = planned.c.key.substr(0, planned.c.key.find(" | "));
-    filter += " " + planned.c.backend + " " + planned.c.system->id;
-    const std::string run = fmt::format("waferbench run {} --filter \"{}\"", experiment, filter);
+    filter += fmt::format(" {} {} units={}", planned.c.backend, planned.c.system->id, planned.c.units);
+    const std::string run = fmt::format("waferbench {} --filter '{}'", arguments, filter);
     return ranks > 1 ? fmt::format("mpirun -n {} {}", ranks, run) : run;
 }
 

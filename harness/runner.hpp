@@ -23,7 +23,7 @@ public:
     /// Never throws what a backend throws: that is a failed result. The same verdict on every rank. Samples, memory and
     /// communication of all ranks are gathered on rank 0; elsewhere the result has the status only.
     Result run(const PlannedCase& planned);
-    /// Set when a stop was asked for while a case was sampled; the case in hand is finished with what it has.
+    /// Set when a stop was asked for while a case was sampled; the case in hand is then Status::timeout, so that it is repeated.
     Stop stopped() const { return stopped_; }
 
 private:
@@ -38,7 +38,7 @@ private:
     Stop stopped_ = Stop::none;
 };
 
-/// A case's command line, for the user to repeat it alone.
-std::string reproducer(const PlannedCase& planned, const std::string& experiment, int ranks);
+/// A case's command line, for the user to repeat it alone. `arguments` name the experiment and all that changes it.
+std::string reproducer(const PlannedCase& planned, const std::string& arguments, int ranks);
 
 }  // namespace wb

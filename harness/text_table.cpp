@@ -258,7 +258,7 @@ std::string TextTable::json() const {
     }
     // Text from a file name may not be UTF-8; a replaced byte is better than no output.
     return nlohmann::ordered_json{{"columns", columns}, {"rows", rows}}.dump(
-        2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+        2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace wb
