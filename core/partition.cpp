@@ -197,7 +197,7 @@ private:
                 return op.attributes.heads % ranks_ == 0 && (op.kind == OpKind::rope || i == 0) && columns_may_be_cut(op.out[0]);
             case OpKind::gelu:
             case OpKind::silu_mul: return columns_may_be_cut(op.out[0]);
-            case OpKind::cache_write: return columns_may_be_cut(op.in[0]);
+            case OpKind::cache_write: return i == 0 || columns_may_be_cut(op.in[0]);  // the cache itself lies as its rows do
             case OpKind::cross_entropy: return true;
             case OpKind::attention_backward:
             case OpKind::gelu_backward:
@@ -373,6 +373,7 @@ void Partitioner::table(const Op& op) {
     const Range r = shard(all, rank_, ranks_);
     a.offset = r.first;
     a.rows = r.count;
+    a.share = a.share / ranks_;  // each token's row belongs to one rank
     Ids in{whole(op.in[0]), whole(op.in[1])};
     if (op.in.size() > 2) in.push_back(as_is(op.in[2]));
     emit(op, in, a, {sharded(0)}, r.first);
@@ -417,6 +418,7 @@ void Partitioner::rows_or_columns(const Op& op) {
     Ids in;
     if (op.kind == OpKind::add && layout(x) == partial && layout(op.in[1]) == partial && !undecided(x)) {
         Attributes a = op.attributes;
+        a.share = a.share / ranks_;
         return emit(op, {as_is(x), as_is(op.in[1])}, a, {partial});
     }
     if (!cut && !rows) return repeated(op);
@@ -441,13 +443,15 @@ void Partitioner::collective(const Op& op) {
 }
 
 void Partitioner::experts(const Op& op) {
+    Attributes a = op.attributes;
+    a.share = a.share / ranks_;  // rows of summands are as many as whole rows
     if (op.kind == OpKind::moe_combine && layout(op.in[0]) == partial && !undecided(op.in[0])) {
         Ids in{as_is(op.in[0])};
         for (std::size_t i = 1; i < op.in.size(); ++i) in.push_back(whole(op.in[i]));
-        return emit(op, in, op.attributes, {partial});
+        return emit(op, in, a, {partial});
     }
     if (op.kind == OpKind::moe_combine_backward && layout(op.in[1]) == partial && !undecided(op.in[1]))
-        return emit(op, {whole(op.in[0]), as_is(op.in[1]), whole(op.in[2]), whole(op.in[3])}, op.attributes,
+        return emit(op, {whole(op.in[0]), as_is(op.in[1]), whole(op.in[2]), whole(op.in[3])}, a,
                     {replicated, partial});
     repeated(op);
 }

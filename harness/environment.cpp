@@ -12,6 +12,7 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "core/error.hpp"
@@ -19,6 +20,22 @@
 
 namespace wb {
 namespace {
+
+/// CPUs the calling thread alone may run on.
+std::vector<int> thread_mask() {
+    // The kernel refuses a set smaller than its own, so machines beyond 1024 CPUs need a second try.
+    for (int room = 1024; room <= 1 << 20; room *= 4) {
+        cpu_set_t* set = CPU_ALLOC(static_cast<std::size_t>(room));
+        const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(room));
+        std::vector<int> cpus;
+        const bool known = set && sched_getaffinity(0, bytes, set) == 0;
+        for (int cpu = 0; known && cpu < room; ++cpu)
+            if (CPU_ISSET_S(static_cast<std::size_t>(cpu), bytes, set)) cpus.push_back(cpu);
+        CPU_FREE(set);
+        if (known) return cpus;
+    }
+    return {};
+}
 
 namespace fs = std::filesystem;
 
@@ -149,7 +166,7 @@ void read_cpu(const std::string& root, Environment& e) {
 std::vector<std::vector<int>> masks_of_threads(int threads) {
     std::vector<std::vector<int>> masks(static_cast<std::size_t>(threads));
 #pragma omp parallel num_threads(threads)
-    masks[static_cast<std::size_t>(omp_get_thread_num())] = allowed_cpus();
+    masks[static_cast<std::size_t>(omp_get_thread_num())] = thread_mask();
     return masks;
 }
 
@@ -252,18 +269,15 @@ nlohmann::ordered_json or_null(const std::string& text) {
 }  // namespace
 
 std::vector<int> allowed_cpus() {
-    // The kernel refuses a set smaller than its own, so machines beyond 1024 CPUs need a second try.
-    for (int room = 1024; room <= 1 << 20; room *= 4) {
-        cpu_set_t* set = CPU_ALLOC(static_cast<std::size_t>(room));
-        const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(room));
-        std::vector<int> cpus;
-        const bool known = set && sched_getaffinity(0, bytes, set) == 0;
-        for (int cpu = 0; known && cpu < room; ++cpu)
-            if (CPU_ISSET_S(static_cast<std::size_t>(cpu), bytes, set)) cpus.push_back(cpu);
-        CPU_FREE(set);
-        if (known) return cpus;
+    // OMP_PROC_BIND ties the first thread to one place; the places together are what the process may use.
+    std::set<int> all;
+    for (int place = 0; place < omp_get_num_places(); ++place) {
+        std::vector<int> ids(static_cast<std::size_t>(omp_get_place_num_procs(place)));
+        omp_get_place_proc_ids(place, ids.data());
+        all.insert(ids.begin(), ids.end());
     }
-    return {};
+    if (!all.empty()) return {all.begin(), all.end()};
+    return thread_mask();
 }
 
 double measured_core_clock_hz(int runs) {

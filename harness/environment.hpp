@@ -56,7 +56,7 @@ struct Launch {
 /// instead.
 void check_threads(int threads, int allowed_cpus, bool oversubscribe_allowed, const Launch& launch = {});
 
-/// CPUs the calling thread may run on, ascending.
+/// CPUs this process may use, ascending: its OpenMP places where threads are bound, else the calling thread's mask.
 std::vector<int> allowed_cpus();
 /// Ticks per second of this core, from a chain of dependent one-cycle additions; best of several runs of 2 ms.
 double measured_core_clock_hz(int runs = 5);

@@ -5,7 +5,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <chrono>
 #include <functional>
+#include <thread>
 
 #include "core/build_info.hpp"
 #include "core/units.hpp"
@@ -25,7 +27,7 @@ constexpr const char* footer = R"help(Examples:
   mpirun -n 2 waferbench run my.toml --output a.h5   the same on two ranks
   waferbench run my.toml --set workload.0.m="range(1024, 8192, x2)" --filter "gemm cpu"
   waferbench run my.toml --resume                    go on after a crash, Ctrl-C or the end of a time slot
-  waferbench describe h100-sxm                       every figure of a machine, and where it comes from
+  waferbench describe host                           every figure of a machine, and where it comes from
   waferbench compare before.h5 after.h5 --threshold 3%
   waferbench check results/quick-20260101-120000.h5
 
@@ -207,9 +209,11 @@ Exit serve(int argc, char** argv, Comm& comm) {
         return code == 0 ? Exit::ok : Exit::usage;
     }
     try {
-        return chosen();
+        const Exit code = chosen();
+        return comm.rank() == 0 ? code : Exit::ok;  // one verdict: rank 0's, after all it prints
     } catch (const Error& e) {
         if (comm.rank() == 0) fmt::print(stderr, "waferbench: {}\n", e.what());
+        if (comm.rank() != 0) std::this_thread::sleep_for(std::chrono::milliseconds(300));  // the launcher kills at the first failure
         return e.code();
     } catch (const std::exception& e) {
         fmt::print(stderr, "waferbench: rank {}: internal error: {}. This is a bug; please report it.\n", comm.rank(), e.what());

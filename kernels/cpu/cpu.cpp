@@ -1,0 +1,111 @@
+#include <fmt/format.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <string>
+
+#include "core/backend.hpp"
+#include "core/error.hpp"
+#include "kernels/cpu/session.hpp"
+
+namespace wb {
+namespace {
+
+constexpr double assumed_flop_per_second = 1e11;  // order of magnitude of a few cores, for plans only
+
+/// Bytes that can still be used without swapping, from /proc/meminfo.
+double available_bytes() {
+    std::ifstream in("/proc/meminfo");
+    std::string key, unit;
+    for (double kib = 0; in >> key >> kib; std::getline(in, unit))
+        if (key == "MemAvailable:") return 1024 * kib;
+    return static_cast<double>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+}
+
+/// How many of `ranks` share this node's memory, as the launcher says; all of them if it says nothing.
+int ranks_on_node(int ranks) {
+    for (const char* key : {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "PMI_LOCAL_SIZE"})
+        if (const char* text = std::getenv(key)) return std::clamp(std::atoi(text), 1, ranks);
+    return ranks;
+}
+
+cpu_set_t allowed_cpus() {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    sched_getaffinity(0, sizeof set, &set);
+    return set;
+}
+
+/// Threads of one rank: the processors it may use, shared with the ranks of this node that may use the same. Collective.
+int threads_of(const Case& c, Comm& comm) {
+    const cpu_set_t set = allowed_cpus();
+    const int cpus = std::max(1, CPU_COUNT(&set));
+    char host[256] = {};
+    gethostname(host, sizeof host - 1);
+    std::string mine = host;
+    for (int i = 0; i < CPU_SETSIZE; ++i)
+        if (CPU_ISSET(i, &set)) mine += fmt::format(" {}", i);
+    std::map<std::string, int> sharers;
+    std::string all;
+    for (const std::string& place : comm.gather(mine)) ++sharers[place];
+    for (const auto& [place, n] : sharers) all += fmt::format("{}={}\n", place, n);
+    all = "\n" + comm.share(all);
+    if (c.threads > 0) return c.threads;
+    const std::size_t at = all.find("\n" + mine + "=");
+    WB_EXPECT(at != std::string::npos);
+    return std::max(1, cpus / std::atoi(all.c_str() + at + mine.size() + 2));
+}
+
+std::string unsupported_type(const Graph& g) {
+    const bool products = std::all_of(g.ops().begin(), g.ops().end(), [](const Op& op) {
+        return op.kind == OpKind::matmul || op.kind == OpKind::collective;
+    });
+    for (const Tensor& t : g.tensors()) {
+        if (t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::int32) continue;
+        if (t.dtype == DType::f64 && products) continue;
+        return fmt::format("the CPU backend has no {}{}", name(t.dtype), t.dtype == DType::f64 ? " but for matrix products" : "");
+    }
+    return {};
+}
+
+class Cpu final : public Backend {
+public:
+    Kind kind() const override { return Kind::measured; }
+
+    Support supports(const Case& c, int ranks) const override {
+        if (c.system->kind != SystemKind::host)
+            return Support::no(fmt::format("the CPU backend runs on this host, not on {}", c.system->title));
+        if (c.mapping.units() != c.mapping.tensor || c.mapping.tensor != ranks)
+            return Support::no(fmt::format("the CPU backend shares a workload by tensor parallelism among all {} ranks, not by the mapping {}",
+                                           ranks, c.mapping.text()));
+        if (std::string reason = unsupported_type(*c.graph); !reason.empty()) return Support::no(reason);
+        try {
+            double needed = 0;
+            for (int r : {0, ranks - 1}) needed = std::max(needed, plan_memory(cpu::part_of(*c.graph, c.mapping, r).local).total().si());
+            const int sharing = ranks_on_node(ranks);
+            const double available = available_bytes() / sharing;
+            if (needed > available)
+                return Support::no(fmt::format("needs {:.2f} GB a rank, {:.2f} GB are available to each of the {} on this node",
+                                               needed / 1e9, available / 1e9, sharing));
+        } catch (const Error& e) {
+            return Support::no(e.what());
+        }
+        return {};
+    }
+
+    std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const override {
+        return std::make_unique<cpu::CpuSession>(c, comm, threads_of(c, comm));
+    }
+
+    double estimate_s(const Case& c) const override { return c.graph->flops().si() / assumed_flop_per_second; }
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu() { return std::make_unique<Cpu>(); }
+
+}  // namespace wb

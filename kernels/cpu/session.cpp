@@ -1,0 +1,244 @@
+#include "kernels/cpu/session.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/element.hpp"
+
+namespace wb::cpu {
+namespace {
+
+bool before_run(Role role) { return role == Role::input || role == Role::weight || role == Role::state; }
+
+Bytes peak_resident() {
+    rusage use{};
+    getrusage(RUSAGE_SELF, &use);
+    return Bytes(1024.0 * static_cast<double>(use.ru_maxrss));
+}
+
+double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
+
+}  // namespace
+
+Partition part_of(const Graph& graph, const Mapping& mapping, int rank) {
+    if (mapping.tensor > 1) return partition(graph, mapping, rank);
+    Partition all{graph, {}};
+    for (std::size_t i = 0; i < graph.tensors().size(); ++i) all.pieces.push_back({tensor_id(i), {}, 0});
+    return all;
+}
+
+CpuSession::CpuSession(const Case& c, Comm& comm, int threads)
+    : whole_(c.graph), comm_(comm), threads_(threads), mapping_(c.mapping), part_(part_of(*c.graph, c.mapping, comm.rank())) {
+    const Graph& g = part_.local;
+    const Setup setup{g, comm_, threads_, scratch_, step_};
+    for (const Op& op : g.ops()) runners_.push_back(make_runner({setup, op}));
+    storage_ = std::make_unique<Storage>(g, part_.pieces, *whole_, plan_memory(g), c.seed, comm.rank(), threads);
+    bind();
+}
+
+void CpuSession::bind() {
+    const Graph& g = part_.local;
+    op_operands_.resize(g.ops().size());
+    std::size_t calls = 0;
+    for (const Block& block : g.blocks()) {
+        block_operands_.push_back(operands_.size());
+        std::size_t at = 0;
+        for (int i = block.first; i < block.last; ++i) {
+            const Op& op = g.ops()[i];
+            op_operands_[i] = at;
+            at += op.in.size() + op.out.size();
+            if (op.kind == OpKind::collective) calls += static_cast<std::size_t>(block.repeat);
+        }
+        iteration_operands_.push_back(at);
+        for (std::int64_t k = 0; k < block.repeat; ++k) {
+            const std::int64_t iteration = block.reversed ? block.repeat - 1 - k : k;
+            for (int i = block.first; i < block.last; ++i) {
+                for (TensorId id : g.ops()[i].in) operands_.push_back(storage_->at(id, iteration));
+                for (TensorId id : g.ops()[i].out) operands_.push_back(storage_->at(id, iteration));
+            }
+        }
+    }
+    block_end_.resize(g.blocks().size());
+    calls_.reserve(calls);
+}
+
+template <bool timed>
+void CpuSession::execute(const Block& block) {
+    const auto b = static_cast<std::size_t>(&block - part_.local.blocks().data());
+    for (std::int64_t k = 0; k < block.repeat; ++k) {
+        void** const operands = operands_.data() + block_operands_[b] + static_cast<std::size_t>(k) * iteration_operands_[b];
+        for (int i = block.first; i < block.last; ++i) {
+            void** const p = operands + op_operands_[i];
+            if (timed || part_.local.ops()[i].kind == OpKind::collective) {
+                const auto start = Clock::now();
+                runners_[i].run(p);
+                calls_.push_back({i, start, Clock::now()});
+            } else {
+                runners_[i].run(p);
+            }
+        }
+    }
+}
+
+Sample CpuSession::run() {
+    calls_.clear();
+    ++step_;
+    const auto start = Clock::now();
+    for (std::size_t b = 0; b < block_end_.size(); ++b) {
+        const Block& block = part_.local.blocks()[b];
+        time_ops_ ? execute<true>(block) : execute<false>(block);
+        block_end_[b] = Clock::now();
+    }
+    return sample(start);
+}
+
+Span CpuSession::span(int op, const std::string& phase, Seconds from, Seconds duration) const {
+    Span s;
+    s.op = op;
+    s.phase = phase;
+    s.start = from;
+    s.duration = duration;
+    const bool collective = op >= 0 && part_.local.ops()[op].kind == OpKind::collective;
+    s.resource = collective ? comm_.library() : "compute";
+    if (collective) s.bytes = part_.local.bytes(part_.local.ops()[op].in[0]);
+    return s;
+}
+
+Sample CpuSession::sample(Clock::time_point start) const {
+    Sample out;
+    if (!block_end_.empty()) out.elapsed = Seconds(seconds(block_end_.back() - start));
+    auto before = start;
+    for (std::size_t b = 0; b < block_end_.size(); ++b) {
+        out.spans.push_back(span(-1, part_.local.blocks()[b].phase, Seconds(seconds(before - start)),
+                                 Seconds(seconds(block_end_[b] - before))));
+        before = block_end_[b];
+    }
+    for (const Call& c : calls_)
+        out.spans.push_back(span(c.op, part_.local.block_of(c.op).phase, Seconds(seconds(c.start - start)),
+                                 Seconds(seconds(c.end - c.start))));
+    return out;
+}
+
+std::vector<CommUse> CpuSession::communication() const {
+    std::map<std::string_view, CommUse> by_operation;
+    for (const Call& c : calls_) {
+        const Op& op = part_.local.ops()[c.op];
+        if (op.kind != OpKind::collective) continue;
+        CommUse& use = by_operation[name(op.attributes.collective)];
+        ++use.calls;
+        use.bytes += part_.local.bytes(op.in[0]);
+        use.time += Seconds(seconds(c.end - c.start));
+    }
+    std::vector<CommUse> out;
+    for (auto& [operation, use] : by_operation) {
+        use.fabric = comm_.library();
+        use.operation = operation;
+        use.exposed = use.time;  // this backend never computes while it communicates
+        out.push_back(use);
+    }
+    return out;
+}
+
+ResourceUse CpuSession::usage() const {
+    ResourceUse use;
+    const MemoryPlan& plan = storage_->plan();
+    for (const auto& [level, bytes] : {std::pair{"inputs", plan.inputs}, {"weights", plan.weights}, {"state", plan.state},
+                                       {"activations", plan.activations}, {"process", peak_resident()}})
+        use.memory.push_back({level, Bytes(0), bytes, Bytes(0)});
+    use.communication = communication();
+    use.useful = part_.local.flops();
+    for (const Block& block : part_.local.blocks())
+        for (int i = block.first; i < block.last; ++i) {
+            const Op& op = part_.local.ops()[i];
+            std::vector<Operand> in;
+            for (TensorId id : op.in) in.push_back({&part_.local.tensor(id).shape, part_.local.tensor(id).dtype});
+            const Work w = work(op.kind, in, op.attributes);
+            use.overhead += (w.matmul + w.vector) * (static_cast<double>(block.repeat) * (1 - op.attributes.share));
+        }
+    use.mapping = mapping_.text();
+    std::set<std::string> libraries;
+    for (const Runner& r : runners_)
+        if (!r.library.empty()) libraries.insert(r.library);
+    for (const Op& op : part_.local.ops())
+        if (op.kind == OpKind::attention) libraries.insert("own attention");
+    use.detail = fmt::format("{}{}{} threads", fmt::join(libraries, ", "), libraries.empty() ? "" : ", ", threads_);
+    return use;
+}
+
+/// One instance of `whole` put together on rank 0 from what the ranks hold; nothing elsewhere.
+std::optional<Output> CpuSession::gathered(TensorId whole, TensorId local, std::int64_t instance) const {
+    const Graph& g = part_.local;
+    const Partition::Piece& piece = part_.pieces[index(local)];
+    const Tensor &mine = g.tensor(local), &all = whole_->tensor(whole);
+    const bool alone = piece.layout.kind == Layout::Kind::replicated;
+    std::vector<double> values;
+    if (!alone || comm_.rank() == 0) {
+        values.resize(static_cast<std::size_t>(g.elements(local)));
+        const std::byte* from = storage_->at(local, instance);
+        for (std::size_t i = 0; i < values.size(); ++i) values[i] = decode(mine.dtype, from + i * stored_bytes(mine.dtype));
+    }
+    Output out{all.name, whole, instance, all.dtype, {}};
+    if (alone) {
+        out.values = std::move(values);
+        return comm_.rank() == 0 ? std::optional(std::move(out)) : std::nullopt;
+    }
+    const double place[] = {static_cast<double>(piece.first)};
+    const auto firsts = comm_.gather(place);
+    const auto parts = comm_.gather(values);
+    if (comm_.rank() != 0) return std::nullopt;
+    out.values.assign(static_cast<std::size_t>(elements(all.shape)), 0.0);
+    std::int64_t inner = 1;
+    for (std::size_t d = static_cast<std::size_t>(piece.layout.dim) + 1; d < all.shape.size(); ++d) inner *= all.shape[d];
+    const std::int64_t extent = all.shape[piece.layout.dim] * inner, outer = elements(all.shape) / extent;
+    for (std::size_t r = 0; r < parts.size(); ++r) {
+        if (piece.layout.kind == Layout::Kind::partial) {
+            for (std::size_t i = 0; i < out.values.size(); ++i) out.values[i] += parts[r][i];
+            continue;
+        }
+        const std::int64_t run = static_cast<std::int64_t>(parts[r].size()) / outer;
+        for (std::int64_t o = 0; o < outer; ++o)
+            std::copy_n(parts[r].begin() + o * run, run,
+                        out.values.begin() + o * extent + static_cast<std::int64_t>(firsts[r][0]) * inner);
+    }
+    return out;
+}
+
+std::optional<Outputs> CpuSession::outputs() {
+    std::vector<bool> wanted(whole_->tensors().size(), false);
+    for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] = whole_->tensors()[i].role == Role::output;
+    for (const Op& op : whole_->ops())
+        for (TensorId id : op.out)
+            if (before_run(whole_->tensor(id).role)) wanted[index(id)] = true;
+    Outputs out;
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        if (!wanted[i]) continue;
+        const TensorId whole = tensor_id(i);
+        const auto found = std::find_if(part_.pieces.begin(), part_.pieces.end(), [&](const Partition::Piece& p) {
+            const auto at = static_cast<std::size_t>(&p - part_.pieces.data());
+            return p.whole == whole && part_.local.tensors()[at].role == whole_->tensor(whole).role;
+        });
+        WB_EXPECT(found != part_.pieces.end());
+        const TensorId local = tensor_id(static_cast<std::size_t>(found - part_.pieces.begin()));
+        if (found->layout.kind == Layout::Kind::own) {
+            const Tensor& t = part_.local.tensor(local);
+            std::vector<double> values(static_cast<std::size_t>(part_.local.elements(local)));
+            for (std::size_t k = 0; k < values.size(); ++k)
+                values[k] = decode(t.dtype, storage_->at(local, 0) + k * stored_bytes(t.dtype));
+            const auto ranks = comm_.gather(values);
+            for (std::size_t r = 0; r < ranks.size(); ++r)
+                out.push_back({t.name, whole, static_cast<std::int64_t>(r), t.dtype, ranks[r]});
+            continue;
+        }
+        for (std::int64_t k = 0; k < whole_->instances(whole); ++k)
+            if (auto one = gathered(whole, local, k)) out.push_back(std::move(*one));
+    }
+    if (comm_.rank() != 0) return std::nullopt;
+    return out;
+}
+
+}  // namespace wb::cpu

@@ -1,0 +1,96 @@
+#include "kernels/cpu/storage.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "core/element.hpp"
+#include "core/fill.hpp"
+#include "kernels/cpu/bf16.hpp"
+
+namespace wb::cpu {
+namespace {
+
+constexpr std::int64_t line = 64, huge_page = std::int64_t{2} << 20;
+
+/// Where the elements of a local piece lie in the whole tensor: runs of `run` elements, `stride` apart, from `first`.
+struct GlobalIndex {
+    std::int64_t first = 0, run = 1, stride = 1;
+
+    std::int64_t operator()(std::int64_t i) const { return first + i / run * stride + i % run; }
+};
+
+GlobalIndex global_index(const Shape& local, const Partition::Piece& piece, const Graph& whole) {
+    if (piece.layout.kind != Layout::Kind::sharded) return {0, elements(local), elements(local)};
+    const Shape& all = whole.tensor(piece.whole).shape;
+    std::int64_t inner = 1;
+    for (std::size_t d = static_cast<std::size_t>(piece.layout.dim) + 1; d < local.size(); ++d) inner *= local[d];
+    return {piece.first * inner, local[piece.layout.dim] * inner, all[piece.layout.dim] * inner};
+}
+
+void store(double value, DType type, std::byte* to, std::int64_t i) {
+    switch (type) {
+        case DType::f32: reinterpret_cast<float*>(to)[i] = static_cast<float>(value); break;
+        case DType::bf16: reinterpret_cast<bf16*>(to)[i] = to_bf16(static_cast<float>(value)); break;  // fills are exact in f32
+        default: encode(value, type, to + i * stored_bytes(type));
+    }
+}
+
+void fill(const FillStream& stream, const GlobalIndex& at, std::int64_t count, DType type, std::byte* to, int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (std::int64_t i = 0; i < count; ++i) store(stream(at(i)), type, to, i);
+}
+
+}  // namespace
+
+Buffer::Buffer(std::int64_t bytes) : bytes_(bytes) {
+    const std::int64_t alignment = bytes >= huge_page ? huge_page : line;
+    const auto rounded = static_cast<std::size_t>(std::max<std::int64_t>(1, (bytes + alignment - 1) / alignment) * alignment);
+    void* p = std::aligned_alloc(static_cast<std::size_t>(alignment), rounded);
+    if (!p) throw std::bad_alloc();
+    data_.reset(static_cast<std::byte*>(p));
+    if (alignment == huge_page) madvise(p, rounded, MADV_HUGEPAGE);  // advice: refusal costs speed only
+}
+
+void Buffer::Free::operator()(std::byte* p) const { std::free(p); }
+
+void Buffer::fill(unsigned char value, int threads) const {
+    std::byte* const to = data_.get();
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (std::int64_t page = 0; page < bytes_; page += 4096)
+        std::memset(to + page, value, static_cast<std::size_t>(std::min<std::int64_t>(4096, bytes_ - page)));
+}
+
+Storage::Storage(const Graph& graph, const std::vector<Partition::Piece>& pieces, const Graph& whole, MemoryPlan plan,
+                 std::uint64_t seed, int rank, int threads)
+    : graph_(graph), plan_(std::move(plan)), arena_(plan_.arena_bytes), own_(graph.tensors().size()), threads_(threads) {
+    arena_.fill(0, threads);
+    for (std::size_t i = 0; i < own_.size(); ++i) {
+        const MemoryPlan::Place& place = plan_.places[i];
+        if (!place.stored || place.in_arena) continue;
+        const Tensor& t = graph.tensors()[i];
+        own_[i] = Buffer(place.slots * place.stride);
+        const GlobalIndex at = global_index(t.shape, pieces[i], whole);
+        for (std::int64_t k = 0; k < place.slots; ++k) {
+            if (t.fill.kind == Fill::Kind::none) continue;
+            const bool own = pieces[i].layout.kind == Layout::Kind::own;  // a buffer for each rank: the rank is the instance
+            const FillStream stream(t.fill, seed, t.name, own ? rank : k);
+            cpu::fill(stream, at, elements(t.shape), t.dtype, own_[i].data() + k * place.stride, threads);
+        }
+        if (t.fill.kind == Fill::Kind::none) own_[i].fill(0, threads);
+    }
+}
+
+std::byte* Storage::at(TensorId id, std::int64_t iteration) const {
+    const Location where = locate(graph_, id, iteration);
+    const MemoryPlan::Place& place = plan_.places[index(where.tensor)];
+    std::byte* const base = place.in_arena ? arena_.data() + place.offset : own_[index(where.tensor)].data();
+    return base + where.instance % place.slots * place.stride;
+}
+
+void Storage::poison() const { arena_.fill(0xFF, threads_); }
+
+}  // namespace wb::cpu

@@ -1,0 +1,414 @@
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <barrier>
+#include <cmath>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <initializer_list>
+#include <mutex>
+#include <thread>
+
+#include "core/element.hpp"
+#include "core/error.hpp"
+#include "core/partition.hpp"
+#include "core/tables.hpp"
+#include "kernels/cpu/session.hpp"
+#include "kernels/reference/collective.hpp"
+#include "kernels/reference/reference.hpp"
+
+namespace wb {
+std::unique_ptr<Backend> make_cpu();
+}
+
+using namespace wb;
+
+namespace {
+
+using Overrides = std::vector<std::pair<std::string, ParamValue>>;
+
+const Files& files() {
+    static const Files all(
+        {(std::filesystem::path(__FILE__).parent_path().parent_path().parent_path() / "configs").string()});
+    return all;
+}
+
+/// The graph of a workload with its parameters' fallbacks, changed by `overrides`.
+Graph graph_of(const std::string& workload, const Overrides& overrides) {
+    for (const Workload& w : all_workloads()) {
+        if (w.name != workload) continue;
+        Params p;
+        for (const ParamSpec& s : w.params)
+            if (s.fallback) p.set(s.name, *s.fallback);
+        for (const auto& [key, value] : overrides) p.set(key, value);
+        return w.build(p, files());
+    }
+    throw std::runtime_error("no workload " + workload);
+}
+
+Case case_of(Graph graph, int ranks = 1, int threads = 2) {
+    Case c;
+    c.graph = std::make_shared<const Graph>(std::move(graph));
+    auto host = std::make_shared<System>();
+    host->id = host->title = "this host";
+    host->kind = SystemKind::host;
+    c.system = host;
+    c.threads = threads;
+    c.mapping.tensor = ranks;
+    c.seed = 7;
+    return c;
+}
+
+/// What differs between two sets of outputs: empty if nothing does. `tolerance` is of a tensor's largest magnitude, twice
+/// that for second moments, which are squares. Weights may differ by `step` besides: while the moments are young, AdamW moves
+/// a weight by its rate however small the gradient, and the sign of a gradient near zero is rounding noise. The gradient of
+/// a key's bias is zero by cancellation (softmax does not see it) and so has no magnitude to measure by: hence the floor.
+std::string difference(const Outputs& found, const Outputs& wanted, const Graph& g, double tolerance, double step = 0) {
+    if (found.size() != wanted.size()) return fmt::format("{} outputs instead of {}", found.size(), wanted.size());
+    std::string worst;
+    double largest_excess = 1;
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        const Output &a = found[i], &b = wanted[i];
+        if (a.tensor != b.tensor || a.instance != b.instance || a.name != b.name || a.values.size() != b.values.size())
+            return fmt::format("output {} is {} {} of {} values", i, a.name, a.instance, a.values.size());
+        double magnitude = 0, error = 0;
+        for (std::size_t k = 0; k < b.values.size(); ++k) {
+            magnitude = std::max(magnitude, std::abs(b.values[k]));
+            const double e = std::abs(a.values[k] - b.values[k]);
+            error = std::isfinite(e) ? std::max(error, e) : INFINITY;
+        }
+        const bool moved = g.tensor(b.tensor).role == Role::weight || b.name.ends_with(".master");
+        const bool squares = b.name.ends_with(".v");
+        const double floor = 1e-3 * tolerance;
+        const double allowed = squares ? 2 * tolerance * magnitude + floor * floor : tolerance * magnitude + floor;
+        const double excess = error / (allowed + (moved ? step : 0));
+        if (excess > largest_excess) {
+            largest_excess = excess;
+            worst = fmt::format("{}[{}]: error {:.3g}, magnitude {:.3g}, allowed {:.3g} of it", a.name, a.instance, error,
+                                magnitude, tolerance);
+        }
+    }
+    return worst;
+}
+
+/// Ranks as threads of this process.
+class Team {
+public:
+    explicit Team(int size) : size_(size), barrier_(size), in_(size), out_(size), values_(size), texts_(size), numbers_(size) {}
+    int size_;
+    std::barrier<> barrier_;
+    std::vector<const void*> in_;
+    std::vector<void*> out_;
+    std::vector<std::vector<double>> values_;
+    std::vector<std::string> texts_;
+    std::vector<double> numbers_;
+};
+
+class ThreadComm final : public Comm {
+public:
+    ThreadComm(Team& team, int rank) : team_(team), rank_(rank) {}
+    int rank() const override { return rank_; }
+    int size() const override { return team_.size_; }
+    std::string library() const override { return "threads"; }
+    void barrier() override { team_.barrier_.arrive_and_wait(); }
+
+    void allreduce(const void* in, void* out, std::int64_t n, DType type) override { sum(in, out, 0, n, type); }
+    void reduce_scatter(const void* in, void* out, std::int64_t n, DType type) override { sum(in, out, rank_ * n, n, type); }
+    void allgather(const void* in, void* out, std::int64_t n, DType type) override {
+        exchange(in, [&] {
+            for (int r = 0; r < size(); ++r) copy(at(out, r * n, type), team_.in_[r], n, type);
+        });
+    }
+    void alltoall(const void* in, void* out, std::int64_t n, DType type) override {
+        exchange(in, [&] {
+            for (int r = 0; r < size(); ++r) copy(at(out, r * n, type), at(team_.in_[r], rank_ * n, type), n, type);
+        });
+    }
+    void broadcast(void* buffer, std::int64_t n, DType type, int root) override {
+        exchange(buffer, [&] {
+            if (rank_ != root) copy(buffer, team_.in_[root], n, type);
+        });
+    }
+    void shift(const void* in, void* out, std::int64_t n, DType type) override {
+        exchange(in, [&] { copy(out, team_.in_[(rank_ + size() - 1) % size()], n, type); });
+    }
+    double max(double value) override {
+        team_.numbers_[rank_] = value;
+        barrier();
+        const double largest = *std::max_element(team_.numbers_.begin(), team_.numbers_.end());
+        barrier();
+        return largest;
+    }
+    std::vector<std::vector<double>> gather(std::span<const double> mine) override {
+        return collect(team_.values_, std::vector<double>(mine.begin(), mine.end()));
+    }
+    std::vector<std::string> gather(const std::string& mine) override { return collect(team_.texts_, mine); }
+    std::string share(const std::string& mine) override {
+        team_.texts_[rank_] = mine;
+        barrier();
+        const std::string text = team_.texts_[0];
+        barrier();
+        return text;
+    }
+    [[noreturn]] void end_job(int code) override { std::_Exit(code); }
+
+private:
+    template <class Body>
+    void exchange(const void* in, const Body& body) {
+        team_.in_[rank_] = in;
+        barrier();
+        body();
+        barrier();
+    }
+    template <class T>
+    std::vector<T> collect(std::vector<T>& slots, T mine) {
+        slots[rank_] = std::move(mine);
+        barrier();
+        std::vector<T> all = rank_ == 0 ? slots : std::vector<T>{};
+        barrier();
+        return all;
+    }
+    void sum(const void* in, void* out, std::int64_t first, std::int64_t n, DType type) {
+        exchange(in, [&] {
+            for (std::int64_t i = 0; i < n; ++i) {
+                double total = 0;
+                for (int r = 0; r < size(); ++r) total += decode(type, at(team_.in_[r], first + i, type));
+                encode(total, type, at(out, i, type));
+            }
+        });
+    }
+    static const void* at(const void* p, std::int64_t i, DType type) {
+        return static_cast<const std::byte*>(p) + i * stored_bytes(type);
+    }
+    static void* at(void* p, std::int64_t i, DType type) { return static_cast<std::byte*>(p) + i * stored_bytes(type); }
+    static void copy(void* to, const void* from, std::int64_t n, DType type) {
+        std::memcpy(to, from, static_cast<std::size_t>(n * stored_bytes(type)));
+    }
+    Team& team_;
+    int rank_;
+};
+
+struct Shared {
+    Outputs outputs;  ///< whole, of the last run
+    std::vector<ResourceUse> use;
+    std::string failure;
+};
+
+/// Runs a case on mapping.tensor ranks, `runs` times.
+Shared run(const Case& c, int runs) {
+    const int ranks = c.mapping.tensor;
+    Team team(ranks);
+    Shared all;
+    all.use.resize(ranks);
+    std::vector<std::thread> threads;
+    for (int r = 0; r < ranks; ++r)
+        threads.emplace_back([&, r] {
+            try {
+                ThreadComm comm(team, r);
+                const auto session = make_cpu()->prepare(c, comm);
+                for (int i = 0; i < runs; ++i) {
+                    session->poison();
+                    session->run();
+                }
+                if (auto out = session->outputs()) all.outputs = std::move(*out);
+                all.use[r] = session->usage();
+            } catch (const std::exception& e) {
+                all.failure = e.what();
+                team.barrier_.arrive_and_drop();  // the others must not wait for this rank
+            }
+        });
+    for (std::thread& t : threads) t.join();
+    return all;
+}
+
+constexpr double rate = 3e-4;  // of add_update
+
+double tolerance_of(const std::string& dtype) { return dtype == "bf16" ? 6e-2 : dtype == "f64" ? 1e-12 : 2e-4; }
+
+/// A graph on one rank, after one run and after two (or as many as `most`), against the judge.
+void check(const std::string& workload, Overrides overrides, const std::string& dtype, int most = 2) {
+    overrides.emplace_back("dtype", dtype);
+    std::string label = workload;
+    for (const auto& [key, value] : overrides) label += fmt::format(" {}={}", key, text(value));
+    CAPTURE(label);
+    const Case c = case_of(graph_of(workload, overrides));
+    REQUIRE_MESSAGE(make_cpu()->supports(c, 1).yes, make_cpu()->supports(c, 1).reason);
+    const auto comm = single_process();
+    const auto session = make_cpu()->prepare(c, *comm);
+    for (int runs = 1; runs <= most; ++runs) {
+        session->poison();
+        session->run();
+        CHECK(difference(*session->outputs(), reference::execute(*c.graph, c.seed, runs), *c.graph, tolerance_of(dtype),
+                         2 * rate * runs) == "");
+    }
+    const ResourceUse use = session->usage();
+    CHECK(use.useful.si() == c.graph->flops().si());
+    CHECK(use.overhead.si() == 0);
+}
+
+std::int64_t operator""_i(unsigned long long n) { return static_cast<std::int64_t>(n); }
+
+Overrides model(const std::string& name, std::int64_t seq = 13) {
+    return {{"model", name}, {"batch", 2_i}, {"seq", seq}, {"shrunk", true}};
+}
+
+}  // namespace
+
+TEST_CASE("cpu: bare products, every layout and type") {
+    for (const char* type : {"f32", "bf16", "f64"})
+        for (int layout = 0; layout < 4; ++layout)
+            for (std::int64_t batch : {1, 3})
+                check("gemm", {{"m", 33_i}, {"n", 47_i}, {"k", 29_i}, {"batch", batch}, {"trans_a", layout % 2 == 1},
+                               {"trans_b", layout / 2 == 1}}, type);
+    for (const char* type : {"f32", "bf16"}) check("gemv", {{"m", 70_i}, {"k", 51_i}}, type);
+}
+
+TEST_CASE("cpu: bare operators") {
+    for (const char* type : {"f32", "bf16"}) {
+        for (const char* op : {"softmax", "layernorm", "rmsnorm", "gelu", "silu_mul", "rope", "add"})
+            check("vector", {{"op", std::string(op)}, {"rows", 21_i}, {"cols", 72_i}, {"heads", 3_i}}, type);
+        for (const char* pass : {"forward", "forward_backward"}) {
+            const std::string p = pass;
+            check("attention", {{"batch", 2_i}, {"heads", 4_i}, {"kv_heads", 2_i}, {"seq_q", 17_i}, {"seq_kv", 23_i},
+                                {"head_dim", 12_i}, {"pass", p}}, type);
+            check("attention", {{"heads", 3_i}, {"seq_q", 31_i}, {"head_dim", 16_i}, {"causal", true}, {"window", 6_i},
+                                {"pass", p}}, type);
+        }
+        check("collective", {{"op", std::string("allreduce")}, {"bytes", std::string("1 KiB")}}, type);
+    }
+}
+
+TEST_CASE("cpu: small models train, prefill and decode as the reference does") {
+    for (const char* type : {"f32", "bf16"})
+        for (const char* name : {"tiny-gpt2", "tiny-llama", "tiny-moe", "tiny-mla"})
+            for (const char* pass : {"train", "prefill", "decode"}) {
+                // A second step in bf16 may send a token to another expert where two are nearly equal.
+                const bool nearly_equal = std::string(name) == "tiny-moe" && std::string(type) == "bf16";
+                check(pass, model(name), type, nearly_equal ? 1 : 2);
+            }
+}
+
+TEST_CASE("cpu: every model's architecture, shrunk, as the reference does") {
+    for (const std::string& name : files().names("models", ""))
+        for (const char* pass : {"train", "prefill", "decode"}) check(pass, model(name, 7), "f32");
+}
+
+namespace {
+
+/// Shares a graph among ranks and checks results, conservation of work and bytes. False: the partition declines it.
+bool check_shared(const std::string& workload, Overrides overrides, int ranks, const std::string& dtype) {
+    overrides.emplace_back("dtype", dtype);
+    std::string label = fmt::format("{} on {} ranks", workload, ranks);
+    for (const auto& [key, value] : overrides) label += fmt::format(" {}={}", key, text(value));
+    CAPTURE(label);
+    const Case c = case_of(graph_of(workload, overrides), ranks, 1);
+    const Support support = make_cpu()->supports(c, ranks);
+    if (!support.yes) {
+        MESSAGE(label, ": ", support.reason);
+        return false;
+    }
+    constexpr int runs = 2;
+    const Shared all = run(c, runs);
+    REQUIRE(all.failure == "");
+    CHECK(difference(all.outputs, reference::execute(*c.graph, c.seed, runs), *c.graph, tolerance_of(dtype),
+                     2 * rate * runs) == "");
+    double useful = 0;
+    for (int r = 0; r < ranks; ++r) {
+        useful += all.use[r].useful.si();
+        double bytes = 0;
+        for (const CommUse& use : all.use[r].communication) bytes += use.bytes.si();
+        CHECK(bytes == communication_bytes(partition(*c.graph, c.mapping, r).local).si());
+        CHECK(all.use[r].memory.size() == 5);
+    }
+    CHECK(useful == doctest::Approx(c.graph->flops().si()).epsilon(1e-12));
+    return true;
+}
+
+}  // namespace
+
+TEST_CASE("cpu: models shared by tensor parallelism give the same results and lose no work") {
+    for (const char* name : {"tiny-gpt2", "tiny-llama", "tiny-moe", "tiny-mla"})
+        for (const char* pass : {"train", "prefill", "decode"}) {
+            CHECK(check_shared(pass, model(name, 9), 2, "f32"));
+            check_shared(pass, model(name, 9), 4, "f32");
+        }
+    for (const std::string& name : files().names("models", ""))
+        for (const char* pass : {"train", "decode"}) CHECK(check_shared(pass, model(name, 6), 2, "f32"));
+    CHECK(check_shared("train", model("tiny-gpt2", 9), 4, "bf16"));
+    CHECK(check_shared("decode", model("gptj-6b", 9), 2, "bf16"));
+}
+
+TEST_CASE("cpu: bare operators shared by ranks") {
+    CHECK(check_shared("gemm", {{"m", 33_i}, {"n", 47_i}, {"k", 29_i}}, 4, "f32"));
+    CHECK(check_shared("gemm", {{"m", 33_i}, {"n", 47_i}, {"k", 29_i}, {"batch", 5_i}}, 2, "f64"));
+    CHECK(check_shared("gemv", {{"m", 70_i}, {"k", 51_i}}, 4, "f32"));
+    for (const char* op : {"softmax", "layernorm", "rmsnorm", "gelu", "silu_mul", "add"})
+        CHECK(check_shared("vector", {{"op", std::string(op)}, {"rows", 21_i}, {"cols", 72_i}}, 4, "f32"));
+    for (const char* pass : {"forward", "forward_backward"})
+        CHECK(check_shared("attention", {{"batch", 2_i}, {"heads", 4_i}, {"seq_q", 17_i}, {"pass", std::string(pass)}}, 2, "f32"));
+}
+
+TEST_CASE("cpu: bare collectives leave on every rank what the definition says") {
+    for (const char* op : {"allreduce", "allgather", "reduce_scatter", "alltoall", "broadcast", "send_recv"})
+        for (const int ranks : {2, 4})
+            for (const char* type : {"f32", "bf16"}) {
+                const Case c = case_of(graph_of("collective", {{"op", std::string(op)}, {"bytes", std::string("1 KiB")},
+                                                               {"dtype", std::string(type)}}), ranks, 1);
+                CAPTURE(op);
+                const Shared all = run(c, 1);
+                const Tensor& x = c.graph->tensors()[0];
+                REQUIRE(all.outputs.size() == static_cast<std::size_t>(ranks));
+                Outputs wanted;
+                for (int r = 0; r < ranks; ++r)
+                    wanted.push_back({"y", all.outputs[r].tensor, r, x.dtype,
+                                      reference::collective_result(c.graph->ops()[0].attributes.collective, ranks, r,
+                                                                   x.shape[0], x, c.seed)});
+                CHECK(difference(all.outputs, wanted, *c.graph, tolerance_of(type)) == "");
+                REQUIRE(all.use[0].communication.size() == 1);
+                CHECK(all.use[0].communication[0].calls == 1);
+                CHECK(all.use[0].communication[0].operation == op);
+            }
+}
+
+TEST_CASE("cpu: what it cannot do it declines with the reason") {
+    const auto cpu = make_cpu();
+    const auto reason = [&](const Case& c, int ranks) { return cpu->supports(c, ranks).reason; };
+    const Overrides small{{"m", 8_i}, {"n", 8_i}, {"k", 8_i}};
+    const auto typed = [&](const char* type) {
+        Overrides o = small;
+        o.emplace_back("dtype", std::string(type));
+        return case_of(graph_of("gemm", o));
+    };
+    CHECK(reason(typed("f32"), 1) == "");
+    CHECK(reason(typed("fp8_e4m3"), 1) == "the CPU backend has no fp8_e4m3");
+    CHECK(reason(typed("f16"), 1) == "the CPU backend has no f16");
+    CHECK(reason(case_of(graph_of("vector", {{"op", std::string("add")}, {"rows", 2_i}, {"cols", 2_i}, {"dtype", std::string("f64")}})), 1) ==
+          "the CPU backend has no f64 but for matrix products");
+    CHECK(reason(typed("f32"), 2).find("mapping") != std::string::npos);
+    Case wafer = typed("f32");
+    auto other = std::make_shared<System>(*wafer.system);
+    other->kind = SystemKind::wafer;
+    other->title = "a wafer";
+    wafer.system = other;
+    CHECK(reason(wafer, 1) == "the CPU backend runs on this host, not on a wafer");
+    const Case large = case_of(graph_of("gemm", {{"m", 4'000'000_i}, {"n", 4'000'000_i}, {"k", 8_i}}));
+    CHECK(reason(large, 1).find("64000.26 GB") != std::string::npos);
+}
+
+TEST_CASE("cpu: spans cover the run, phase by phase, and ops when asked") {
+    const Case c = case_of(graph_of("train", model("tiny-gpt2")));
+    const auto comm = single_process();
+    cpu::CpuSession session(c, *comm, 1);
+    const Sample plain = session.run();
+    REQUIRE(plain.spans.size() == c.graph->blocks().size());
+    double sum = 0;
+    for (const Span& s : plain.spans) sum += s.duration.si();
+    CHECK(sum == doctest::Approx(plain.elapsed.si()));
+    CHECK(plain.spans.front().phase == "forward");
+    CHECK(plain.spans.back().phase == "update");
+    session.time_ops(true);
+    std::size_t executions = 0;
+    for (const Block& b : c.graph->blocks()) executions += static_cast<std::size_t>(b.repeat * (b.last - b.first));
+    CHECK(session.run().spans.size() == c.graph->blocks().size() + executions);
+}
