@@ -1,0 +1,10 @@
+# Debian's own dnnl-config.cmake insists on OpenCL headers; the library itself does not.
+find_path(OneDnn_INCLUDE oneapi/dnnl/dnnl.hpp)
+find_library(OneDnn_LIBRARY NAMES dnnl)
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(OneDnn REQUIRED_VARS OneDnn_LIBRARY OneDnn_INCLUDE)
+if(OneDnn_FOUND AND NOT TARGET OneDnn::dnnl)
+  add_library(OneDnn::dnnl UNKNOWN IMPORTED)
+  set_target_properties(OneDnn::dnnl PROPERTIES IMPORTED_LOCATION ${OneDnn_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${OneDnn_INCLUDE})
+endif()
+mark_as_advanced(OneDnn_INCLUDE OneDnn_LIBRARY)
