@@ -351,7 +351,7 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                         x.c.threads = s.threads;
                         x.c.protocol = e.protocol;
                         x.c.seed = e.seed;
-                        if (backend.kind() == Kind::measured) x.c.mapping.tensor = ranks;
+                        if (backend.kind() == Kind::measured && backend.collective()) x.c.mapping.tensor = ranks;
                         std::string key = fmt::format("{} {} | {}", w.workload->name, p.key(), s.system->id);
                         for (const auto& [option, choice] : s.system->chosen) key += fmt::format(" {}={}", option, choice);
                         key += fmt::format(" units={} | {}", units, name);

@@ -102,7 +102,7 @@ Exit compare_files(const Arguments& a, Comm& comm, bool colour) {
 
 /// Defines the verbs; `chosen` becomes the one to carry out.
 void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chosen) {
-    const bool colour = isatty(1) && !std::getenv("NO_COLOR");
+    const bool colour = comm.size() == 1 && isatty(1) && !std::getenv("NO_COLOR");
     app.footer(footer);
     app.require_subcommand(1);
     app.fallthrough();

@@ -313,7 +313,7 @@ Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {
             for (const PlannedCase& p : plan) keys.insert(p.c.key);
             for (const Result& r : archive->set().results)
                 if (keys.contains(r.key)) mine.results.push_back(r);
-            const bool colour = isatty(1) && !std::getenv("NO_COLOR");
+            const bool colour = comm.size() == 1 && isatty(1) && !std::getenv("NO_COLOR");  // mpirun gives ranks a terminal of its own
             if (!options.quiet) std::fputs(show_results(mine, options.format, colour, options.wide).c_str(), stdout);
             for (const std::string& w : info.warnings) fmt::print(stderr, "warning: {}\n", w);
             for (const std::string& f : failures) fmt::print(stderr, "FAILED {}\n", f);

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "core/error.hpp"
+#include "kernels/reference/collective.hpp"
 #include "kernels/reference/execution.hpp"
 
 namespace wb {
@@ -44,12 +45,37 @@ private:
     reference::Execution execution_;
 };
 
+/// A bare collective among several ranks: what each of them must hold, from the fills alone.
+class CollectiveSession final : public Session {
+public:
+    explicit CollectiveSession(const Case& c) : graph_(c.graph), ranks_(c.mapping.tensor), seed_(c.seed) {}
+
+    Sample run() override { return {}; }
+    std::optional<Outputs> outputs() override {
+        const Op& op = graph_->ops().front();
+        const Tensor &in = graph_->tensor(op.in[0]), &out = graph_->tensor(op.out[0]);
+        Outputs all;
+        for (int r = 0; r < ranks_; ++r)
+            all.push_back({out.name, op.out[0], r, out.dtype,
+                           reference::collective_result(op.attributes.collective, ranks_, r, elements(in.shape), in, seed_)});
+        return all;
+    }
+    ResourceUse usage() const override { return {}; }
+
+private:
+    std::shared_ptr<const Graph> graph_;
+    int ranks_;
+    std::uint64_t seed_;
+};
+
+bool bare_collective(const Graph& g) { return g.ops().size() == 1 && g.ops().front().kind == OpKind::collective; }
+
 class Reference final : public Backend {
 public:
     Kind kind() const override { return Kind::measured; }
 
     Support supports(const Case& c, int) const override {
-        if (c.mapping.units() != 1)
+        if (c.mapping.units() != 1 && !(bare_collective(*c.graph) && c.mapping.units() == c.mapping.tensor))
             return Support::no(
                 fmt::format("the reference is one unit, the mapping {} has {}", c.mapping.text(), c.mapping.units()));
         for (const Tensor& t : c.graph->tensors())
@@ -69,6 +95,7 @@ public:
                          fmt::format("the reference may use {:.2f} GB, {:.0f} % of this machine's memory",
                                      allowed / 1e9, 100 * share_of_memory),
                          "Use a smaller size."});
+        if (c.mapping.units() > 1) return std::make_unique<CollectiveSession>(c);
         return std::make_unique<ReferenceSession>(c);
     }
 
