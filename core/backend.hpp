@@ -28,6 +28,13 @@ struct Output {
 };
 using Outputs = std::vector<Output>;
 
+/// One element of an output as it should be.
+struct SpotValue {
+    TensorId tensor;
+    std::int64_t element = 0;
+    double value = 0;
+};
+
 struct ResourceUse {
     std::vector<MemoryUse> memory;
     std::vector<CommUse> communication;  ///< of one run, on this rank
@@ -44,6 +51,8 @@ public:
     virtual Sample run() = 0;
     /// The outputs of the last run and everything it changed, whole on rank 0 (collective); nothing if the backend computes none.
     virtual std::optional<Outputs> outputs() { return std::nullopt; }
+    /// The declared outputs of the last run alone (collective); cheaper where a run changes weights.
+    virtual std::optional<Outputs> declared_outputs() { return outputs(); }
     /// Puts NaN into every output, so that one that is never written cannot pass.
     virtual void poison() {}
     virtual ResourceUse usage() const = 0;
@@ -59,6 +68,9 @@ public:
     virtual std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const = 0;
     /// True: all ranks run each case together. False: one rank computes it alone.
     virtual bool collective() const { return kind() == Kind::measured || kind() == Kind::emulated; }
+    /// For the judge: a few random elements of the outputs of a graph of one op at its full size, recomputed from the fills
+    /// alone. Empty where it cannot.
+    virtual std::vector<SpotValue> spot_values(const Case&, int /*count*/) const { return {}; }
     /// Expected seconds of one run and bytes held, for plan; 0 when unknown.
     virtual double estimate_s(const Case&) const { return 0; }
 };

@@ -104,6 +104,12 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
     std::unique_ptr<Session> session;
     if (!guarded([&] { session = backend.prepare(c, comm); })) return fail(m, Status::failed, problem);
     m.prepare_s = now_s() - t;
+    if (m.verification.done && c.small != c.graph) {
+        t = now_s();
+        if (!guarded([&] { check_full_size(c, *session, *backends_.find("reference"), comm, m.verification); })) return fail(m, Status::failed, problem);
+        m.verify_s += now_s() - t;
+        if (!(m.verification.error <= m.verification.tolerance)) return fail(m, Status::failed, m.verification.method);
+    }
     if (!guarded([&] { sample(*session, c, together, m); })) return fail(m, Status::failed, problem);
     if (m.status == Status::ok) {
         ResourceUse use;

@@ -167,4 +167,36 @@ Verification verify_case(const Case& c, const Backend& backend, const Backend& j
     return v;
 }
 
+void check_full_size(const Case& c, Session& session, const Backend& judge, Comm& comm, Verification& v) {
+    session.poison();
+    session.run();
+    const std::optional<Outputs> got = session.declared_outputs();
+    std::string problem;
+    if (comm.rank() == 0 && got) {
+        double largest = 0;
+        for (const Output& o : *got) {
+            largest = std::max(largest, magnitude(o));
+            const auto bad = std::find_if(o.values.begin(), o.values.end(), [](double x) { return !std::isfinite(x); });
+            if (bad != o.values.end() && problem.empty())
+                problem = fmt::format("{}[{}] element {} is {} at full size", o.name, o.instance, bad - o.values.begin(), *bad);
+        }
+        const std::vector<SpotValue> spots = problem.empty() ? judge.spot_values(c, 64) : std::vector<SpotValue>{};
+        const double tolerance = tolerance_of(*c.graph);
+        for (const SpotValue& s : spots) {
+            const auto o = std::find_if(got->begin(), got->end(), [&](const Output& x) { return x.tensor == s.tensor; });
+            const double found = o == got->end() ? NAN : o->values[static_cast<std::size_t>(s.element)];
+            const double error = std::abs(found - s.value) / (largest > 0 ? largest : 1);
+            if (!(error <= 16 * tolerance) && problem.empty())
+                problem = fmt::format("element {} is {:.9g} at full size, should be {:.9g}", s.element, found, s.value);
+            v.error = std::max(v.error, error / 16);
+        }
+        v.method += spots.empty() ? "; finite at full size" : fmt::format("; {} elements at full size", spots.size());
+    }
+    problem = comm.share(problem);
+    v.method = comm.share(v.method);
+    if (problem.empty()) return;
+    v.error = infinite;
+    v.method = fmt::format("FAILED {}: {}", v.method, problem);
+}
+
 }  // namespace wb

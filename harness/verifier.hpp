@@ -19,4 +19,9 @@ double compare_outputs(const Outputs& got, const Outputs& wanted, double toleran
 /// verdict and shares it. Throws nothing: what goes wrong is a failed verification.
 Verification verify_case(const Case& c, const Backend& backend, const Backend& judge, Comm& comm);
 
+/// Runs the prepared session once at its full size, outputs poisoned first: every declared output must be written and
+/// finite, and random elements of one-op graphs must be what the judge finds. Collective; adds to `v`, whose error becomes
+/// infinite on a failure.
+void check_full_size(const Case& c, Session& session, const Backend& judge, Comm& comm, Verification& v);
+
 }  // namespace wb

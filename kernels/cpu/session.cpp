@@ -218,12 +218,12 @@ std::optional<Output> CpuSession::gathered(TensorId whole, TensorId local, std::
     return out;
 }
 
-std::optional<Outputs> CpuSession::outputs() {
+std::optional<Outputs> CpuSession::gathered(bool with_changed) const {
     std::vector<bool> wanted(whole_->tensors().size(), false);
     for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] = whole_->tensors()[i].role == Role::output;
     for (const Op& op : whole_->ops())
         for (TensorId id : op.out)
-            if (before_run(whole_->tensor(id).role)) wanted[index(id)] = true;
+            if (with_changed && before_run(whole_->tensor(id).role)) wanted[index(id)] = true;
     Outputs out;
     for (std::size_t i = 0; i < wanted.size(); ++i) {
         if (!wanted[i]) continue;

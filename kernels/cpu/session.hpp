@@ -22,7 +22,8 @@ public:
     CpuSession(const Case& c, Comm& comm, int threads);
 
     Sample run() override;
-    std::optional<Outputs> outputs() override;
+    std::optional<Outputs> outputs() override { return gathered(true); }
+    std::optional<Outputs> declared_outputs() override { return gathered(false); }
     void poison() override { storage_->poison(); }
     ResourceUse usage() const override;
 
@@ -43,6 +44,7 @@ private:
     Sample sample(Clock::time_point start) const;
     Span span(int op, const std::string& phase, Seconds from, Seconds duration) const;
     std::vector<CommUse> communication() const;
+    std::optional<Outputs> gathered(bool with_changed) const;
     std::optional<Output> gathered(TensorId whole, TensorId local, std::int64_t instance) const;
 
     std::shared_ptr<const Graph> whole_;

@@ -8,6 +8,7 @@
 #include "core/error.hpp"
 #include "kernels/reference/collective.hpp"
 #include "kernels/reference/execution.hpp"
+#include "kernels/reference/spot_values.hpp"
 
 namespace wb {
 namespace {
@@ -99,6 +100,9 @@ public:
         return std::make_unique<ReferenceSession>(c);
     }
 
+    std::vector<SpotValue> spot_values(const Case& c, int count) const override {
+        return reference::spot_values(*c.graph, c.seed, count);
+    }
     bool collective() const override { return false; }
     double estimate_s(const Case& c) const override { return c.graph->flops().si() / flop_per_second; }
 };
