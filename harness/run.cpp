@@ -109,9 +109,10 @@ public:
         }
         writer_.emplace(JournalWriter::open(journal, sync_every));
         if (!writer_->locked()) fmt::print(stderr, "warning: {} cannot be locked here; do not run two jobs into it.\n", journal.string());
-        records_ = writer_->replay().payloads;
+        Replay replay = writer_->take_replay();
+        records_ = std::move(replay.payloads);
         set_ = from_records(records_, journal.string());
-        for (const JournalDamage& d : writer_->replay().damage)
+        for (const JournalDamage& d : replay.damage)
             fmt::print(stderr, "warning: {}: {} bytes at {} are damaged ({}); the rest is used.\n", journal.string(), d.bytes, d.offset, d.what);
     }
 
