@@ -225,9 +225,8 @@ void write_results(const std::filesystem::path& path, const ResultSet& set) {
         w.attribute("date", info.date);
         w.attribute("title", info.title.empty() ? std::string("waferbench results") : info.title);
         w.attribute("default", std::string("cases"));
-        for (const Table& t : {cases_table(set), samples_table(set), rank_samples_table(set), spans_table(set), memory_table(set),
-                               communication_table(set), warnings_table(set), records_table(set)})
-            if (!t.columns.empty()) w.write(t);
+        for (const auto table : {cases_table, samples_table, rank_samples_table, spans_table, memory_table, communication_table, warnings_table, records_table})
+            if (const Table t = table(set); !t.columns.empty()) w.write(t);  // one at a time: they are large
         w.text("provenance/config_toml", info.config_toml, "experiment file, verbatim");
         w.text("provenance/command", info.command, "command line");
         w.text("provenance/environment_before", info.environment_before, "JSON: the machine when the run began");

@@ -109,9 +109,10 @@ public:
         }
         writer_.emplace(JournalWriter::open(journal, sync_every));
         if (!writer_->locked()) fmt::print(stderr, "warning: {} cannot be locked here; do not run two jobs into it.\n", journal.string());
-        records_ = writer_->replay().payloads;
+        Replay replay = writer_->take_replay();
+        records_ = std::move(replay.payloads);
         set_ = from_records(records_, journal.string());
-        for (const JournalDamage& d : writer_->replay().damage)
+        for (const JournalDamage& d : replay.damage)
             fmt::print(stderr, "warning: {}: {} bytes at {} are damaged ({}); the rest is used.\n", journal.string(), d.bytes, d.offset, d.what);
     }
 
@@ -193,13 +194,11 @@ RunInfo describe_run(const RunOptions& options, const Experiment& e, Comm& comm,
     return i;
 }
 
-Exit exit_code(const ResultSet& set, const std::vector<PlannedCase>& plan, Stop stop) {
+Exit exit_code(const ResultSet& mine, Stop stop) {
     if (stop == Stop::interrupt) return Exit::interrupted;
     if (stop == Stop::terminate) return Exit::requeue;
-    std::set<std::string> mine;
-    for (const PlannedCase& p : plan) mine.insert(p.c.key);
-    for (const Result& r : set.results)
-        if (mine.contains(r.key) && r.m.status != Status::ok && r.m.status != Status::skipped) return Exit::failed;
+    for (const Result& r : mine.results)
+        if (r.m.status != Status::ok && r.m.status != Status::skipped) return Exit::failed;
     return stop == Stop::budget ? Exit::timeout : Exit::ok;
 }
 
@@ -322,6 +321,9 @@ Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {
         stop = runner.stopped();
         if (stop != Stop::none) break;
     }
+    std::set<std::string> keys;
+    for (const PlannedCase& p : plan) keys.insert(p.c.key);
+    plan = {};  // publishing a long campaign needs the memory its graphs hold
     int code_of_run = 0;
     if (root) {
         progress.reset();
@@ -332,8 +334,6 @@ Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {
             archive->put(to_record(info));
             archive->publish();
             ResultSet mine;
-            std::set<std::string> keys;
-            for (const PlannedCase& p : plan) keys.insert(p.c.key);
             for (const Result& r : archive->set().results)
                 if (keys.contains(r.key)) mine.results.push_back(r);
             const bool colour = comm.size() == 1 && isatty(1) && !std::getenv("NO_COLOR");  // mpirun gives ranks a terminal of its own
@@ -342,7 +342,7 @@ Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {
             for (const std::string& f : failures) fmt::print(stderr, "FAILED {}\n", f);
             if (stop != Stop::none) fmt::print(stderr, "Stopped early; `--resume` goes on from here.\n");
             if (!options.quiet && options.format == Format::terminal) fmt::print("\n{} -> {}\n", summary_line(mine), archive->file().string());
-            code_of_run = static_cast<int>(exit_code(mine, plan, stop));
+            code_of_run = static_cast<int>(exit_code(mine, stop));
         } catch (const Error& x) {
             fmt::print(stderr, "waferbench: {}\n", x.what());
             code_of_run = static_cast<int>(x.code());

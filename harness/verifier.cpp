@@ -37,11 +37,13 @@ std::string family(const Output& o) {
 }
 
 /// Some gradients are zero by cancellation (a key's bias shifts all scores alike) and have no magnitude to measure by:
-/// a moment is measured by at least a thousandth of the largest of its family.
-std::map<std::string, double> family_floors(const Outputs& wanted) {
+/// a moment is measured by at least a thousandth of the largest of its family, and by more where types are coarse: what
+/// is left of the cancelled terms is their rounding.
+std::map<std::string, double> family_floors(const Outputs& wanted, double tolerance) {
+    const double share = std::max(1e-3, tolerance / 4);
     std::map<std::string, double> floor;
     for (const Output& o : wanted)
-        if (const std::string f = family(o); !f.empty()) floor[f] = std::max(floor[f], 1e-3 * magnitude(o));
+        if (const std::string f = family(o); !f.empty()) floor[f] = std::max(floor[f], share * magnitude(o));
     return floor;
 }
 
@@ -83,7 +85,7 @@ double compare_outputs(const Outputs& got, const Outputs& wanted, double toleran
     std::map<std::pair<std::size_t, std::int64_t>, const Output*> by_id;
     for (const Output& o : got) by_id[{index(o.tensor), o.instance}] = &o;
     double error = 0;
-    std::map<std::string, double> floors = family_floors(wanted);
+    std::map<std::string, double> floors = family_floors(wanted, tolerance);
     std::map<std::pair<std::string, std::int64_t>, const Output*> moments;
     for (const Output& w : wanted)
         if (family(w) == "m") moments[{w.name, w.instance}] = &w;
