@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -167,7 +169,7 @@ bool told_to_oversubscribe(const RunOptions& options) {
 void refuse_oversubscription(const RunOptions& options, const std::vector<PlannedCase>& plan, Comm& comm) {
     const int cpus = job_cpus(comm), ranks = ranks_on_node();
     bool real = false;
-    int most = 1;
+    int most = default_threads(comm);
     for (const PlannedCase& p : plan)
         if (p.kind == Kind::measured) real = true, most = std::max(most, p.c.threads);
     if (!real) return;
@@ -205,6 +207,10 @@ Exit exit_code(const ResultSet& mine, Stop stop) {
 }  // namespace
 
 int default_threads(Comm& comm) {
+    int asked = 0;
+    if (const char* text = std::getenv("OMP_NUM_THREADS"))
+        std::from_chars(text, text + std::strlen(text), asked);  // the launcher's word, if it is a number
+    if (asked > 0) return asked;
     const int mine = static_cast<int>(allowed_cpus().size()), all = job_cpus(comm), ranks = ranks_on_node();
     return std::max(1, mine < all || ranks == 1 ? mine : all / ranks);
 }

@@ -68,7 +68,7 @@ double tensor_error(const Output& got, const Output& wanted, double floor, const
         squares += d * d;
     }
     // A single element may be off by more than the mean: optimizers divide by small numbers.
-    return std::max(std::sqrt(squares / static_cast<double>(got.values.size())), worst / 16);
+    return std::max(std::sqrt(squares / static_cast<double>(got.values.size())), worst / 4);
 }
 
 }  // namespace
@@ -78,7 +78,7 @@ double tolerance_of(const Graph& graph) {
     for (const Tensor& t : graph.tensors()) roundoff = std::max(roundoff, unit_roundoff(t.dtype));
     if (roundoff <= unit_roundoff(DType::f64)) return 1e-11;
     if (roundoff <= unit_roundoff(DType::f32)) return 1e-4;
-    return 16 * roundoff;
+    return (roundoff > unit_roundoff(DType::bf16) ? 2 : 8) * roundoff;
 }
 
 double compare_outputs(const Outputs& got, const Outputs& wanted, double tolerance, std::string& worst) {
@@ -188,9 +188,9 @@ void check_full_size(const Case& c, Session& session, const Backend& judge, Comm
             const auto o = std::find_if(got->begin(), got->end(), [&](const Output& x) { return x.tensor == s.tensor; });
             const double found = o == got->end() ? NAN : o->values[static_cast<std::size_t>(s.element)];
             const double error = std::abs(found - s.value) / (largest > 0 ? largest : 1);
-            if (!(error <= 16 * tolerance) && problem.empty())
+            if (!(error <= 4 * tolerance) && problem.empty())
                 problem = fmt::format("element {} is {:.9g} at full size, should be {:.9g}", s.element, found, s.value);
-            v.error = std::max(v.error, error / 16);
+            v.error = std::max(v.error, error / 4);
         }
         v.method += spots.empty() ? "; finite at full size" : fmt::format("; {} elements at full size", spots.size());
     }
