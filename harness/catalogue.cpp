@@ -94,6 +94,18 @@ std::string describe_workload(const Workload& w, Format format, bool colour) {
     return render(t, format, colour);
 }
 
+std::string describe_backend(const BackendRow& b, Format format, bool colour) {
+    TextTable t({{"backend"}, {b.name}});
+    t.row({"about", b.about});
+    if (!b.make) {
+        t.row({"not built", b.missing});
+    } else {
+        t.row({"kind", std::string(name(b.make()->kind()))});
+        t.row({"used", b.on_request ? "only where an experiment names it" : "wherever it can answer"});
+    }
+    return render(t, format, colour);
+}
+
 std::string describe_model(const std::string& model, const Files& files, Format format, bool colour) {
     TextTable t({{"graph"}, {"parameters", Align::right, "", "1"}, {"FLOP", Align::right, "", "FLOP"},
                  {"compulsory bytes", Align::right, "", "B"}, {"weights + state", Align::right, "", "B"}, {"activations", Align::right, "", "B"}});
@@ -165,9 +177,7 @@ std::string describe_text(const std::string& what, const Files& files, const Sys
     for (const BackendRow& b : all_backends()) {
         known.push_back(b.name);
         if (b.name != what) continue;
-        if (!b.make) return fmt::format("{}: {}\nnot built: {}\n", b.name, b.about, b.missing);
-        return fmt::format("{}: {}\nkind: {}\nused: {}\n", b.name, b.about, name(b.make()->kind()),
-                           b.on_request ? "only where an experiment names it" : "wherever it can answer");
+        return describe_backend(b, format, colour);
     }
     if (!files.find("models/" + what + "/config.json").empty()) return describe_model(what, files, format, colour);
     if (what == "host" || !files.find("systems/" + what + ".toml").empty()) return describe_system(*load(what, {}), format, colour);

@@ -252,7 +252,7 @@ void warn_of_change(const Environment& before, const Environment& after, Warning
                           stopped));
     const double stolen = rise(before.stolen_s, after.stolen_s), elapsed = after.monotonic_s - before.monotonic_s;
     warn.when(
-        stolen > 0.01 * elapsed * std::max(1, before.cpus_online),
+        stolen > std::max(0.05, 0.01 * elapsed * std::max(1, before.cpus_online)),  // counted in ticks of 10 ms
         fmt::format("the hypervisor gave {:.1f} s of CPU time to other guests in {:.1f} s: samples contain their work. "
                     "Use a dedicated host, or trust the minimum more than the median.",
                     stolen, elapsed));

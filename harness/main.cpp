@@ -213,6 +213,8 @@ Exit serve(int argc, char** argv, Comm& comm) {
     }
     try {
         const Exit code = chosen();
+        if (std::fflush(stdout) != 0 || std::ferror(stdout))
+            throw Error({"stdout", "the output could not be written", "what reads it would take a part for the whole", "Make room, or mend the pipe."}, Exit::io);
         return comm.rank() == 0 ? code : Exit::ok;  // one verdict: rank 0's, after all it prints
     } catch (const Error& e) {
         if (comm.rank() == 0) fmt::print(stderr, "waferbench: {}\n", e.what());

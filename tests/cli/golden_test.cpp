@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -104,7 +106,7 @@ TEST_CASE("plan, list, describe and show in four formats") {
     REQUIRE(box.run({"run", "e.toml", "-q", "-o", "a.h5"}).code == 0);
     const std::vector<std::vector<std::string>> calls{{"plan", "e.toml"}, {"list"}, {"list", "systems"}, {"list", "models"},
                                                       {"describe", "h100-sxm"}, {"describe", "wse2"}, {"describe", "gemm"},
-                                                      {"describe", "gpt2"}, {"describe", "host"}, {"show", "a.h5"},
+                                                      {"describe", "gpt2"}, {"describe", "host"}, {"describe", "fake"}, {"show", "a.h5"},
                                                       {"show", "a.h5", "--wide"}};
     for (const std::string& format : formats)
         for (std::vector<std::string> call : calls) {
@@ -115,6 +117,18 @@ TEST_CASE("plan, list, describe and show in four formats") {
             CHECK(o.err.empty());
             check_form(format, o.out);
         }
+}
+
+TEST_CASE("output that could not be written is exit 7, and the results are there all the same") {
+    const Sandbox box;
+    box.write("e.toml", cli::small_experiment());
+    const auto full = [] { ::dup2(::open("/dev/full", O_WRONLY), 1); };
+    const Outcome run = box.run({"run", "e.toml", "-o", "a.h5"}, full);
+    CHECK(run.code == 7);
+    CHECK(run.err.find("waferbench: stdout: the output could not be written (what reads it would take a part for the whole).") != std::string::npos);
+    CHECK(box.run({"check", "a.h5"}).code == 0);
+    for (const std::vector<std::string>& call : {std::vector<std::string>{"show", "a.h5"}, {"list"}, {"compare", "a.h5", "a.h5"}})
+        CHECK(box.run(call, full).code == 7);
 }
 
 TEST_CASE("plan runs nothing and writes nothing") {

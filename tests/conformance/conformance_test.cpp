@@ -145,8 +145,8 @@ TEST_CASE("no real run on this host beats its bound") {
     std::ifstream in(cached);
     const std::string host{std::istreambuf_iterator<char>(in), {}};
     if (host.empty() || host.find("was busy") != std::string::npos) {
-        MESSAGE("skipped: ", cached.string(), host.empty() ? " does not exist" : " was measured on a busy machine",
-                "; `waferbench describe host --measure-again` on an idle machine makes it");
+        const std::string why = host.empty() ? "does not exist" : "was measured on a busy machine";
+        MESSAGE("skipped: ", cached.string(), " ", why, "; `waferbench describe host --measure-again` on an idle machine makes it");
         return;
     }
     const BackendSet backends;
