@@ -35,7 +35,8 @@ void check_resumes(const Sandbox& box, const std::map<std::string, std::string>&
     const Outcome o = box.run({"run", "e.toml", "-o", "r.h5", "--resume"});
     CAPTURE(o.err);
     CHECK(o.code == 0);
-    CHECK(o.err.find(fmt::format("Resuming: {} of {} cases are there already.\n", kept.size(), cases)) != std::string::npos);
+    CHECK(o.err.find(fmt::format("Resuming: {} of {} cases are there already.\n", kept.size(), cases)) !=
+          std::string::npos);
     const auto after = cli::finished_cases(box / "r.journal");
     CHECK(after.size() == cases);
     for (const auto& [key, record] : kept) CHECK(after.at(key) == record);
@@ -121,11 +122,14 @@ TEST_CASE("folders that cannot be written or read") {
     const Sandbox box;
     box.write("e.toml", cli::small_experiment());
     box.write("locked/r.txt", "");
-    cli::fs::permissions(box / "locked", cli::fs::perms::owner_read | cli::fs::perms::owner_exec | cli::fs::perms::others_read | cli::fs::perms::others_exec);
+    cli::fs::permissions(box / "locked", cli::fs::perms::owner_read | cli::fs::perms::owner_exec |
+                                             cli::fs::perms::others_read | cli::fs::perms::others_exec);
     const Outcome locked = box.run({"run", "e.toml", "-o", "locked/r.h5"}, NoOne{});
     CHECK(locked.code == 7);
-    CHECK(locked.err == "waferbench: locked/r.journal: cannot open the journal for writing: Permission denied (the journal is what a campaign "
-                        "is resumed from). Check the path, its permissions and the disk.\n");
+    CHECK(locked.err ==
+          "waferbench: locked/r.journal: cannot open the journal for writing: Permission denied (the journal is what a "
+          "campaign "
+          "is resumed from). Check the path, its permissions and the disk.\n");
     const Outcome below = box.run({"run", "e.toml", "-o", "e.toml/r.h5"});
     CHECK(below.code == 7);
     CHECK(below.err.find("Not a directory") != std::string::npos);
@@ -213,7 +217,10 @@ TEST_CASE("a results file of a newer schema, cut short, garbage or missing: exit
     box.write("garbage.h5", std::string(5000, 'x'));
     box.write("head.h5", whole.substr(0, 8) + std::string(5000, '\xff'));
     for (const char* name : {"newer.h5", "cut.h5", "empty.h5", "garbage.h5", "head.h5", "missing.h5"})
-        for (const std::vector<std::string>& call : {std::vector<std::string>{"check", name}, {"show", name}, {"compare", "r.h5", name}, {"compare", name, "r.h5"}}) {
+        for (const std::vector<std::string>& call : {std::vector<std::string>{"check", name},
+                                                     {"show", name},
+                                                     {"compare", "r.h5", name},
+                                                     {"compare", name, "r.h5"}}) {
             const Outcome o = box.run(call);
             CAPTURE(name);
             CAPTURE(call[0]);
@@ -222,7 +229,8 @@ TEST_CASE("a results file of a newer schema, cut short, garbage or missing: exit
             CHECK(o.says(name));
         }
     CHECK(box.run({"check", "flipped.h5"}).code == 5);
-    CHECK(box.run({"show", "newer.h5"}).err.find("has schema 9.0.0; this waferbench reads up to 1.x") != std::string::npos);
+    CHECK(box.run({"show", "newer.h5"}).err.find("has schema 9.0.0; this waferbench reads up to 1.x") !=
+          std::string::npos);
     std::mt19937 random(11);
     for (int i = 0; i < 25; ++i) {
         const std::size_t cut = random() % whole.size();

@@ -61,9 +61,12 @@ std::string small_value(const ParamSpec& spec) {
 std::string workload_text(const Workload& w) {
     std::string out = fmt::format("[[workload]]\nuse = \"{}\"\n", w.name);
     for (const ParamSpec& s : w.params) {
-        if (s.name == "dtype") out += "dtype = [\"f32\", \"16-bit\", \"f64\"]\n";
-        else if (!s.fallback) out += fmt::format("{} = {}\n", s.name, small_value(s));
-        else if (s.name == "seq") out += "seq = 16\n";
+        if (s.name == "dtype")
+            out += "dtype = [\"f32\", \"16-bit\", \"f64\"]\n";
+        else if (!s.fallback)
+            out += fmt::format("{} = {}\n", s.name, small_value(s));
+        else if (s.name == "seq")
+            out += "seq = 16\n";
     }
     return out;
 }
@@ -76,10 +79,12 @@ std::vector<std::string> built_backends() {
 }
 
 std::vector<PlannedCase> plan_of(const std::string& text, const std::string& host_text, const BackendSet& backends) {
-    const Experiment e = read_experiment(Config::parse(text, "conformance.toml"), [&](const std::string& id, const auto& choices) {
-        if (id == "host") return std::make_shared<const System>(parse_system(host_text, "host.toml", "host", choices));
-        return std::make_shared<const System>(load_system(files().find("systems/" + id + ".toml"), choices));
-    });
+    const Experiment e =
+        read_experiment(Config::parse(text, "conformance.toml"), [&](const std::string& id, const auto& choices) {
+            if (id == "host")
+                return std::make_shared<const System>(parse_system(host_text, "host.toml", "host", choices));
+            return std::make_shared<const System>(load_system(files().find("systems/" + id + ".toml"), choices));
+        });
     return expand(e, files(), backends, 1, "");
 }
 
@@ -112,7 +117,8 @@ TEST_CASE("every workload on every backend runs, is verified and conserves its F
     std::set<std::string> seen;
     for (const Workload& w : all_workloads()) {
         std::string text = protocol + workload_text(w);
-        for (const char* system : {"host", "h100-sxm", "wse2"}) text += fmt::format("[[system]]\nuse = \"{}\"\nbackends = {}\n", system, quoted_list(names));
+        for (const char* system : {"host", "h100-sxm", "wse2"})
+            text += fmt::format("[[system]]\nuse = \"{}\"\nbackends = {}\n", system, quoted_list(names));
         Runner runner(backends, *comm, {});
         for (const PlannedCase& p : plan_of(text, test_host, backends)) {
             const Result r = runner.run(p);
@@ -131,7 +137,9 @@ TEST_CASE("what runs twice with one seed gives the same outputs' error and, wher
     const auto comm = single_process();
     Runner runner(backends, *comm, {});
     for (const Workload& w : all_workloads()) {
-        const std::string text = protocol + workload_text(w) + fmt::format("[[system]]\nuse = \"h100-sxm\"\nunits = [1, 8]\nbackends = {}\n", quoted_list(built_backends()));
+        const std::string text = protocol + workload_text(w) +
+                                 fmt::format("[[system]]\nuse = \"h100-sxm\"\nunits = [1, 8]\nbackends = {}\n",
+                                             quoted_list(built_backends()));
         for (const PlannedCase& p : plan_of(text, test_host, backends)) {
             if (p.kind == Kind::measured && p.c.backend != "fake") continue;
             CAPTURE(p.c.key);
@@ -146,7 +154,8 @@ TEST_CASE("no real run on this host beats its bound") {
     const std::string host{std::istreambuf_iterator<char>(in), {}};
     if (host.empty() || host.find("was busy") != std::string::npos) {
         const std::string why = host.empty() ? "does not exist" : "was measured on a busy machine";
-        MESSAGE("skipped: ", cached.string(), " ", why, "; `waferbench describe host --measure-again` on an idle machine makes it");
+        MESSAGE("skipped: ", cached.string(), " ", why,
+                "; `waferbench describe host --measure-again` on an idle machine makes it");
         return;
     }
     const BackendSet backends;
