@@ -37,7 +37,7 @@ std::string measure(const std::vector<int>& cpus) {
     sched_getaffinity(0, sizeof mine, &mine);
     sched_setaffinity(0, sizeof all, &all);
     const std::string exe = fs::read_symlink("/proc/self/exe").string();
-    const std::string command = fmt::format("env -u OMP_NUM_THREADS -u OMP_PLACES -u OMP_PROC_BIND -u OMPI_COMM_WORLD_SIZE -u PMI_SIZE '{}' probe {}", exe, cpus.size());
+    const std::string command = fmt::format("env -u OMP_NUM_THREADS -u OMP_PLACES -u OMP_PROC_BIND '{}' probe {}", exe, cpus.size());
     std::string out;
     FILE* pipe = popen(command.c_str(), "r");
     if (pipe) {

@@ -232,7 +232,9 @@ Exit serve(int argc, char** argv, Comm& comm) {
 
 int main(int argc, char** argv) {
     try {
-        const std::unique_ptr<wb::Comm> comm = wb::world(argc, argv);
+        // Started by a rank to measure its machine, it must not take itself for another rank.
+        const bool probe = argc > 1 && std::string_view(argv[1]) == "probe";
+        const std::unique_ptr<wb::Comm> comm = probe ? wb::single_process() : wb::world(argc, argv);
         return static_cast<int>(wb::serve(argc, argv, *comm));
     } catch (const wb::Error& e) {
         fmt::print(stderr, "waferbench: {}\n", e.what());
