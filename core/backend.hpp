@@ -32,7 +32,7 @@ struct ResourceUse {
     std::vector<MemoryUse> memory;
     std::vector<CommUse> communication;  ///< of one run, on this rank
     std::optional<Joules> energy;
-    Flops useful, overhead;              ///< credited on this rank for one run
+    Flops useful, overhead;  ///< credited on this rank for one run
     std::string mapping, detail;
     Band band;
 };
@@ -42,7 +42,8 @@ class Session {
 public:
     virtual ~Session() = default;
     virtual Sample run() = 0;
-    /// The outputs of the last run and everything it changed, whole on rank 0 (collective); nothing if the backend computes none.
+    /// The outputs of the last run and everything it changed, whole on rank 0 (collective); nothing if the backend
+    /// computes none.
     virtual std::optional<Outputs> outputs() { return std::nullopt; }
     /// Puts NaN into every output, so that one that is never written cannot pass.
     virtual void poison() {}

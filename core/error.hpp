@@ -53,7 +53,8 @@ class ContractError : public std::logic_error {
 };
 
 [[noreturn]] inline void contract_failed(std::string_view condition, std::string_view file, int line) {
-    throw ContractError(std::string(file) + ":" + std::to_string(line) + ": contract broken: " + std::string(condition));
+    throw ContractError(std::string(file) + ":" + std::to_string(line) +
+                        ": contract broken: " + std::string(condition));
 }
 
 }  // namespace wb

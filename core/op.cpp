@@ -167,7 +167,8 @@ void check_attention(const Checker& c, int q, int k, int v) {
     c.equal(c.dim(k, 1), a.kv_heads * a.head_dim, "columns of k (kv_heads * head_dim)");
     if (a.shared_kv && a.kv_heads != 1)
         c.fail("shared keys and values have more than one head", "the values are the first features of one key", "");
-    c.equal(c.dim(v, 1), a.kv_heads * (a.shared_kv ? a.head_dim : a.v_head_dim), "columns of v (kv_heads * v_head_dim)");
+    c.equal(c.dim(v, 1), a.kv_heads * (a.shared_kv ? a.head_dim : a.v_head_dim),
+            "columns of v (kv_heads * v_head_dim)");
 }
 
 Rules infer_attention(const Checker& c) {
@@ -201,8 +202,9 @@ Rules infer_table(OpKind kind, const Checker& c) {
         case OpKind::position_embed:
             c.equal(c.dim(0, 1), c.dim(1, 1), "features");
             if (c.a.offset + c.a.seq > c.dim(1, 0))
-                c.fail(fmt::format("position {} is past the {} learned positions", c.a.offset + c.a.seq - 1, c.dim(1, 0)),
-                       "the model has no embedding for it", "Use a shorter sequence.");
+                c.fail(
+                    fmt::format("position {} is past the {} learned positions", c.a.offset + c.a.seq - 1, c.dim(1, 0)),
+                    "the model has no embedding for it", "Use a shorter sequence.");
             return {c.like(0)};
         case OpKind::position_embed_backward:
         case OpKind::last_rows_backward: return {{{c.a.rows, c.dim(0, 1)}, c.dtype(0)}};
@@ -290,7 +292,8 @@ Rules infer_elementwise(OpKind kind, const Checker& c) {
             const std::int64_t columns = c.dim(0, -1), per_head = columns / std::max<std::int64_t>(1, c.a.heads);
             c.equal(c.a.heads * per_head, columns, "heads * head_dim");
             if (c.a.rotary_dim < 2 || c.a.rotary_dim % 2 || c.a.rotary_offset + c.a.rotary_dim > per_head)
-                c.fail(fmt::format("{} features from {} of a head of {} cannot turn", c.a.rotary_dim, c.a.rotary_offset, per_head),
+                c.fail(fmt::format("{} features from {} of a head of {} cannot turn", c.a.rotary_dim, c.a.rotary_offset,
+                                   per_head),
                        "rotary_dim must be even and lie inside the head", "");
             return {c.like(0)};
         }
@@ -373,7 +376,9 @@ std::vector<OutputRule> infer(OpKind kind, const std::string& op, std::span<cons
 
 Work work(OpKind kind, std::span<const Operand> in, const Attributes& a) {
     const auto size = [&](int i) { return static_cast<double>(elements(*in[i].shape)); };
-    const auto dim = [&](int i, int d) { return static_cast<double>(in[i].shape->at(d < 0 ? in[i].shape->size() + d : d)); };
+    const auto dim = [&](int i, int d) {
+        return static_cast<double>(in[i].shape->at(d < 0 ? in[i].shape->size() + d : d));
+    };
     const auto vector = [](double n) { return Work{Flops(0), Flops(n)}; };
     switch (kind) {
         case OpKind::matmul: {
@@ -385,8 +390,10 @@ Work work(OpKind kind, std::span<const Operand> in, const Attributes& a) {
             return {Flops(2 * size(0) * n), Flops(0)};
         }
         case OpKind::head_matmul: return {Flops(2 * dim(0, 0) * size(1)), Flops(0)};
-        case OpKind::attention:  // q k^T and p v; scale, subtract, exp and sum for each visible pair
-        case OpKind::attention_backward: {  // p again, dp, dq, dk on head_dim and dv on v_head_dim: 5 products instead of 2
+        // Forward q k^T and p v; scale, subtract, exp and sum for each visible pair. Backward p again, dp, dq, dk on
+        // head_dim and dv on v_head_dim: 5 products instead of 2.
+        case OpKind::attention:
+        case OpKind::attention_backward: {
             const double pairs = visible_pairs(a) * static_cast<double>(a.batch * a.heads);
             const double d = static_cast<double>(a.head_dim), dv = static_cast<double>(a.v_head_dim);
             if (kind == OpKind::attention) return {Flops(2 * pairs * (d + dv)), Flops(4 * pairs)};
@@ -402,8 +409,7 @@ Work work(OpKind kind, std::span<const Operand> in, const Attributes& a) {
         case OpKind::gelu_backward: return vector(14 * size(0));
         case OpKind::silu_mul: return vector(5 * size(0));
         case OpKind::silu_mul_backward: return vector(10 * size(0));
-        case OpKind::rope:
-            return vector(3 * size(0) * static_cast<double>(a.heads * a.rotary_dim) / dim(0, -1));
+        case OpKind::rope: return vector(3 * size(0) * static_cast<double>(a.heads * a.rotary_dim) / dim(0, -1));
         case OpKind::add:
         case OpKind::position_embed:
         case OpKind::sum_rows:

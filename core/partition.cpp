@@ -50,12 +50,18 @@ constexpr Layout sharded(int dim) { return {Layout::Kind::sharded, dim}; }
 class Partitioner {
 public:
     Partitioner(const Graph& g, int ranks, int rank)
-        : g_(g), ranks_(ranks), rank_(rank), editor_(g), local_(g.tensors().size(), none), layout_(g.tensors().size()) {}
+        : g_(g),
+          ranks_(ranks),
+          rank_(rank),
+          editor_(g),
+          local_(g.tensors().size(), none),
+          layout_(g.tensors().size()) {}
 
     Partition run() {
         for (block_ = 0; block_ < static_cast<int>(g_.blocks().size()); ++block_) {
             const Block& block = g_.blocks()[block_];
-            if (block_ > 0) --block_, begin_carries(block), ++block_;  // what a loop starts from is made whole before it
+            if (block_ > 0)
+                --block_, begin_carries(block), ++block_;  // what a loop starts from is made whole before it
             editor_.block(block_).first = editor_.block(block_).last = editor_.ops();
             bind_carries(block);
             for (int i = block.first; i < block.last; ++i) place(g_.ops()[i]);
@@ -73,15 +79,17 @@ private:
 
     Layout layout(TensorId whole) const { return layout_[index(whole)].value_or(replicated); }
     bool undecided(TensorId whole) const { return !layout_[index(whole)].has_value(); }
-    static bool given(const Tensor& t) { return t.role == Role::input || t.role == Role::weight || t.role == Role::state; }
+    static bool given(const Tensor& t) {
+        return t.role == Role::input || t.role == Role::weight || t.role == Role::state;
+    }
     bool free_choice(TensorId whole) const { return undecided(whole) && given(g_.tensor(whole)); }
 
     Range range(TensorId whole, int dim, std::int64_t granule = 1) const {
         const std::int64_t extent = g_.tensor(whole).shape.at(dim);
         if (extent / granule < ranks_)
             throw Error({fmt::format("tensor = {}", ranks_),
-                         fmt::format("\"{}\" has {} parts to cut and cannot be shared by {} ranks", g_.tensor(whole).name,
-                                     extent / granule, ranks_),
+                         fmt::format("\"{}\" has {} parts to cut and cannot be shared by {} ranks",
+                                     g_.tensor(whole).name, extent / granule, ranks_),
                          "every rank must hold a part", fmt::format("Use at most {} ranks.", extent / granule)});
         return shard(extent, rank_, ranks_, granule);
     }
@@ -119,12 +127,14 @@ private:
         const Layout l = layout(id);
         if (l == replicated || l == own) return here;
         if (l != partial)
-            throw Error({fmt::format("tensor = {}", ranks_), fmt::format("\"{}\" is needed whole but is cut", g_.tensor(id).name),
+            throw Error({fmt::format("tensor = {}", ranks_),
+                         fmt::format("\"{}\" is needed whole but is cut", g_.tensor(id).name),
                          "this graph cannot be shared by tensor parallelism yet", "Use one rank."});
         Attributes a;
         a.collective = CollectiveKind::allreduce;
         a.ranks = ranks_;
-        const TensorId sum = editor_.op(OpKind::collective, "allreduce_" + g_.tensor(id).name, {here}, a, block_).front();
+        const TensorId sum =
+            editor_.op(OpKind::collective, "allreduce_" + g_.tensor(id).name, {here}, a, block_).front();
         bind(id, sum, replicated);
         return sum;
     }
@@ -191,13 +201,16 @@ private:
             case OpKind::matmul: return i == 0 && !op.attributes.trans_a ? true : op.attributes.trans_a;
             case OpKind::grouped_matmul: return i == 0 || op.attributes.trans_a;
             case OpKind::attention: return heads_divide(op.attributes) && (i == 0 || op.attributes.kv_heads > 1);
-            case OpKind::head_matmul: return i == 0 && op.attributes.heads % ranks_ == 0 && columns_may_be_cut(op.out[0]);
+            case OpKind::head_matmul:
+                return i == 0 && op.attributes.heads % ranks_ == 0 && columns_may_be_cut(op.out[0]);
             case OpKind::rope:
             case OpKind::concat_heads:
-                return op.attributes.heads % ranks_ == 0 && (op.kind == OpKind::rope || i == 0) && columns_may_be_cut(op.out[0]);
+                return op.attributes.heads % ranks_ == 0 && (op.kind == OpKind::rope || i == 0) &&
+                       columns_may_be_cut(op.out[0]);
             case OpKind::gelu:
             case OpKind::silu_mul: return columns_may_be_cut(op.out[0]);
-            case OpKind::cache_write: return i == 0 || columns_may_be_cut(op.in[0]);  // the cache itself lies as its rows do
+            case OpKind::cache_write:
+                return i == 0 || columns_may_be_cut(op.in[0]);  // the cache itself lies as its rows do
             case OpKind::cross_entropy: return true;
             case OpKind::attention_backward:
             case OpKind::gelu_backward:
@@ -239,7 +252,8 @@ void Partitioner::matmul(const Op& op) {
     const Attributes& at = op.attributes;
     const Shape& sa = g_.tensor(a).shape;
     const Shape& sb = g_.tensor(b).shape;
-    const int da = static_cast<int>(sa.size()), db = static_cast<int>(sb.size()), dc = static_cast<int>(g_.tensor(c).shape.size());
+    const int da = static_cast<int>(sa.size()), db = static_cast<int>(sb.size()),
+              dc = static_cast<int>(g_.tensor(c).shape.size());
     const int m_a = at.trans_a ? da - 1 : da - 2, k_a = at.trans_a ? da - 2 : da - 1;
     const int k_b = at.trans_b ? db - 1 : db - 2, n_b = at.trans_b ? db - 2 : db - 1;
     const auto with_bias = [&](Ids in, bool cut, bool add) {
@@ -254,23 +268,28 @@ void Partitioner::matmul(const Op& op) {
         decide(a, sharded(0));
         if (free_choice(b)) decide(b, db > 2 ? sharded(0) : replicated);
     }
-    if (da > 2 && is_cut(a, 0)) return emit(op, with_bias({as_is(a), as_is(b)}, false, true), at, {sharded(0)}, first_of(a));
+    if (da > 2 && is_cut(a, 0))
+        return emit(op, with_bias({as_is(a), as_is(b)}, false, true), at, {sharded(0)}, first_of(a));
     if (is_cut(a, k_a)) {
         if (free_choice(b)) decide(b, sharded(k_b));
         WB_EXPECT(is_cut(b, k_b));
         return emit(op, with_bias({as_is(a), as_is(b)}, false, rank_ == 0), at, {partial});
     }
-    if (is_cut(a, m_a)) return emit(op, with_bias({as_is(a), whole(b)}, false, true), at, {sharded(dc - 2)}, first_of(a));
+    if (is_cut(a, m_a))
+        return emit(op, with_bias({as_is(a), whole(b)}, false, true), at, {sharded(dc - 2)}, first_of(a));
     if (free_choice(b) && sb[n_b] >= ranks_ && columns_may_be_cut(c)) {
         whole(a);
         decide(b, sharded(n_b), 1);
     }
-    if (is_cut(b, n_b)) return emit(op, with_bias({whole(a), as_is(b)}, true, true), at, {sharded(dc - 1)}, first_of(b));
+    if (is_cut(b, n_b))
+        return emit(op, with_bias({whole(a), as_is(b)}, true, true), at, {sharded(dc - 1)}, first_of(b));
     if (is_cut(b, k_b)) {  // the other operand is whole: use the matching part of it only
-        throw Error({fmt::format("tensor = {}", ranks_), fmt::format("op \"{}\" meets a weight cut by its input", op.name),
+        throw Error({fmt::format("tensor = {}", ranks_),
+                     fmt::format("op \"{}\" meets a weight cut by its input", op.name),
                      "this graph cannot be shared by tensor parallelism yet", "Use one rank."});
     }
-    if (g_.tensor(a).role == Role::input && free_choice(a) && sb[n_b] < ranks_ && db == 2 && da == 2) {  // gemv: cut the rows
+    if (g_.tensor(a).role == Role::input && free_choice(a) && sb[n_b] < ranks_ && db == 2 &&
+        da == 2) {  // gemv: cut the rows
         decide(a, sharded(m_a));
         return emit(op, with_bias({as_is(a), whole(b)}, false, true), at, {sharded(dc - 2)}, first_of(a));
     }
@@ -302,8 +321,8 @@ void Partitioner::attention(const Op& op) {
     if (bare && undecided(q) && !heads_divide(a)) {
         if (a.batch % ranks_ != 0)
             throw Error({fmt::format("tensor = {}", ranks_),
-                         fmt::format("{} heads over {} key-value heads and batch {} cannot be shared by {} ranks", a.heads,
-                                     a.kv_heads, a.batch, ranks_),
+                         fmt::format("{} heads over {} key-value heads and batch {} cannot be shared by {} ranks",
+                                     a.heads, a.kv_heads, a.batch, ranks_),
                          "attention is cut by heads or by sequences", "Use a divisor of kv_heads or of batch."});
     }
     const bool by_batch = bare && (is_cut(q, 0) || (undecided(q) && !heads_divide(a)));
@@ -311,7 +330,8 @@ void Partitioner::attention(const Op& op) {
     if (!bare && !is_cut(q, 1)) {
         if (ranks_ > 1 && !heads_divide(a))
             throw Error({fmt::format("tensor = {}", ranks_),
-                         fmt::format("{} heads over {} key-value heads cannot be shared by {} ranks", a.heads, a.kv_heads, ranks_),
+                         fmt::format("{} heads over {} key-value heads cannot be shared by {} ranks", a.heads,
+                                     a.kv_heads, ranks_),
                          "attention is cut by heads", "Use a divisor of kv_heads."});
         return repeated(op);
     }
@@ -350,7 +370,8 @@ void Partitioner::by_heads(const Op& op) {  // rope, concat_heads and its gradie
         decide(op.in[0], sharded(1), g_.tensor(op.in[0]).shape[1] / a.heads);
     if (!is_cut(op.in[0], 1)) return repeated(op);
     a.heads /= ranks_;
-    const std::int64_t first = shard(g_.tensor(op.out[0]).shape[1], rank_, ranks_, g_.tensor(op.out[0]).shape[1] / ranks_).first;
+    const std::int64_t first =
+        shard(g_.tensor(op.out[0]).shape[1], rank_, ranks_, g_.tensor(op.out[0]).shape[1] / ranks_).first;
     if (op.kind == OpKind::concat_heads_backward) return emit(op, {as_is(op.in[0])}, a, {sharded(1), partial}, first);
     Ids in{as_is(op.in[0])};
     if (op.kind == OpKind::head_matmul) in.push_back(decide(op.in[1], sharded(0)));
@@ -387,7 +408,8 @@ void Partitioner::loss(const Op& op) {
     if (op.kind == OpKind::cross_entropy_backward)
         return emit(op, {as_is(op.in[0]), whole(op.in[1]), as_is(op.in[2])}, a, {sharded(1)}, a.offset);
     a.ranks = ranks_;
-    const TensorId parts = editor_.op(op.kind, op.name + ".parts", {as_is(op.in[0]), whole(op.in[1])}, a, block_).front();
+    const TensorId parts =
+        editor_.op(op.kind, op.name + ".parts", {as_is(op.in[0]), whole(op.in[1])}, a, block_).front();
     Attributes gather;
     gather.collective = CollectiveKind::allgather;
     gather.ranks = ranks_;
@@ -403,7 +425,8 @@ void Partitioner::rows_or_columns(const Op& op) {
     const TensorId x = op.in[0];
     const int last = static_cast<int>(g_.tensor(x).shape.size()) - 1;
     const bool pointwise = op.kind == OpKind::gelu || op.kind == OpKind::silu_mul || op.kind == OpKind::add ||
-                           op.kind == OpKind::gelu_backward || op.kind == OpKind::silu_mul_backward || op.kind == OpKind::sum_rows;
+                           op.kind == OpKind::gelu_backward || op.kind == OpKind::silu_mul_backward ||
+                           op.kind == OpKind::sum_rows;
     if (free_choice(x) && g_.tensor(x).role == Role::input) {  // bare operator: by rows, or a single row by columns
         const int dim = g_.tensor(x).shape[0] >= ranks_ || !pointwise ? 0 : last;
         for (TensorId id : op.in)
@@ -434,7 +457,8 @@ void Partitioner::collective(const Op& op) {
     const std::int64_t n = t.shape[0];
     if (a.collective == CollectiveKind::allgather) {
         if (n % ranks_ != 0)
-            throw Error({fmt::format("tensor = {}", ranks_), fmt::format("{} elements do not divide among {} ranks", n, ranks_),
+            throw Error({fmt::format("tensor = {}", ranks_),
+                         fmt::format("{} elements do not divide among {} ranks", n, ranks_),
                          "every rank gathers an equal part", "Use a size that divides."});
         t.shape[0] = n / ranks_;
     }
@@ -451,8 +475,7 @@ void Partitioner::experts(const Op& op) {
         return emit(op, in, a, {partial});
     }
     if (op.kind == OpKind::moe_combine_backward && layout(op.in[1]) == partial && !undecided(op.in[1]))
-        return emit(op, {whole(op.in[0]), as_is(op.in[1]), whole(op.in[2]), whole(op.in[3])}, a,
-                    {replicated, partial});
+        return emit(op, {whole(op.in[0]), as_is(op.in[1]), whole(op.in[2]), whole(op.in[3])}, a, {replicated, partial});
     repeated(op);
 }
 

@@ -45,8 +45,8 @@ std::map<std::string, double> family_floors(const Outputs& wanted) {
     return floor;
 }
 
-/// The first moment of a weight, and below what it is rounding: the optimizer divides a gradient by its own magnitude, so
-/// one that is zero but for rounding moves the weight by a full step in an arbitrary direction.
+/// The first moment of a weight, and below what it is rounding: the optimizer divides a gradient by its own magnitude,
+/// so one that is zero but for rounding moves the weight by a full step in an arbitrary direction.
 struct Moment {
     const Output* values = nullptr;
     double noise = 0;
@@ -91,14 +91,17 @@ double compare_outputs(const Outputs& got, const Outputs& wanted, double toleran
         const auto it = by_id.find({index(w.tensor), w.instance});
         std::size_t where = 0;
         const auto m = moments.find({w.name + ".m", w.instance});
-        const Moment moment = m == moments.end() || m->second->values.size() != w.values.size() ? Moment{} : Moment{m->second, 10 * tolerance * floors["m"]};
+        const Moment moment = m == moments.end() || m->second->values.size() != w.values.size()
+                                  ? Moment{}
+                                  : Moment{m->second, 10 * tolerance * floors["m"]};
         const double e = it == by_id.end() ? infinite : tensor_error(*it->second, w, floors[family(w)], moment, where);
         if (!(e <= error)) {
             error = e;
-            worst = it == by_id.end() ? fmt::format("{}[{}] is missing", w.name, w.instance)
-                                      : fmt::format("{}[{}] element {} is {:.9g}, should be {:.9g}", w.name, w.instance, where,
-                                                    where < it->second->values.size() ? it->second->values[where] : NAN,
-                                                    where < w.values.size() ? w.values[where] : NAN);
+            worst = it == by_id.end()
+                        ? fmt::format("{}[{}] is missing", w.name, w.instance)
+                        : fmt::format("{}[{}] element {} is {:.9g}, should be {:.9g}", w.name, w.instance, where,
+                                      where < it->second->values.size() ? it->second->values[where] : NAN,
+                                      where < w.values.size() ? w.values[where] : NAN);
         }
     }
     if (wanted.empty()) {

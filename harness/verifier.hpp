@@ -10,8 +10,9 @@ namespace wb {
 /// magnitude of the tensor, by the coarsest element type the graph computes in. Why these figures: docs/method.md.
 double tolerance_of(const Graph& graph);
 
-/// `tolerance` decides what is rounding in an optimizer's moments. Largest error of `got` against `wanted` in units of tolerance's scale; a NaN, an infinity where none is due, a missing
-/// or misshapen tensor is infinite. `worst` names the place.
+/// `tolerance` decides what is rounding in an optimizer's moments. Largest error of `got` against `wanted` in units of
+/// tolerance's scale; a NaN, an infinity where none is due, a missing or misshapen tensor is infinite. `worst` names
+/// the place.
 double compare_outputs(const Outputs& got, const Outputs& wanted, double tolerance, std::string& worst);
 
 /// Runs the case once from fresh tensors, outputs poisoned first, and compares with the reference backend: the whole

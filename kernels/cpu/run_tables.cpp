@@ -147,18 +147,12 @@ Runner cache_write(const Site& site) {
 Runner make_table(const Site& site) {
     return with_type(site.out(0).dtype, [&]<class T>(T) {
         switch (site.op.kind) {
-            case OpKind::embed:
-                return embed<T>(site);
-            case OpKind::embed_backward:
-                return embed_backward<T>(site);
-            case OpKind::position_embed:
-                return position_embed<T>(site);
-            case OpKind::position_embed_backward:
-                return position_backward<T>(site);
-            case OpKind::cache_write:
-                return cache_write<T>(site);
-            default:
-                return last_rows<T>(site, site.op.kind == OpKind::last_rows_backward);
+            case OpKind::embed: return embed<T>(site);
+            case OpKind::embed_backward: return embed_backward<T>(site);
+            case OpKind::position_embed: return position_embed<T>(site);
+            case OpKind::position_embed_backward: return position_backward<T>(site);
+            case OpKind::cache_write: return cache_write<T>(site);
+            default: return last_rows<T>(site, site.op.kind == OpKind::last_rows_backward);
         }
     });
 }

@@ -82,7 +82,8 @@ TEST_CASE("ten per cent slower is a regression, ten per cent faster is not") {
     CHECK(faster.code == 0);
     CHECK(faster.out.ends_with("\n4 compared: 2 faster 2 same\n"));
     CHECK(box.run({"compare", "a.h5", "slow.h5", "--exact"}).code == 0);
-    for (const char* threshold : {"20%", "20 %", "0.2"}) CHECK(box.run({"compare", "a.h5", "slow.h5", "--threshold", threshold}).code == 0);
+    for (const char* threshold : {"20%", "20 %", "0.2"})
+        CHECK(box.run({"compare", "a.h5", "slow.h5", "--threshold", threshold}).code == 0);
     const Outcome odd = box.run({"compare", "a.h5", "slow.h5", "--threshold", "20 s"});
     CHECK(odd.code == 1);
     CHECK(odd.err.starts_with("waferbench: --threshold: "));
@@ -112,7 +113,8 @@ TEST_CASE("different workloads or kinds under one name are an error, not a compa
     changed(box, "kind.h5", [](wb::Result& r) { r.m.kind = wb::Kind::modelled; });
     const Outcome kind = box.run({"compare", "a.h5", "kind.h5"});
     CHECK(kind.code == 1);
-    CHECK(kind.err.find("one number is measured, the other modelled (kinds are never compared).\n") != std::string::npos);
+    CHECK(kind.err.find("one number is measured, the other modelled (kinds are never compared).\n") !=
+          std::string::npos);
 }
 
 TEST_CASE("a case that vanished or broke is a regression; a new one is not") {
@@ -128,7 +130,8 @@ TEST_CASE("a case that vanished or broke is a regression; a new one is not") {
     CHECK(box.run({"run", "e.toml", "-q", "-o", "broken.h5", "--set", "seed=906"}).code == 3);
     const Outcome broken = box.run({"compare", "a.h5", "broken.h5"});
     CHECK(broken.code == 2);
-    CHECK(broken.out.find("ok -> failed: FAILED whole result against the reference: c[0] element 0 is nan") != std::string::npos);
+    CHECK(broken.out.find("ok -> failed: FAILED whole result against the reference: c[0] element 0 is nan") !=
+          std::string::npos);
     CHECK(box.run({"run", "e.toml", "-q", "-o", "else.h5", "--set", "workload.0.n=48"}).code == 0);
     const Outcome none = box.run({"compare", "a.h5", "else.h5"});
     CHECK(none.code == 5);

@@ -13,7 +13,8 @@ using cli::Sandbox;
 namespace {
 
 Outcome with_fault(const Sandbox& box, int seed) {
-    return box.run({"run", "e.toml", "-o", fmt::format("{}.h5", seed), "--format", "csv", "--filter", "fake m=32", "--set", fmt::format("seed={}", seed)});
+    return box.run({"run", "e.toml", "-o", fmt::format("{}.h5", seed), "--format", "csv", "--filter", "fake m=32",
+                    "--set", fmt::format("seed={}", seed)});
 }
 
 }  // namespace
@@ -35,9 +36,12 @@ TEST_CASE("a case that breaks is a failed row with the reason and a line that re
         CAPTURE(o.err);
         CHECK(o.code == 3);
         CHECK(o.out.find(reason) != std::string::npos);
-        CHECK(o.err.find("FAILED gemm m=32 n=32 k=32 batch=1 trans_a=false trans_b=false dtype=f32 | h100-sxm units=1 | fake: ") != std::string::npos);
-        CHECK(o.err.find(fmt::format("\n  reproduce: waferbench run e.toml --set 'seed={}' --filter 'gemm m=32 n=32 k=32 batch=1 trans_a=false "
-                                     "trans_b=false dtype=f32 fake h100-sxm units=1'\n", seed)) != std::string::npos);
+        CHECK(o.err.find("FAILED gemm m=32 n=32 k=32 batch=1 trans_a=false trans_b=false dtype=f32 | h100-sxm units=1 "
+                         "| fake: ") != std::string::npos);
+        CHECK(o.err.find(fmt::format("\n  reproduce: waferbench run e.toml --set 'seed={}' --filter 'gemm m=32 n=32 "
+                                     "k=32 batch=1 trans_a=false "
+                                     "trans_b=false dtype=f32 fake h100-sxm units=1'\n",
+                                     seed)) != std::string::npos);
         CHECK(box.run({"check", fmt::format("{}.h5", seed)}).code == 0);
     }
     const Outcome slow = with_fault(box, 905);
@@ -49,7 +53,8 @@ TEST_CASE("without verification a failure in prepare or run is still a failed ca
     const Sandbox box;
     box.write("e.toml", cli::small_experiment());
     for (const int seed : {901, 902}) {
-        const Outcome o = box.run({"run", "e.toml", "--format", "csv", "--filter", "fake", "--set", "protocol.verify=false", "--set", fmt::format("seed={}", seed)});
+        const Outcome o = box.run({"run", "e.toml", "--format", "csv", "--filter", "fake", "--set",
+                                   "protocol.verify=false", "--set", fmt::format("seed={}", seed)});
         CHECK(o.code == 3);
         CHECK(o.says(fmt::format("fake: fails in {}, as the seed asks", seed == 901 ? "prepare" : "run")));
     }
@@ -67,7 +72,8 @@ TEST_CASE("the sweep goes on behind a failed case") {
 TEST_CASE("the line that repeats a failed case repeats it alone") {
     const Sandbox box;
     box.write("e.toml", cli::small_experiment());
-    const Outcome o = box.run({"run", "e.toml", "-q", "--set", "seed=906", "--set", "workload.0.m=[32, 320]", "--filter", "fake"});
+    const Outcome o =
+        box.run({"run", "e.toml", "-q", "--set", "seed=906", "--set", "workload.0.m=[32, 320]", "--filter", "fake"});
     const std::size_t at = o.err.find("reproduce: waferbench ") + 22;
     const std::string line = o.err.substr(at, o.err.find('\n', at) - at);
     box.write("again.sh", std::string(WB_BINARY) + " " + line + " --format csv\n");

@@ -13,12 +13,15 @@ namespace {
 
 // 2 * 32^3 FLOP: at the fake's 1e12 FLOP/s 65.536 ns with 1 % noise, at 67 TFLOP/s 978 ps.
 constexpr const char* csv =
-    "section,system,backend,kind,time [s],+-,rate [FLOP/s or B/s],of bound [1],vs measured [1],\"limit, library or reason\"\n"
-    "gemm m=32 n=32 k=32 f32,h100-sxm,fake,measured,6.550681262216834e-08,0.8 %,1000445562479.1272,0.014932023320583987,,"
+    "section,system,backend,kind,time [s],+-,rate [FLOP/s or B/s],of bound [1],vs measured [1],\"limit, library or "
+    "reason\"\n"
+    "gemm m=32 n=32 k=32 f32,h100-sxm,fake,measured,6.550681262216834e-08,0.8 "
+    "%,1000445562479.1272,0.014932023320583987,,"
     "\"arithmetic at 1 TFLOP/s, noise of 1 %\"\n"
     "gemm m=32 n=32 k=32 f32,h100-sxm,roofline,bound,9.781492537313432e-10,,67000000000000,,66.97016060921142,"
     "compute: 65.5 kFLOP at 67.0 TFLOP/s f32\n"
-    "gemm m=64 n=32 k=32 f32,h100-sxm,fake,measured,1.3112966128942478e-07,0.6 %,999560272718.9426,0.014918810040581232,,"
+    "gemm m=64 n=32 k=32 f32,h100-sxm,fake,measured,1.3112966128942478e-07,0.6 "
+    "%,999560272718.9426,0.014918810040581232,,"
     "\"arithmetic at 1 TFLOP/s, noise of 1 %\"\n"
     "gemm m=64 n=32 k=32 f32,h100-sxm,roofline,bound,1.9562985074626865e-09,,67000000000000,,67.02947468865555,"
     "compute: 131 kFLOP at 67.0 TFLOP/s f32\n";
@@ -27,12 +30,16 @@ constexpr const char* terminal =
     "system    backend   kind         time     +-          rate  of bound  vs measured  limit, library or reason\n"
     "\n"
     "gemm m=32 n=32 k=32 f32\n"
-    "h100-sxm  fake      measured  65.5 ns  0.8 %  1.00 TFLOP/s       1 %               arithmetic at 1 TFLOP/s, noise of 1 %\n"
-    "h100-sxm  roofline  bound      978 ps         67.0 TFLOP/s               <= 67.0x  compute: 65.5 kFLOP at 67.0 TFLOP/s f32\n"
+    "h100-sxm  fake      measured  65.5 ns  0.8 %  1.00 TFLOP/s       1 %               arithmetic at 1 TFLOP/s, noise "
+    "of 1 %\n"
+    "h100-sxm  roofline  bound      978 ps         67.0 TFLOP/s               <= 67.0x  compute: 65.5 kFLOP at 67.0 "
+    "TFLOP/s f32\n"
     "\n"
     "gemm m=64 n=32 k=32 f32\n"
-    "h100-sxm  fake      measured   131 ns  0.6 %  1.00 TFLOP/s       1 %               arithmetic at 1 TFLOP/s, noise of 1 %\n"
-    "h100-sxm  roofline  bound     1.96 ns         67.0 TFLOP/s               <= 67.0x  compute: 131 kFLOP at 67.0 TFLOP/s f32\n";
+    "h100-sxm  fake      measured   131 ns  0.6 %  1.00 TFLOP/s       1 %               arithmetic at 1 TFLOP/s, noise "
+    "of 1 %\n"
+    "h100-sxm  roofline  bound     1.96 ns         67.0 TFLOP/s               <= 67.0x  compute: 131 kFLOP at 67.0 "
+    "TFLOP/s f32\n";
 
 const std::vector<std::string> formats{"terminal", "markdown", "csv", "json"};
 
@@ -95,16 +102,19 @@ TEST_CASE("names in UTF-8 and with blanks are names") {
     CHECK(o.out == csv);
     CHECK(box.run({"check", "結果/über.h5"}).out == "結果/über.h5: complete and valid. 4 cases: 4 ok\n");
     CHECK(box.run({"run", "Größe und Maß/проба 試し.toml", "-q"}).code == 0);
-    CHECK(box.run({"run", "Größe und Maß/проба 試し.toml", "--resume"}).err.find("Resuming: 4 of 4") != std::string::npos);
+    CHECK(box.run({"run", "Größe und Maß/проба 試し.toml", "--resume"}).err.find("Resuming: 4 of 4") !=
+          std::string::npos);
 }
 
 TEST_CASE("plan, list, describe and show in four formats") {
     const Sandbox box;
     box.write("e.toml", cli::small_experiment());
     REQUIRE(box.run({"run", "e.toml", "-q", "-o", "a.h5"}).code == 0);
-    const std::vector<std::vector<std::string>> calls{{"plan", "e.toml"}, {"list"}, {"list", "systems"}, {"list", "models"},
-                                                      {"describe", "h100-sxm"}, {"describe", "wse2"}, {"describe", "gemm"},
-                                                      {"describe", "gpt2"}, {"describe", "host"}, {"show", "a.h5"},
+    const std::vector<std::vector<std::string>> calls{{"plan", "e.toml"},        {"list"},
+                                                      {"list", "systems"},       {"list", "models"},
+                                                      {"describe", "h100-sxm"},  {"describe", "wse2"},
+                                                      {"describe", "gemm"},      {"describe", "gpt2"},
+                                                      {"describe", "host"},      {"show", "a.h5"},
                                                       {"show", "a.h5", "--wide"}};
     for (const std::string& format : formats)
         for (std::vector<std::string> call : calls) {
@@ -148,7 +158,8 @@ TEST_CASE("axes: range, zip, exclude, filter, and --set over all of them") {
           "gemm m=32 n=7 k=32 f32;gemm m=32 n=9 k=32 f32;gemm m=64 n=7 k=32 f32;gemm m=64 n=9 k=32 f32;");
     CHECK(cases({fake, "fake", "--set", "workload.0.n=[7, 9]", "--set", "workload.0.zip=[\"m\", \"n\"]"}) ==
           "gemm m=32 n=7 k=32 f32;gemm m=64 n=9 k=32 f32;");
-    CHECK(cases({fake, "fake", "--set", "workload.0.n=[7, 9]", "--set", "workload.0.exclude=[{m = 32, n = 9}, {m = 64, n = 7}]"}) ==
+    CHECK(cases({fake, "fake", "--set", "workload.0.n=[7, 9]", "--set",
+                 "workload.0.exclude=[{m = 32, n = 9}, {m = 64, n = 7}]"}) ==
           "gemm m=32 n=7 k=32 f32;gemm m=64 n=9 k=32 f32;");
     CHECK(cases({fake, "roofline m=64"}) == "gemm m=64 n=32 k=32 f32;");
     CHECK(cases({fake, "-roofline -m=64"}) == "gemm m=32 n=32 k=32 f32;");
@@ -156,7 +167,8 @@ TEST_CASE("axes: range, zip, exclude, filter, and --set over all of them") {
           "gemm m=5 n=32 k=32 f32;gemm m=5 n=32 k=32 f32;gemm m=5 n=32 k=32 f32;");
     CHECK(cases({fake, "fake", "--set", "workload.0.dtype=[\"f32\", \"16-bit\"]", "--set", "workload.0.m=5"}) ==
           "gemm m=5 n=32 k=32 f32;gemm m=5 n=32 k=32 16-bit;");
-    const Outcome uneven = box.run({"plan", "e.toml", "--set", "workload.0.n=[7, 9, 11]", "--set", "workload.0.zip=[\"m\", \"n\"]"});
+    const Outcome uneven =
+        box.run({"plan", "e.toml", "--set", "workload.0.n=[7, 9, 11]", "--set", "workload.0.zip=[\"m\", \"n\"]"});
     CHECK(uneven.code == 1);
     CHECK(uneven.err.find("zip joins 2 values of m with 3 of n (they step together).\n") != std::string::npos);
 }
@@ -166,7 +178,8 @@ TEST_CASE("a folder of one's own is searched first, for systems, models and expe
     std::string file = cli::slurp(cli::fs::path(WB_SOURCE_DIR) / "configs/systems/h100-sxm.toml");
     box.write("mine/systems/h100-sxm.toml", "# mine\n" + file.replace(file.find("67 TFLOP/s"), 2, "34"));
     box.write("mine/systems/my-gpu.toml", file);
-    box.write("mine/models/my-model/config.json", cli::slurp(cli::fs::path(WB_SOURCE_DIR) / "configs/models/tiny-gpt2/config.json"));
+    box.write("mine/models/my-model/config.json",
+              cli::slurp(cli::fs::path(WB_SOURCE_DIR) / "configs/models/tiny-gpt2/config.json"));
     box.write("mine/experiments/my-sweep.toml", cli::small_experiment() + R"([[workload]]
 use = "prefill"
 model = "my-model"
@@ -181,6 +194,7 @@ backends = ["roofline"]
     CHECK(o.out.find("at 34.0 TFLOP/s f32") != std::string::npos);
     CHECK(o.out.find("prefill my-model seq=16") != std::string::npos);
     const Outcome list = box.run({"list", "--configs", "mine", "--format", "csv"});
-    for (const char* name : {"my-gpu", "my-model", "my-sweep", "h200-sxm", "gpt2", "quick"}) CHECK(list.out.find(name) != std::string::npos);
+    for (const char* name : {"my-gpu", "my-model", "my-sweep", "h200-sxm", "gpt2", "quick"})
+        CHECK(list.out.find(name) != std::string::npos);
     CHECK(box.run({"run", "my-sweep"}).code == 1);
 }

@@ -19,13 +19,16 @@ struct Outcome {
     double wall_s = 0, cpu_s = 0;
     double rss_bytes = 0;  ///< largest resident set
 
-    bool says(const std::string& text) const { return err.find(text) != std::string::npos || out.find(text) != std::string::npos; }
+    bool says(const std::string& text) const {
+        return err.find(text) != std::string::npos || out.find(text) != std::string::npos;
+    }
 };
 
 /// A call that may still be running.
 class Child {
 public:
-    Child(pid_t pid, fs::path out, fs::path err, double begin_s) : pid_(pid), out_(std::move(out)), err_(std::move(err)), begin_s_(begin_s) {}
+    Child(pid_t pid, fs::path out, fs::path err, double begin_s)
+        : pid_(pid), out_(std::move(out)), err_(std::move(err)), begin_s_(begin_s) {}
     void send(int signal) const;
     Outcome wait();
 

@@ -64,11 +64,14 @@ void Child::send(int signal) const { ::kill(pid_, signal); }
 Outcome Child::wait() {
     int status = 0;
     rusage use{};
-    while (::wait4(pid_, &status, 0, &use) < 0 && errno == EINTR) {}
+    while (::wait4(pid_, &status, 0, &use) < 0 && errno == EINTR) {
+    }
     Outcome o;
     o.wall_s = now_s() - begin_s_;
     o.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+    const auto seconds = [](const timeval& t) {
+        return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+    };
     o.cpu_s = seconds(use.ru_utime) + seconds(use.ru_stime);
     o.rss_bytes = 1024.0 * static_cast<double>(use.ru_maxrss);
     o.out = slurp(out_);
@@ -101,7 +104,8 @@ void Sandbox::write(const std::string& name, const std::string& text) const {
 std::string Sandbox::read(const std::string& name) const { return slurp(path_ / name); }
 
 Child Sandbox::start(const std::vector<std::string>& arguments, const std::function<void()>& in_child) const {
-    const fs::path out = path_.parent_path() / fmt::format("out.{}", calls_), err = path_.parent_path() / fmt::format("err.{}", calls_);
+    const fs::path out = path_.parent_path() / fmt::format("out.{}", calls_),
+                   err = path_.parent_path() / fmt::format("err.{}", calls_);
     ++calls_;
     const double begin_s = now_s();
     const pid_t pid = ::fork();
@@ -156,7 +160,8 @@ dtype = "f32"
 [[system]]
 use = "h100-sxm"
 backends = ["fake"]
-)toml", cases);
+)toml",
+                       cases);
 }
 
 std::map<std::string, std::string> finished_cases(const fs::path& journal) {
@@ -172,8 +177,8 @@ TEST_CASE("help names every exit code and every verb; the version is one line") 
     const cli::Sandbox box;
     const cli::Outcome help = box.run({"--help"});
     CHECK(help.code == 0);
-    for (const char* code : {"0 ok", "1 usage", "2 regression", "3 a case failed", "4 inconclusive", "5 baseline", "6 environment",
-                             "7 results", "75 stopped", "124 budget", "130 interrupted"})
+    for (const char* code : {"0 ok", "1 usage", "2 regression", "3 a case failed", "4 inconclusive", "5 baseline",
+                             "6 environment", "7 results", "75 stopped", "124 budget", "130 interrupted"})
         CHECK_MESSAGE(help.out.find(code) != std::string::npos, code);
     for (const char* verb : {"run", "plan", "list", "describe", "show", "check", "compare", "rebuild"})
         CHECK_MESSAGE(help.out.find(std::string("\n  ") + verb + " ") != std::string::npos, verb);

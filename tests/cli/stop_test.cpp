@@ -3,9 +3,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <algorithm>
 #include <map>
 #include <random>
 #include <set>
@@ -31,7 +31,9 @@ bool some_finished(const cli::fs::path& journal, std::uintmax_t bytes) {
 
 constexpr std::uintmax_t with_cases = 12'000;  // the run's own record takes about half of it
 
-std::string resumed(std::size_t there, int all) { return fmt::format("Resuming: {} of {} cases are there already.\n", there, all); }
+std::string resumed(std::size_t there, int all) {
+    return fmt::format("Resuming: {} of {} cases are there already.\n", there, all);
+}
 
 std::set<std::string> keys(const std::map<std::string, std::string>& cases) {
     std::set<std::string> out;
@@ -87,7 +89,8 @@ TEST_CASE("Ctrl-C ends with 130, SIGTERM with 75; what was measured is kept and 
 TEST_CASE("a case that Ctrl-C cut short is repeated") {
     const Sandbox box;
     box.write("e.toml", cli::slow_experiment(1));
-    const std::vector<std::string> call{"run", "e.toml", "-o", "r.h5", "--set", "protocol.min_samples=100", "--set", "protocol.max_samples=100"};
+    const std::vector<std::string> call{
+        "run", "e.toml", "-o", "r.h5", "--set", "protocol.min_samples=100", "--set", "protocol.max_samples=100"};
     cli::Child child = box.start(call);
     pause_s(1.0);
     child.send(SIGINT);
@@ -120,12 +123,14 @@ TEST_CASE("a changed protocol, seed or system file is another case: --resume run
     box.write("e.toml", cli::small_experiment());
     CHECK(box.run({"run", "e.toml", "-o", "r.h5", "-q"}).code == 0);
     CHECK(box.run({"run", "e.toml", "-o", "r.h5", "--resume"}).err.find(resumed(4, 4)) != std::string::npos);
-    CHECK(box.run({"run", "e.toml", "-o", "r.h5", "--resume", "--set", "seed=2"}).err.find(resumed(0, 4)) != std::string::npos);
-    CHECK(box.run({"run", "e.toml", "-o", "r.h5", "--resume", "--set", "protocol.warmup=2", "--set", "seed=2"}).err.find(resumed(0, 4)) !=
+    CHECK(box.run({"run", "e.toml", "-o", "r.h5", "--resume", "--set", "seed=2"}).err.find(resumed(0, 4)) !=
           std::string::npos);
+    CHECK(box.run({"run", "e.toml", "-o", "r.h5", "--resume", "--set", "protocol.warmup=2", "--set", "seed=2"})
+              .err.find(resumed(0, 4)) != std::string::npos);
     const std::string file = cli::slurp(cli::fs::path(WB_SOURCE_DIR) / "configs/systems/h100-sxm.toml");
     box.write("mine/systems/h100-sxm.toml", "# another text\n" + file);
-    CHECK(box.run({"run", "e.toml", "-o", "r.h5", "--resume", "--configs", "mine", "--set", "protocol.warmup=2", "--set", "seed=2"})
+    CHECK(box.run({"run", "e.toml", "-o", "r.h5", "--resume", "--configs", "mine", "--set", "protocol.warmup=2",
+                   "--set", "seed=2"})
               .err.find(resumed(0, 4)) != std::string::npos);
 }
 
@@ -157,8 +162,10 @@ int kill_often(const Sandbox& box, int cases, int kills, unsigned seed) {
         pause_s(std::uniform_real_distribution<>(0.02, 0.6)(random));
         child.send(SIGKILL);
         const Outcome o = child.wait();
-        if (o.code == 137) ++landed;
-        else CHECK(o.code == 0);
+        if (o.code == 137)
+            ++landed;
+        else
+            CHECK(o.code == 0);
         if (!cli::fs::exists(box / "r.journal") || cli::fs::file_size(box / "r.journal") == 0) continue;
         const auto now = cli::finished_cases(box / "r.journal");
         check_kept(before, now);
