@@ -47,6 +47,12 @@ private:
     Exit code_;
 };
 
+/// What another Error said, to stand within a sentence.
+inline std::string without_stop(std::string text) {
+    if (text.ends_with('.')) text.pop_back();
+    return text;
+}
+
 /// A mistake of the programmer: a broken precondition.
 class ContractError : public std::logic_error {
     using std::logic_error::logic_error;

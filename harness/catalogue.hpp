@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "harness/experiment.hpp"
+#include "harness/plan.hpp"
 #include "harness/show.hpp"
 
 namespace wb {

@@ -3,7 +3,7 @@
 #include <functional>
 #include <string>
 
-#include "harness/experiment.hpp"
+#include "harness/plan.hpp"
 #include "harness/result.hpp"
 
 namespace wb {
