@@ -7,6 +7,7 @@
 
 #include "core/memory_plan.hpp"
 #include "core/suggest.hpp"
+#include "core/tables.hpp"
 #include "core/units.hpp"
 #include "harness/text_table.hpp"
 
