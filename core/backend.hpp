@@ -39,7 +39,7 @@ struct ResourceUse {
     std::vector<MemoryUse> memory;
     std::vector<CommUse> communication;  ///< of one run, on this rank
     std::optional<Joules> energy;
-    Flops useful, overhead;              ///< credited on this rank for one run
+    Flops useful, overhead;  ///< credited on this rank for one run
     std::string mapping, detail;
     Band band;
 };
@@ -49,7 +49,8 @@ class Session {
 public:
     virtual ~Session() = default;
     virtual Sample run() = 0;
-    /// The outputs of the last run and everything it changed, whole on rank 0 (collective); nothing if the backend computes none.
+    /// The outputs of the last run and everything it changed, whole on rank 0 (collective); nothing if the backend
+    /// computes none.
     virtual std::optional<Outputs> outputs() { return std::nullopt; }
     /// The declared outputs of the last run alone (collective); cheaper where a run changes weights.
     virtual std::optional<Outputs> declared_outputs() { return outputs(); }
@@ -68,8 +69,8 @@ public:
     virtual std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const = 0;
     /// True: all ranks run each case together. False: one rank computes it alone.
     virtual bool collective() const { return kind() == Kind::measured || kind() == Kind::emulated; }
-    /// For the judge: a few random elements of the outputs of a graph of one op at its full size, recomputed from the fills
-    /// alone. Empty where it cannot.
+    /// For the judge: a few random elements of the outputs of a graph of one op at its full size, recomputed from the
+    /// fills alone. Empty where it cannot.
     virtual std::vector<SpotValue> spot_values(const Case&, int /*count*/) const { return {}; }
     /// Expected seconds of one run and bytes held, for plan; 0 when unknown.
     virtual double estimate_s(const Case&) const { return 0; }

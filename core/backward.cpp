@@ -12,8 +12,11 @@ namespace {
 class Differentiator {
 public:
     Differentiator(Graph& g, const std::vector<Gradient>& seeds, const std::vector<TensorId>& wanted)
-        : g_(g), blocks_(g.blocks().begin(), g.blocks().end()), ops_(g.ops().begin(), g.ops().end()),
-          needed_(g.tensors().size(), false), gradient_(g.tensors().size(), none) {
+        : g_(g),
+          blocks_(g.blocks().begin(), g.blocks().end()),
+          ops_(g.ops().begin(), g.ops().end()),
+          needed_(g.tensors().size(), false),
+          gradient_(g.tensors().size(), none) {
         for (std::size_t i = 0; i < needed_.size(); ++i) needed_[i] = g.tensors()[i].role == Role::weight;
         for (TensorId id : wanted) needed_[index(id)] = true;
         find_needed();
@@ -33,7 +36,8 @@ public:
         std::vector<Gradient> out;
         for (std::size_t i = 0; i < gradient_.size(); ++i) {
             const TensorId id = tensor_id(i);
-            const bool asked = g_.tensor(id).role == Role::weight || std::find(wanted.begin(), wanted.end(), id) != wanted.end();
+            const bool asked =
+                g_.tensor(id).role == Role::weight || std::find(wanted.begin(), wanted.end(), id) != wanted.end();
             if (asked && gradient_[i] != none) out.push_back({id, gradient_[i]});
         }
         return out;
@@ -49,7 +53,8 @@ private:
                 for (const Carry& c : block.carries)
                     if (needed_[index(c.init)] || needed_[index(c.out)]) needed_[index(c.in)] = true;
                 for (int i = block.first; i < block.last; ++i) {
-                    const bool any = std::any_of(ops_[i].in.begin(), ops_[i].in.end(), [&](TensorId id) { return needed_[index(id)]; });
+                    const bool any = std::any_of(ops_[i].in.begin(), ops_[i].in.end(),
+                                                 [&](TensorId id) { return needed_[index(id)]; });
                     if (any)
                         for (TensorId id : ops_[i].out)
                             if (g_.tensor(id).dtype != DType::int32) needed_[index(id)] = true;
@@ -116,8 +121,10 @@ private:
         for (const Link& l : links) init.push_back(l.init);
         const auto body = [&](const Ids& in) {
             for (std::size_t i = 0; i < in.size(); ++i) {
-                if (links[i].start == links[i].end) gradient_[index(links[i].start)] = in[i];
-                else accumulate(links[i].start, in[i]);
+                if (links[i].start == links[i].end)
+                    gradient_[index(links[i].start)] = in[i];
+                else
+                    accumulate(links[i].start, in[i]);
             }
             walk(block);
             Ids out;
@@ -131,8 +138,10 @@ private:
         };
         const Ids last = g_.repeat(block.repeat, init, body, !block.reversed);
         for (std::size_t i = 0; i < last.size(); ++i) {
-            if (links[i].start == links[i].end) gradient_[index(links[i].of)] = last[i];
-            else if (needed_[index(links[i].of)]) accumulate(links[i].of, last[i]);
+            if (links[i].start == links[i].end)
+                gradient_[index(links[i].of)] = last[i];
+            else if (needed_[index(links[i].of)])
+                accumulate(links[i].of, last[i]);
         }
     }
 
@@ -214,9 +223,12 @@ void Differentiator::differentiate(const Op& op) {
         case OpKind::matmul: matmul(op, dy); break;
         case OpKind::grouped_matmul: grouped_matmul(op, dy); break;
         case OpKind::attention:
-            emit(OpKind::attention_backward, op, {dy, in[0], in[1], in[2], op.out[0], op.out[1]}, {in[0], in[1], in[2]}, a);
+            emit(OpKind::attention_backward, op, {dy, in[0], in[1], in[2], op.out[0], op.out[1]}, {in[0], in[1], in[2]},
+                 a);
             break;
-        case OpKind::layernorm: emit(OpKind::layernorm_backward, op, {dy, in[0], in[1]}, {in[0], in[1], in[2]}, a); break;
+        case OpKind::layernorm:
+            emit(OpKind::layernorm_backward, op, {dy, in[0], in[1]}, {in[0], in[1], in[2]}, a);
+            break;
         case OpKind::rmsnorm: emit(OpKind::rmsnorm_backward, op, {dy, in[0], in[1]}, {in[0], in[1]}, a); break;
         case OpKind::softmax: emit(OpKind::softmax_backward, op, {dy, op.out[0]}, {in[0]}, a); break;
         case OpKind::gelu: emit(OpKind::gelu_backward, op, {dy, in[0]}, {in[0]}, a); break;
@@ -240,7 +252,9 @@ void Differentiator::differentiate(const Op& op) {
             emit(OpKind::last_rows_backward, op, {dy}, {in[0]}, a);
             break;
         case OpKind::concat_heads: emit(OpKind::concat_heads_backward, op, {dy}, {in[0], in[1]}, a); break;
-        case OpKind::topk_gate: emit(OpKind::topk_gate_backward, op, {dy, in[0], op.out[0], op.out[1]}, {in[0]}, a); break;
+        case OpKind::topk_gate:
+            emit(OpKind::topk_gate_backward, op, {dy, in[0], op.out[0], op.out[1]}, {in[0]}, a);
+            break;
         case OpKind::moe_dispatch: emit(OpKind::moe_combine, op, {dy, in[1]}, {in[0]}, a); break;
         case OpKind::moe_combine:
             if (in.size() < 3) {  // plain sums: the gradient of every row is its token's
@@ -249,14 +263,14 @@ void Differentiator::differentiate(const Op& op) {
             }
             emit(OpKind::moe_combine_backward, op, {dy, in[0], in[1], in[2]}, {in[0], in[2]}, a);
             break;
-        default:
-            throw Error({"op \"" + op.name + "\"", "has no gradient", "this graph cannot be trained", ""});
+        default: throw Error({"op \"" + op.name + "\"", "has no gradient", "this graph cannot be trained", ""});
     }
 }
 
 }  // namespace
 
-std::vector<Gradient> derive_backward(Graph& g, const std::vector<Gradient>& seeds, const std::vector<TensorId>& wanted) {
+std::vector<Gradient> derive_backward(Graph& g, const std::vector<Gradient>& seeds,
+                                      const std::vector<TensorId>& wanted) {
     Differentiator d(g, seeds, wanted);
     g.phase("backward");
     d.run();

@@ -17,8 +17,8 @@ struct Gradient {
 std::vector<Gradient> derive_backward(Graph& g, const std::vector<Gradient>& seeds = {},
                                       const std::vector<TensorId>& wanted = {});
 
-/// AdamW (Loshchilov, Hutter 2019) with the moments in f32 (f64 for f64 weights) and, for narrower weights, a master copy
-/// in f32: one update op for each gradient, in a phase "update".
+/// AdamW (Loshchilov, Hutter 2019) with the moments in f32 (f64 for f64 weights) and, for narrower weights, a master
+/// copy in f32: one update op for each gradient, in a phase "update".
 struct AdamW {
     double rate = 3e-4, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, decay = 0.1;
 };

@@ -24,20 +24,20 @@ struct Protocol {
 
 /// graph x system x mapping x protocol: one cell of an experiment.
 struct Case {
-    std::string key;                       ///< workload, parameters, system, options, backend, mapping: what makes it this case
+    std::string key;  ///< workload, parameters, system, options, backend, mapping: what makes it this case
     std::string workload;
     Params params;
-    std::shared_ptr<const Graph> graph;    ///< dtype classes resolved for this system
-    std::shared_ptr<const Graph> small;    ///< the same workload at a size the reference can judge; may be `graph` itself
-    std::string small_text;                ///< what was reduced, empty if nothing
+    std::shared_ptr<const Graph> graph;  ///< dtype classes resolved for this system
+    std::shared_ptr<const Graph> small;  ///< the same workload at a size the reference can judge; may be `graph` itself
+    std::string small_text;              ///< what was reduced, empty if nothing
     std::shared_ptr<const System> system;
     std::string backend;
-    int units = 1;                         ///< devices of the system in use
-    int threads = 0;                       ///< per rank; 0 = all allowed cores shared among the ranks of a node
+    int units = 1;    ///< devices of the system in use
+    int threads = 0;  ///< per rank; 0 = all allowed cores shared among the ranks of a node
     Mapping mapping;
     Protocol protocol;
     std::uint64_t seed = 1;
-    std::string resolved_dtype;            ///< "16-bit -> bf16", empty if no class was used
+    std::string resolved_dtype;  ///< "16-bit -> bf16", empty if no class was used
 };
 
 }  // namespace wb

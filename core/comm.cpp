@@ -21,7 +21,9 @@ public:
     void broadcast(void*, std::int64_t, DType, int) override {}
     void shift(const void* in, void* out, std::int64_t n, DType type) override { copy(in, out, n, type); }
     double max(double value) override { return value; }
-    std::vector<std::vector<double>> gather(std::span<const double> mine) override { return {{mine.begin(), mine.end()}}; }
+    std::vector<std::vector<double>> gather(std::span<const double> mine) override {
+        return {{mine.begin(), mine.end()}};
+    }
     std::vector<std::string> gather(const std::string& mine) override { return {mine}; }
     std::string share(const std::string& mine) override { return mine; }
     [[noreturn]] void end_job(int code) override { std::_Exit(code); }

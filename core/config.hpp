@@ -30,6 +30,8 @@ struct Value {
 /// As one would write it in TOML on one line: `[1, "a", {m = 2}]`.
 std::string to_text(const Value& value);
 
+struct ConfigNode;
+
 /// A view of one table of a TOML file that remembers, together with all other views of the file, which keys were read;
 /// `finish` refuses the rest, so that no misspelt key is ever ignored. Every reader throws Error with file:line:column.
 /// Copies are cheap and see the same file. Not for several threads at once.
@@ -98,19 +100,17 @@ public:
     std::string file() const;
 
 private:
-    struct Node;
     struct Document;
-    struct Reader;
-    Config(std::shared_ptr<const Document> document, std::shared_ptr<Node> node, std::string title);
-    const Node& require(std::string_view key, std::string_view kind, std::string_view example) const;
+    Config(std::shared_ptr<const Document> document, std::shared_ptr<ConfigNode> node, std::string title);
+    const ConfigNode& require(std::string_view key, std::string_view kind, std::string_view example) const;
     Error mismatch(std::string_view key, std::string_view kind, std::string_view example) const;
     double amount(std::string_view key, Dimension dimension) const;
-    Config view(std::string_view key, std::shared_ptr<Node> node) const;
+    Config view(std::string_view key, std::shared_ptr<ConfigNode> node) const;
     template <class T>
     std::vector<T> list(std::string_view key, std::string_view kind) const;
 
     std::shared_ptr<const Document> document_;
-    std::shared_ptr<Node> node_;
+    std::shared_ptr<ConfigNode> node_;
     std::string title_;  // "memory.0" for messages; empty for the whole file
 };
 

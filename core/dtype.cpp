@@ -13,12 +13,18 @@ struct Row {
 };
 
 constexpr std::array rows{
-    Row{DType::f64, "f64", 64, 0x1p-53},       Row{DType::f32, "f32", 32, 0x1p-24},
-    Row{DType::tf32, "tf32", 32, 0x1p-11},     Row{DType::bf16, "bf16", 16, 0x1p-8},
-    Row{DType::f16, "f16", 16, 0x1p-11},       Row{DType::fp8_e4m3, "fp8_e4m3", 8, 0x1p-4},
-    Row{DType::fp8_e5m2, "fp8_e5m2", 8, 0x1p-3}, Row{DType::fp4, "fp4", 4, 0x1p-2},
-    Row{DType::int8, "int8", 8, 0.0},          Row{DType::int32, "int32", 32, 0.0},
-    Row{DType::any16, "16-bit", 16, 0x1p-8},   Row{DType::any8, "8-bit", 8, 0x1p-3},
+    Row{DType::f64, "f64", 64, 0x1p-53},
+    Row{DType::f32, "f32", 32, 0x1p-24},
+    Row{DType::tf32, "tf32", 32, 0x1p-11},
+    Row{DType::bf16, "bf16", 16, 0x1p-8},
+    Row{DType::f16, "f16", 16, 0x1p-11},
+    Row{DType::fp8_e4m3, "fp8_e4m3", 8, 0x1p-4},
+    Row{DType::fp8_e5m2, "fp8_e5m2", 8, 0x1p-3},
+    Row{DType::fp4, "fp4", 4, 0x1p-2},
+    Row{DType::int8, "int8", 8, 0.0},
+    Row{DType::int32, "int32", 32, 0.0},
+    Row{DType::any16, "16-bit", 16, 0x1p-8},
+    Row{DType::any8, "8-bit", 8, 0x1p-3},
 };
 
 const Row& row(DType type) { return rows[static_cast<std::size_t>(type)]; }

@@ -7,8 +7,8 @@
 
 namespace wb {
 
-/// Element types. `any16` and `any8` are classes: every system resolves them to the type it is built for (a wafer to f16,
-/// a CPU to bf16), so that one workload, with one fingerprint, runs on all of them.
+/// Element types. `any16` and `any8` are classes: every system resolves them to the type it is built for (a wafer to
+/// f16, a CPU to bf16), so that one workload, with one fingerprint, runs on all of them.
 enum class DType : std::uint8_t { f64, f32, tf32, bf16, f16, fp8_e4m3, fp8_e5m2, fp4, int8, int32, any16, any8 };
 
 /// Bits of one element in memory.

@@ -18,7 +18,8 @@ std::vector<std::string> names() {
 }  // namespace
 
 ParamSpec dtype_param(const char* fallback) {
-    return {"dtype", "element type, or a class (16-bit, 8-bit) each system resolves to its own", std::string(fallback), names()};
+    return {"dtype", "element type, or a class (16-bit, 8-bit) each system resolves to its own", std::string(fallback),
+            names()};
 }
 
 DType dtype_of(const Params& params) {

@@ -59,7 +59,8 @@ double unpack(std::uint32_t b, const Format& f) {
     const std::uint32_t mask = (1u << f.mantissa) - 1, m = b & mask, e = (b >> f.mantissa) & ((1u << f.exponent) - 1);
     const double sign = (b >> (f.mantissa + f.exponent)) & 1 ? -1 : 1;
     const bool top = e == (1u << f.exponent) - 1;
-    if (top && f.infinite) return m ? std::numeric_limits<double>::quiet_NaN() : sign * std::numeric_limits<double>::infinity();
+    if (top && f.infinite)
+        return m ? std::numeric_limits<double>::quiet_NaN() : sign * std::numeric_limits<double>::infinity();
     if (top && f.mantissa == 3 && m == mask) return std::numeric_limits<double>::quiet_NaN();  // e4m3
     if (e == 0) return sign * std::ldexp(m, 1 - bias - f.mantissa);
     return sign * std::ldexp(m | (1u << f.mantissa), static_cast<int>(e) - bias - f.mantissa);

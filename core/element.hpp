@@ -9,8 +9,8 @@
 
 namespace wb {
 
-/// `value` rounded to nearest even in `type` (integers: to nearest), saturated at its largest finite value for fp8 and fp4,
-/// to infinity for the others.
+/// `value` rounded to nearest even in `type` (integers: to nearest), saturated at its largest finite value for fp8 and
+/// fp4, to infinity for the others.
 double rounded(double value, DType type);
 
 /// One element to and from its bytes in memory. fp4 takes a whole byte here.

@@ -47,13 +47,20 @@ private:
     Exit code_;
 };
 
+/// What another Error said, to stand within a sentence.
+inline std::string without_stop(std::string text) {
+    if (text.ends_with('.')) text.pop_back();
+    return text;
+}
+
 /// A mistake of the programmer: a broken precondition.
 class ContractError : public std::logic_error {
     using std::logic_error::logic_error;
 };
 
 [[noreturn]] inline void contract_failed(std::string_view condition, std::string_view file, int line) {
-    throw ContractError(std::string(file) + ":" + std::to_string(line) + ": contract broken: " + std::string(condition));
+    throw ContractError(std::string(file) + ":" + std::to_string(line) +
+                        ": contract broken: " + std::string(condition));
 }
 
 }  // namespace wb

@@ -49,7 +49,8 @@ TensorId Graph::state(std::string name, Shape shape, DType dtype, Fill fill) {
     return append({std::move(name), std::move(shape), dtype, Role::state, fill, in_repeat_ ? open_block() : -1});
 }
 
-std::vector<TensorId> Graph::apply(OpKind kind, std::string name, std::vector<TensorId> in, const Attributes& attributes) {
+std::vector<TensorId> Graph::apply(OpKind kind, std::string name, std::vector<TensorId> in,
+                                   const Attributes& attributes) {
     std::vector<Operand> operands;
     for (TensorId id : in) operands.push_back({&tensor(id).shape, tensor(id).dtype});
     const std::vector<OutputRule> rules = infer(kind, name, operands, attributes);
@@ -83,7 +84,8 @@ void Graph::phase(std::string name) {
     open_ = false;
 }
 
-std::vector<TensorId> Graph::repeat(std::int64_t n, const std::vector<TensorId>& init, const Body& body, bool reversed) {
+std::vector<TensorId> Graph::repeat(std::int64_t n, const std::vector<TensorId>& init, const Body& body,
+                                    bool reversed) {
     WB_EXPECT(!in_repeat_);
     if (n < 1) throw Error({name_, fmt::format("repeats a block {} times", n), "the count must be at least 1", ""});
     const int at = static_cast<int>(ops_.size());
@@ -102,8 +104,9 @@ std::vector<TensorId> Graph::repeat(std::int64_t n, const std::vector<TensorId>&
     for (std::size_t i = 0; i < in.size(); ++i) {
         const Tensor& t = tensor(out[i]);
         if (t.shape != tensor(in[i]).shape || t.dtype != tensor(in[i]).dtype || out[i] == in[i])
-            throw Error({name_, fmt::format("the repeated block turns [{}] into [{}]", fmt::join(tensor(in[i]).shape, ", "),
-                                            fmt::join(t.shape, ", ")),
+            throw Error({name_,
+                         fmt::format("the repeated block turns [{}] into [{}]", fmt::join(tensor(in[i]).shape, ", "),
+                                     fmt::join(t.shape, ", ")),
                          "each iteration must hand on a new value of the same shape and type", ""});
         results.push_back(append({t.name + ".last", t.shape, t.dtype, Role::activation, {}, -1}));
         blocks_[block].carries.push_back({init[i], in[i], out[i], results[i]});
@@ -118,9 +121,7 @@ std::int64_t Graph::instances(TensorId id) const {
 
 std::int64_t Graph::elements(TensorId id) const { return wb::elements(tensor(id).shape); }
 
-Bytes Graph::bytes(TensorId id) const {
-    return Bytes(static_cast<double>(elements(id)) * bits(tensor(id).dtype) / 8);
-}
+Bytes Graph::bytes(TensorId id) const { return Bytes(static_cast<double>(elements(id)) * bits(tensor(id).dtype) / 8); }
 
 const Block& Graph::block_of(int op) const {
     for (const Block& b : blocks_)
@@ -145,7 +146,8 @@ Work total(const Graph& g) {
     return sum;
 }
 
-/// The part of operand `i` of `op` that the op must touch: rows looked up in a table, experts that at least must be read.
+/// The part of operand `i` of `op` that the op must touch: rows looked up in a table, experts that at least must be
+/// read.
 double touched(const Graph& g, const Op& op, std::size_t i) {
     const Tensor& t = g.tensor(op.in[i]);
     const double all = g.bytes(op.in[i]).si();
@@ -209,16 +211,23 @@ const std::string& Graph::fingerprint() const {
     for (const Tensor& t : tensors_) {
         d.add(t.name).add(static_cast<std::int64_t>(t.shape.size()));
         for (std::int64_t extent : t.shape) d.add(extent);
-        d.add(wb::name(t.dtype)).add(static_cast<int>(t.role)).add(static_cast<int>(t.fill.kind)).add(t.fill.a).add(t.fill.stream).add(t.block);
+        d.add(wb::name(t.dtype))
+            .add(static_cast<int>(t.role))
+            .add(static_cast<int>(t.fill.kind))
+            .add(t.fill.a)
+            .add(t.fill.stream)
+            .add(t.block);
     }
     for (const Op& op : ops_) {
         const Attributes& a = op.attributes;
         d.add(wb::name(op.kind)).add(op.name);
         for (TensorId id : op.in) d.add(static_cast<int>(id));
         for (TensorId id : op.out) d.add(static_cast<int>(id));
-        for (bool v : {a.trans_a, a.trans_b, a.causal, a.inverse, a.interleaved, a.tanh_form, a.accumulate, a.sigmoid, a.shared_kv}) d.add(v);
-        for (std::int64_t v : {a.batch, a.seq, a.seq_kv, a.heads, a.kv_heads, a.head_dim, a.v_head_dim, a.window, a.rotary_dim,
-                               a.rotary_offset, a.offset, a.experts, a.topk, a.rows, a.ranks})
+        for (bool v : {a.trans_a, a.trans_b, a.causal, a.inverse, a.interleaved, a.tanh_form, a.accumulate, a.sigmoid,
+                       a.shared_kv})
+            d.add(v);
+        for (std::int64_t v : {a.batch, a.seq, a.seq_kv, a.heads, a.kv_heads, a.head_dim, a.v_head_dim, a.window,
+                               a.rotary_dim, a.rotary_offset, a.offset, a.experts, a.topk, a.rows, a.ranks})
             d.add(v);
         for (double v : {a.scale, a.eps, a.theta, a.rate, a.beta1, a.beta2, a.decay, a.share}) d.add(v);
         d.add(wb::name(a.collective));

@@ -12,8 +12,8 @@
 
 namespace wb {
 
-/// What a tensor is for. `input`, `weight` and `state` exist before a run; `state` (moments, caches) and updated weights
-/// outlive it; `output` is what a run is for, and what is verified.
+/// What a tensor is for. `input`, `weight` and `state` exist before a run; `state` (moments, caches) and updated
+/// weights outlive it; `output` is what a run is for, and what is verified.
 enum class Role : std::uint8_t { input, weight, state, activation, output };
 
 /// How a tensor that exists before the run is filled: always from hash(seed, name, instance, index).
@@ -25,7 +25,7 @@ struct Fill {
 
 struct Tensor {
     std::string name;
-    Shape shape;   ///< row-major; every extent >= 1
+    Shape shape;  ///< row-major; every extent >= 1
     DType dtype = DType::f32;
     Role role = Role::activation;
     Fill fill;
@@ -40,8 +40,8 @@ struct Carry {
     TensorId result;  ///< outside: `out` of the last iteration
 };
 
-/// A run of ops [first, last) executed `repeat` times. `reversed` blocks count iterations down; iteration i of one block
-/// sees instance i of the tensors of another block with the same count.
+/// A run of ops [first, last) executed `repeat` times. `reversed` blocks count iterations down; iteration i of one
+/// block sees instance i of the tensors of another block with the same count.
 struct Block {
     std::string phase;
     std::int64_t repeat = 1;
@@ -60,7 +60,8 @@ public:
     TensorId weight(std::string name, Shape shape, DType dtype, Fill fill);
     TensorId state(std::string name, Shape shape, DType dtype, Fill fill = {Fill::Kind::constant, 0.0});
     /// Appends an op to the current block; shapes and types of the outputs follow from `kind`.
-    std::vector<TensorId> apply(OpKind kind, std::string name, std::vector<TensorId> in, const Attributes& attributes = {});
+    std::vector<TensorId> apply(OpKind kind, std::string name, std::vector<TensorId> in,
+                                const Attributes& attributes = {});
     /// apply() for the many kinds with one output.
     TensorId add(OpKind kind, std::string name, std::vector<TensorId> in, const Attributes& attributes = {});
     void mark_output(TensorId id);
@@ -68,7 +69,8 @@ public:
     void phase(std::string name);
     /// `n` iterations of `body`, which maps the carried tensors to their next values. Returns the last values.
     using Body = std::function<std::vector<TensorId>(const std::vector<TensorId>&)>;
-    std::vector<TensorId> repeat(std::int64_t n, const std::vector<TensorId>& init, const Body& body, bool reversed = false);
+    std::vector<TensorId> repeat(std::int64_t n, const std::vector<TensorId>& init, const Body& body,
+                                 bool reversed = false);
 
     // Reading.
     const std::string& name() const { return name_; }
@@ -85,8 +87,9 @@ public:
 
     Flops flops() const;         ///< all useful work, repeats included
     Flops matmul_flops() const;  ///< the part done by matrix units, as MFU counts it
-    /// What any machine must move between memory and its units at least: every input, weight and state read that the run
-    /// needs, every output and state it changes written, each once. Activations are not in it: they may never leave the chip.
+    /// What any machine must move between memory and its units at least: every input, weight and state read that the
+    /// run needs, every output and state it changes written, each once. Activations are not in it: they may never leave
+    /// the chip.
     Bytes compulsory_bytes() const;
     std::int64_t parameters() const;  ///< elements of all weights, repeats included
     /// Hash of everything that defines the workload, taken over dtype classes; kept by resolved() and with_dtypes().
@@ -102,7 +105,7 @@ private:
     std::vector<Tensor> tensors_;
     std::vector<Op> ops_;
     std::vector<Block> blocks_;
-    bool open_ = false;       // the last block accepts ops
+    bool open_ = false;  // the last block accepts ops
     bool in_repeat_ = false;
     mutable std::string fingerprint_;
 };

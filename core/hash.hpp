@@ -15,7 +15,8 @@ constexpr std::uint64_t mix64(std::uint64_t x) {
     return x ^ (x >> 31);
 }
 
-/// A stable 128-bit digest of a sequence of values; the same on every machine and in every release that keeps the layout.
+/// A stable 128-bit digest of a sequence of values; the same on every machine and in every release that keeps the
+/// layout.
 class Digest {
 public:
     Digest& add(std::uint64_t v) {

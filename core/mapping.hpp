@@ -4,7 +4,8 @@
 
 namespace wb {
 
-/// How a workload is spread over the units of a system; never what is computed. Products of the counts are the units used.
+/// How a workload is spread over the units of a system; never what is computed. Products of the counts are the units
+/// used.
 struct Mapping {
     int tensor = 1;        ///< shards of every weight matrix and head group (Megatron tensor parallelism)
     int pipeline = 1;      ///< stages of layers

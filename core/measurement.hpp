@@ -43,8 +43,8 @@ struct MemoryUse {
 struct CommUse {
     std::string fabric, operation;
     std::int64_t calls = 0;
-    Bytes bytes;                 ///< handed to the calls by this rank
-    Seconds time, exposed;       ///< in the calls; not hidden behind compute
+    Bytes bytes;            ///< handed to the calls by this rank
+    Seconds time, exposed;  ///< in the calls; not hidden behind compute
 };
 
 /// How far off a number that is not measured may be, as factors of it; 1 and 1 when exact by definition (a bound).
@@ -55,7 +55,7 @@ struct Band {
 
 struct Verification {
     bool done = false;
-    std::string method;          ///< "whole result against reference", "reduced size: ...", "exact"
+    std::string method;               ///< "whole result against reference", "reduced size: ...", "exact"
     double error = 0, tolerance = 0;  ///< largest |difference| / scale, and what is allowed
 };
 
@@ -63,18 +63,19 @@ struct Verification {
 struct Measurement {
     std::string key;
     Status status = Status::ok;
-    std::string reason;                        ///< why not ok, or why sampling stopped
+    std::string reason;  ///< why not ok, or why sampling stopped
     Kind kind = Kind::measured;
     Band band;
-    std::vector<double> samples_s;             ///< maximum over ranks of each run
+    std::vector<double> samples_s;                    ///< maximum over ranks of each run
     std::vector<std::vector<double>> rank_samples_s;  ///< by rank
-    std::vector<Span> spans;                   ///< of one run, on rank 0
-    std::vector<MemoryUse> memory;             ///< largest over ranks
-    std::vector<CommUse> communication;        ///< sum over ranks of bytes and calls, maximum of times
+    std::vector<Span> spans;                          ///< of one run, on rank 0
+    std::vector<MemoryUse> memory;                    ///< largest over ranks
+    std::vector<CommUse> communication;               ///< sum over ranks of bytes and calls, maximum of times
     std::optional<Joules> energy;
-    Flops useful, overhead;                    ///< credited over all ranks; done beyond the graph's own
+    Flops useful, overhead;  ///< credited over all ranks; done beyond the graph's own
     Verification verification;
-    std::string mapping, resolved_dtype, detail;  ///< how it was spread, what class types became, what ran ("oneDNN 2.6")
+    std::string mapping, resolved_dtype,
+        detail;  ///< how it was spread, what class types became, what ran ("oneDNN 2.6")
     double prepare_s = 0, verify_s = 0, harness_s = 0;
     std::vector<std::string> warnings;
 };

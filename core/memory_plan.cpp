@@ -163,8 +163,9 @@ MemoryPlan plan_memory(const Graph& g, std::int64_t alignment) {
         }
         p.offset = at;
         plan.arena_bytes = std::max(plan.arena_bytes, at + size);
-        placed.insert(std::upper_bound(placed.begin(), placed.end(), i,
-                                       [&](std::size_t a, std::size_t b) { return plan.places[a].offset < plan.places[b].offset; }),
+        placed.insert(std::upper_bound(
+                          placed.begin(), placed.end(), i,
+                          [&](std::size_t a, std::size_t b) { return plan.places[a].offset < plan.places[b].offset; }),
                       i);
     }
     plan.activations = Bytes(static_cast<double>(plan.arena_bytes));

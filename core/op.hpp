@@ -16,8 +16,9 @@ enum class TensorId : std::int32_t {};
 constexpr std::size_t index(TensorId id) { return static_cast<std::size_t>(id); }
 constexpr TensorId tensor_id(std::size_t i) { return TensorId{static_cast<std::int32_t>(i)}; }
 
-/// Operators. Activations are matrices [tokens, features] in row-major order; tokens = batch * seq, sequence by sequence.
-/// The inputs and outputs of each are documented in op.cpp beside the shape rule.
+/// Operators. Activations are matrices [tokens, features] in row-major order; tokens = batch * seq, sequence by
+/// sequence. The inputs and outputs of each are documented in op_rules.cpp beside the shape rule.
+// clang-format off
 enum class OpKind : std::uint8_t {
     matmul, grouped_matmul, head_matmul,
     attention, attention_backward,
@@ -31,33 +32,34 @@ enum class OpKind : std::uint8_t {
     cache_write, adamw,
     collective
 };
+// clang-format on
 
 enum class CollectiveKind : std::uint8_t { none, allreduce, allgather, reduce_scatter, alltoall, broadcast, send_recv };
 
 /// Parameters of an op; those a kind does not use keep their defaults. All of them enter the fingerprint.
 struct Attributes {
-    bool trans_a = false, trans_b = false;   ///< matmul: operand is stored transposed
-    bool causal = false;                     ///< attention; bottom-right aligned: query i sees keys <= i + seq_kv - seq_q
-    bool inverse = false;                    ///< rope: rotate back (its own gradient)
-    bool interleaved = false;                ///< rope: pairs (2i, 2i+1) instead of (i, i + rotary_dim/2)
-    bool tanh_form = true;                   ///< gelu: tanh approximation, else erf
-    bool accumulate = false;                 ///< *_backward of tables: add to the last input, in place
-    bool shared_kv = false;                  ///< attention: values are the first v_head_dim features of the keys
-    bool sigmoid = false;                    ///< topk_gate: sigmoid scores (DeepSeek-V3) instead of softmax
-    std::int64_t batch = 1, seq = 1;         ///< sequences, and tokens (attention: queries) of each
-    std::int64_t seq_kv = 1;                 ///< attention: keys of each sequence; cache_write: capacity
+    bool trans_a = false, trans_b = false;  ///< matmul: operand is stored transposed
+    bool causal = false;              ///< attention; bottom-right aligned: query i sees keys <= i + seq_kv - seq_q
+    bool inverse = false;             ///< rope: rotate back (its own gradient)
+    bool interleaved = false;         ///< rope: pairs (2i, 2i+1) instead of (i, i + rotary_dim/2)
+    bool tanh_form = true;            ///< gelu: tanh approximation, else erf
+    bool accumulate = false;          ///< *_backward of tables: add to the last input, in place
+    bool shared_kv = false;           ///< attention: values are the first v_head_dim features of the keys
+    bool sigmoid = false;             ///< topk_gate: sigmoid scores (DeepSeek-V3) instead of softmax
+    std::int64_t batch = 1, seq = 1;  ///< sequences, and tokens (attention: queries) of each
+    std::int64_t seq_kv = 1;          ///< attention: keys of each sequence; cache_write: capacity
     std::int64_t heads = 1, kv_heads = 1;
     std::int64_t head_dim = 0, v_head_dim = 0;
-    std::int64_t window = 0;                 ///< attention: sliding window in keys, 0 = none
+    std::int64_t window = 0;                         ///< attention: sliding window in keys, 0 = none
     std::int64_t rotary_dim = 0, rotary_offset = 0;  ///< rope: features [offset, offset + dim) of every head turn
-    std::int64_t offset = 0;                 ///< rope, position_embed, cache_write: position of the first token; shards: first row
+    std::int64_t offset = 0;  ///< rope, position_embed, cache_write: position of the first token; shards: first row
     std::int64_t experts = 0, topk = 0;
-    std::int64_t rows = 0;                   ///< *_backward of tables, of last_rows: rows of the result
-    double scale = 1, eps = 0, theta = 0;    ///< attention, loss: scale; norms, adamw: epsilon; rope: base
+    std::int64_t rows = 0;                             ///< *_backward of tables, of last_rows: rows of the result
+    double scale = 1, eps = 0, theta = 0;              ///< attention, loss: scale; norms, adamw: epsilon; rope: base
     double rate = 0, beta1 = 0, beta2 = 0, decay = 0;  ///< adamw
     CollectiveKind collective = CollectiveKind::none;
-    std::int64_t ranks = 1;                  ///< collective: participants
-    double share = 1;                        ///< of a partition: the part of this op's work that is not a repetition of another rank's
+    std::int64_t ranks = 1;  ///< collective: participants
+    double share = 1;        ///< of a partition: the part of this op's work that repeats no other rank's
 };
 
 struct Op {
@@ -83,8 +85,8 @@ struct OutputRule {
 /// Checks the inputs of an op and derives its outputs. Throws Error: "op: problem (why). hint".
 std::vector<OutputRule> infer(OpKind kind, const std::string& name, std::span<const Operand> in, const Attributes& a);
 
-/// The arithmetic of one execution. `matmul` is what matrix units do (multiply and add counted as 2); `vector` is the rest,
-/// one FLOP an elementary operation, exp and tanh included, by the table in op.cpp.
+/// The arithmetic of one execution. `matmul` is what matrix units do (multiply and add counted as 2); `vector` is the
+/// rest, one FLOP an elementary operation, exp and tanh included, by the table in op.cpp.
 struct Work {
     Flops matmul, vector;
 };

@@ -15,8 +15,8 @@ std::string text(const ParamValue& value);
 /// What a workload may be asked: name, meaning, and the value if nobody says.
 struct ParamSpec {
     std::string name, about;
-    std::optional<ParamValue> fallback;        ///< none: must be given
-    std::vector<std::string> choices = {};     ///< allowed texts; empty = any
+    std::optional<ParamValue> fallback;     ///< none: must be given
+    std::vector<std::string> choices = {};  ///< allowed texts; empty = any
 };
 
 /// The parameters of one case, in the order of the workload's specs and complete.

@@ -26,22 +26,23 @@ struct Range {
 };
 Range shard(std::int64_t extent, int rank, int ranks, std::int64_t granule = 1);
 
-/// One rank's part of a workload: a graph of local ops and collectives in the order they run. The same parts are executed
-/// by the CPU, costed by the cluster model and played by its emulation.
+/// One rank's part of a workload: a graph of local ops and collectives in the order they run. The same parts are
+/// executed by the CPU, costed by the cluster model and played by its emulation.
 struct Partition {
     Graph local;
     struct Piece {
-        TensorId whole;                ///< tensor of the whole graph this is (a part of)
+        TensorId whole;  ///< tensor of the whole graph this is (a part of)
         Layout layout;
-        std::int64_t first = 0;        ///< of the sharded dimension
+        std::int64_t first = 0;  ///< of the sharded dimension
     };
-    std::vector<Piece> pieces;         ///< by local tensor; whole = -1 for those the partition added
+    std::vector<Piece> pieces;  ///< by local tensor; whole = -1 for those the partition added
 };
 
-/// Tensor parallelism (Shoeybi et al. 2019) derived from the graph: weights are cut by output features, the next ones by
-/// input features, tables by rows, attention by heads, bare operators by rows or heads; one allreduce where a partial sum
-/// is needed whole. Work that cannot be cut is repeated on every rank and says so in Attributes::share.
-/// Error when a dimension that must be cut is smaller than the number of ranks. Needs mapping.units() == mapping.tensor.
+/// Tensor parallelism (Shoeybi et al. 2019) derived from the graph: weights are cut by output features, the next ones
+/// by input features, tables by rows, attention by heads, bare operators by rows or heads; one allreduce where a
+/// partial sum is needed whole. Work that cannot be cut is repeated on every rank and says so in Attributes::share.
+/// Error when a dimension that must be cut is smaller than the number of ranks.
+/// Needs mapping.units() == mapping.tensor.
 Partition partition(const Graph& g, const Mapping& mapping, int rank);
 
 /// What the ranks of `mapping` hand to collectives in one run, all together: arithmetic on the partition.

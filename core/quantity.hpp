@@ -5,8 +5,8 @@
 
 namespace wb {
 
-/// A physical amount in SI with its dimension in the type: integer exponents of second, byte, flop, joule and US dollar.
-/// `Bytes{8} / BytesPerSecond{2}` is a Seconds; adding Bytes to Seconds does not compile.
+/// A physical amount in SI with its dimension in the type: integer exponents of second, byte, flop, joule and US
+/// dollar. `Bytes{8} / BytesPerSecond{2}` is a Seconds; adding Bytes to Seconds does not compile.
 template <int S, int B, int F, int J, int U>
 class Quantity {
 public:
@@ -18,10 +18,22 @@ public:
 
     constexpr auto operator<=>(const Quantity&) const = default;
     constexpr Quantity operator-() const { return Quantity(-value_); }
-    constexpr Quantity& operator+=(Quantity o) { value_ += o.value_; return *this; }
-    constexpr Quantity& operator-=(Quantity o) { value_ -= o.value_; return *this; }
-    constexpr Quantity& operator*=(double k) { value_ *= k; return *this; }
-    constexpr Quantity& operator/=(double k) { value_ /= k; return *this; }
+    constexpr Quantity& operator+=(Quantity o) {
+        value_ += o.value_;
+        return *this;
+    }
+    constexpr Quantity& operator-=(Quantity o) {
+        value_ -= o.value_;
+        return *this;
+    }
+    constexpr Quantity& operator*=(double k) {
+        value_ *= k;
+        return *this;
+    }
+    constexpr Quantity& operator/=(double k) {
+        value_ /= k;
+        return *this;
+    }
     friend constexpr Quantity operator+(Quantity a, Quantity b) { return a += b; }
     friend constexpr Quantity operator-(Quantity a, Quantity b) { return a -= b; }
     friend constexpr Quantity operator*(Quantity a, double k) { return a *= k; }
@@ -34,7 +46,8 @@ private:
 
 /// Dimensionless results decay to double.
 template <int S, int B, int F, int J, int U>
-using QuantityOrDouble = std::conditional_t<S == 0 && B == 0 && F == 0 && J == 0 && U == 0, double, Quantity<S, B, F, J, U>>;
+using QuantityOrDouble =
+    std::conditional_t<S == 0 && B == 0 && F == 0 && J == 0 && U == 0, double, Quantity<S, B, F, J, U>>;
 
 template <int S1, int B1, int F1, int J1, int U1, int S2, int B2, int F2, int J2, int U2>
 constexpr auto operator*(Quantity<S1, B1, F1, J1, U1> a, Quantity<S2, B2, F2, J2, U2> b) {

@@ -12,9 +12,9 @@
 namespace wb {
 namespace {
 
-constexpr Dimension count{}, hertz = dimension_of<Hertz>, bytes = dimension_of<Bytes>, bandwidth = dimension_of<BytesPerSecond>,
-                    rate = dimension_of<FlopsPerSecond>, seconds = dimension_of<Seconds>, watts = dimension_of<Watts>,
-                    usd = dimension_of<Usd>;
+constexpr Dimension count{}, hertz = dimension_of<Hertz>, bytes = dimension_of<Bytes>,
+                             bandwidth = dimension_of<BytesPerSecond>, rate = dimension_of<FlopsPerSecond>,
+                             seconds = dimension_of<Seconds>, watts = dimension_of<Watts>, usd = dimension_of<Usd>;
 
 class Reader {
 public:
@@ -144,7 +144,9 @@ void read_unit(Reader& reader, const Config& file, System& s) {
     for (DType t : all_dtypes()) names.emplace_back(name(t));
     for (const std::string& key : peak.keys()) {
         const auto type = dtype_from_name(key);
-        if (!type) throw peak.error(key, fmt::format("unknown type \"{}\"", key), "peaks are per element type", did_you_mean(key, names));
+        if (!type)
+            throw peak.error(key, fmt::format("unknown type \"{}\"", key), "peaks are per element type",
+                             did_you_mean(key, names));
         s.peak[*type] = reader.fact(peak, key, rate);
     }
     if (const auto table = unit.maybe_table("native")) {
@@ -152,7 +154,8 @@ void read_unit(Reader& reader, const Config& file, System& s) {
         s.native8 = native(*table, "8-bit", DType::any8);
     }
     for (const Config& m : unit.tables("memory"))
-        s.memories.push_back({m.text("name"), reader.maybe(m, "capacity", bytes), reader.maybe(m, "bandwidth", bandwidth)});
+        s.memories.push_back(
+            {m.text("name"), reader.maybe(m, "capacity", bytes), reader.maybe(m, "bandwidth", bandwidth)});
 }
 
 }  // namespace
@@ -184,15 +187,16 @@ System parse_system(const std::string& text, const std::string& path, const std:
     Reader reader(file, choices, s);
     read_unit(reader, file, s);
     for (const Config& f : file.tables("fabric"))
-        s.fabrics.push_back({f.text("name"),
-                             f.choice("topology", {"switch", "full_mesh", "ring", "mesh2d", "torus2d", "torus3d", "fat_tree"}),
-                             reader.maybe(f, "units", count), reader.maybe(f, "bandwidth", bandwidth),
-                             reader.maybe(f, "latency", seconds), f.flag_or("in_network_reduction", false)});
+        s.fabrics.push_back(
+            {f.text("name"),
+             f.choice("topology", {"switch", "full_mesh", "ring", "mesh2d", "torus2d", "torus3d", "fat_tree"}),
+             reader.maybe(f, "units", count), reader.maybe(f, "bandwidth", bandwidth),
+             reader.maybe(f, "latency", seconds), f.flag_or("in_network_reduction", false)});
     s.mesh = facts(reader, file, "mesh", mesh_dimension);
     if (const auto node = file.maybe_table("node")) {
         if (node->has("units"))
-            s.node["units"] = {static_cast<double>(node->integer("units")), node->has("units") ? to_text(node->value("units")) : "",
-                               "same file", "", ""};
+            s.node["units"] = {static_cast<double>(node->integer("units")),
+                               node->has("units") ? to_text(node->value("units")) : "", "same file", "", ""};
         for (const std::string& key : node->keys())
             if (key != "units") s.node[key] = reader.fact(*node, key, bandwidth);
     }

@@ -44,13 +44,13 @@ struct Fabric {
 struct System {
     std::string id, title, vendor, notes;
     SystemKind kind = SystemKind::cluster;
-    std::string unit_name;                 ///< "GPU", "wafer", "host": what `gpus = N` counts
-    std::optional<Fact> parts, clock;      ///< cores, SMs or PEs of a unit; hertz
+    std::string unit_name;             ///< "GPU", "wafer", "host": what `gpus = N` counts
+    std::optional<Fact> parts, clock;  ///< cores, SMs or PEs of a unit; hertz
     std::string parts_name;
-    std::map<DType, Fact> peak;            ///< FLOP/s, dense
+    std::map<DType, Fact> peak;  ///< FLOP/s, dense
     std::optional<DType> native16, native8;
-    std::vector<Memory> memories;          ///< inner to outer
-    std::vector<Fabric> fabrics;           ///< inner to outer
+    std::vector<Memory> memories;                                   ///< inner to outer
+    std::vector<Fabric> fabrics;                                    ///< inner to outer
     std::map<std::string, Fact> mesh, node, power, cost, measured;  ///< further facts by key
     std::map<std::string, std::vector<std::string>> options;        ///< choices the file offers
     std::map<std::string, std::string> chosen;                      ///< the choice in force

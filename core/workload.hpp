@@ -27,7 +27,8 @@ struct Workload {
     std::string name, about;
     std::vector<ParamSpec> params;
     Graph (*build)(const Params& params, const Files& files);
-    /// Parameters of the same workload small enough for the reference backend to judge in seconds; may return its input.
+    /// Parameters of the same workload small enough for the reference backend to judge in seconds; may return its
+    /// input.
     Params (*verify_size)(const Params& params);
 };
 

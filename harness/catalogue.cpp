@@ -7,6 +7,7 @@
 
 #include "core/memory_plan.hpp"
 #include "core/suggest.hpp"
+#include "core/tables.hpp"
 #include "core/units.hpp"
 #include "harness/text_table.hpp"
 
@@ -46,7 +47,8 @@ void ridge_rows(TextTable& t, const System& s) {
     if (!outer) return;
     t.section("roofline");
     for (const auto& [type, peak] : s.peak)
-        t.row({std::string(name(type)), fmt::format("{:.0f} FLOP/B", peak.value / outer->bandwidth->value),
+        t.row({std::string(name(type)),
+               fmt::format("{:.0f} FLOP/B", peak.value / outer->bandwidth->value),
                {fmt::format("below this intensity {} limits", outer->name), Emphasis::faint}});
 }
 
@@ -63,7 +65,8 @@ std::string describe_system(const System& s, Format format, bool colour) {
         fact_row(t, m.name + " bandwidth", m.bandwidth);
     }
     for (const Fabric& f : s.fabrics) {
-        t.section(fmt::format("{} ({}{})", f.name, f.topology, f.in_network_reduction ? ", reduces in the network" : ""));
+        t.section(
+            fmt::format("{} ({}{})", f.name, f.topology, f.in_network_reduction ? ", reduces in the network" : ""));
         fact_row(t, "joins", f.units);
         fact_row(t, "bandwidth each way", f.bandwidth);
         fact_row(t, "latency", f.latency);
@@ -90,7 +93,8 @@ std::string describe_workload(const Workload& w, Format format, bool colour) {
     TextTable t({{"parameter"}, {"default", Align::right}, {"meaning"}});
     t.section(fmt::format("{}: {}", w.name, w.about));
     for (const ParamSpec& s : w.params)
-        t.row({s.name, spec_default(s), s.choices.empty() ? s.about : fmt::format("{}: {}", s.about, joined(s.choices))});
+        t.row(
+            {s.name, spec_default(s), s.choices.empty() ? s.about : fmt::format("{}: {}", s.about, joined(s.choices))});
     return render(t, format, colour);
 }
 
@@ -107,8 +111,12 @@ std::string describe_backend(const BackendRow& b, Format format, bool colour) {
 }
 
 std::string describe_model(const std::string& model, const Files& files, Format format, bool colour) {
-    TextTable t({{"graph"}, {"parameters", Align::right, "", "1"}, {"FLOP", Align::right, "", "FLOP"},
-                 {"compulsory bytes", Align::right, "", "B"}, {"weights + state", Align::right, "", "B"}, {"activations", Align::right, "", "B"}});
+    TextTable t({{"graph"},
+                 {"parameters", Align::right, "", "1"},
+                 {"FLOP", Align::right, "", "FLOP"},
+                 {"compulsory bytes", Align::right, "", "B"},
+                 {"weights + state", Align::right, "", "B"},
+                 {"activations", Align::right, "", "B"}});
     t.section(fmt::format("{}: one sequence of 128 tokens, 16-bit", model));
     for (const Workload& w : all_workloads()) {
         if (w.params.empty() || w.params.front().name != "model") continue;
@@ -120,8 +128,11 @@ std::string describe_model(const std::string& model, const Files& files, Format 
         p.set("dtype", std::string("16-bit"));
         const Graph g = w.build(p, files);
         const MemoryPlan m = plan_memory(g);
-        t.row({w.name, {fmt::format("{}", g.parameters()), static_cast<double>(g.parameters())}, {wb::format(g.flops()), g.flops().si()},
-               {wb::format(g.compulsory_bytes()), g.compulsory_bytes().si()}, {wb::format(m.weights + m.state), (m.weights + m.state).si()},
+        t.row({w.name,
+               {fmt::format("{}", g.parameters()), static_cast<double>(g.parameters())},
+               {wb::format(g.flops()), g.flops().si()},
+               {wb::format(g.compulsory_bytes()), g.compulsory_bytes().si()},
+               {wb::format(m.weights + m.state), (m.weights + m.state).si()},
                {wb::format(m.activations), m.activations.si()}});
     }
     return render(t, format, colour);
@@ -142,8 +153,11 @@ std::string list_text(const std::string& what, const Files& files, Format format
     if (wanted("backends")) {
         t.section("backends");
         for (const BackendRow& b : all_backends()) {
-            if (!b.make) t.row({{b.name, Emphasis::faint}, {"not built: " + b.missing, Emphasis::faint}});
-            else t.row({b.name, fmt::format("{} ({}{})", b.about, name(b.make()->kind()), b.on_request ? ", on request" : "")});
+            if (!b.make)
+                t.row({{b.name, Emphasis::faint}, {"not built: " + b.missing, Emphasis::faint}});
+            else
+                t.row({b.name,
+                       fmt::format("{} ({}{})", b.about, name(b.make()->kind()), b.on_request ? ", on request" : "")});
         }
     }
     if (wanted("systems")) {
@@ -168,7 +182,8 @@ std::string list_text(const std::string& what, const Files& files, Format format
     return render(t, format, colour);
 }
 
-std::string describe_text(const std::string& what, const Files& files, const SystemLoader& load, Format format, bool colour) {
+std::string describe_text(const std::string& what, const Files& files, const SystemLoader& load, Format format,
+                          bool colour) {
     std::vector<std::string> known;
     for (const Workload& w : all_workloads()) {
         if (w.name == what) return describe_workload(w, format, colour);
@@ -180,7 +195,8 @@ std::string describe_text(const std::string& what, const Files& files, const Sys
         return describe_backend(b, format, colour);
     }
     if (!files.find("models/" + what + "/config.json").empty()) return describe_model(what, files, format, colour);
-    if (what == "host" || !files.find("systems/" + what + ".toml").empty()) return describe_system(*load(what, {}), format, colour);
+    if (what == "host" || !files.find("systems/" + what + ".toml").empty())
+        return describe_system(*load(what, {}), format, colour);
     for (const std::string& s : files.names("systems", ".toml")) known.push_back(s);
     for (const std::string& m : files.names("models", "")) known.push_back(m);
     known.emplace_back("host");
@@ -199,16 +215,24 @@ double expected_s(const PlannedCase& p) {
         double bandwidth = 0;
         for (const Memory& m : p.c.system->memories)
             if (m.bandwidth) bandwidth = m.bandwidth->value;
-        one = std::max(peak > 0 ? p.c.graph->flops().si() / (0.6 * peak) : 0, bandwidth > 0 ? p.c.graph->compulsory_bytes().si() / bandwidth : 0);
+        one = std::max(peak > 0 ? p.c.graph->flops().si() / (0.6 * peak) : 0,
+                       bandwidth > 0 ? p.c.graph->compulsory_bytes().si() / bandwidth : 0);
     }
-    return std::max({one * (protocol.warmup + protocol.min_samples), protocol.min_time.si(), 1e-3}) + (protocol.verify ? 0.3 : 0);
+    return std::max({one * (protocol.warmup + protocol.min_samples), protocol.min_time.si(), 1e-3}) +
+           (protocol.verify ? 0.3 : 0);
 }
 
 Bytes expected_memory(const PlannedCase& p) { return plan_memory(*p.c.graph).total(); }
 
 std::string plan_text(const std::vector<PlannedCase>& plan, int ranks, Format format, bool colour) {
-    TextTable t({{"case"}, {"system"}, {"backend"}, {"kind"}, {"work", Align::right, "", "FLOP"}, {"memory", Align::right, "", "B"},
-                 {"expected", Align::right, "", "s"}, {"remark"}});
+    TextTable t({{"case"},
+                 {"system"},
+                 {"backend"},
+                 {"kind"},
+                 {"work", Align::right, "", "FLOP"},
+                 {"memory", Align::right, "", "B"},
+                 {"expected", Align::right, "", "s"},
+                 {"remark"}});
     double total = 0;
     int skipped = 0;
     const Graph* last = nullptr;
@@ -224,13 +248,19 @@ std::string plan_text(const std::vector<PlannedCase>& plan, int ranks, Format fo
         total += t_s;
         skipped += remark.empty() ? 0 : 1;
         const double work = p.c.graph->flops().si();
-        t.row({p.label, fmt::format("{} x{}", p.c.system->id, p.c.units), p.c.backend, std::string(name(p.kind)),
-               {wb::format(Flops(work)), work}, {wb::format(memory), memory.si()},
-               {remark.empty() ? wb::format(Seconds(t_s)) : "", t_s}, {remark.empty() ? "" : "skipped: " + remark, Emphasis::faint}});
+        t.row({p.label,
+               fmt::format("{} x{}", p.c.system->id, p.c.units),
+               p.c.backend,
+               std::string(name(p.kind)),
+               {wb::format(Flops(work)), work},
+               {wb::format(memory), memory.si()},
+               {remark.empty() ? wb::format(Seconds(t_s)) : "", t_s},
+               {remark.empty() ? "" : "skipped: " + remark, Emphasis::faint}});
     }
     std::string out = render(t, format, colour);
     if (format == Format::terminal)
-        out += fmt::format("\n{} cases, {} of them skipped; about {} in all. Nothing was run.\n", plan.size(), skipped, wb::format(Seconds(total)));
+        out += fmt::format("\n{} cases, {} of them skipped; about {} in all. Nothing was run.\n", plan.size(), skipped,
+                           wb::format(Seconds(total)));
     return out;
 }
 

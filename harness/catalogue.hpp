@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "harness/experiment.hpp"
+#include "harness/plan.hpp"
 #include "harness/show.hpp"
 
 namespace wb {
@@ -10,9 +10,10 @@ namespace wb {
 /// `list [what]`: workloads, backends, systems, models, experiments.
 std::string list_text(const std::string& what, const Files& files, Format format, bool colour);
 
-/// `describe NAME`: what a system has, with the source of every number; what a workload, model or backend needs and does.
-/// Throws Error with a suggestion for an unknown name.
-std::string describe_text(const std::string& name, const Files& files, const SystemLoader& load, Format format, bool colour);
+/// `describe NAME`: what a system has, with the source of every number; what a workload, model or backend needs and
+/// does. Throws Error with a suggestion for an unknown name.
+std::string describe_text(const std::string& name, const Files& files, const SystemLoader& load, Format format,
+                          bool colour);
 
 /// `plan`: every case with its work, memory and expected time; runs nothing.
 std::string plan_text(const std::vector<PlannedCase>& plan, int ranks, Format format, bool colour);

@@ -23,7 +23,8 @@ struct Verdict {
 Verdict exact(const Result& a, const Result& b) {
     const double x = a.median_s(), y = b.median_s();
     if (x == y) return {"same", "", "exact", Emphasis::none, Exit::ok};
-    return {"CHANGED", fmt::format("{:+.3g} %", 100 * (y / x - 1)), fmt::format("{:.17g} s -> {:.17g} s", x, y), Emphasis::bad, Exit::regression};
+    return {"CHANGED", fmt::format("{:+.3g} %", 100 * (y / x - 1)), fmt::format("{:.17g} s -> {:.17g} s", x, y),
+            Emphasis::bad, Exit::regression};
 }
 
 /// The smallest slowdown this pair of samples could have shown, from the widths of the two medians' intervals.
@@ -36,40 +37,56 @@ Verdict statistical(const Result& a, const Result& b, const CompareOptions& o) {
     if (!interval) return {"ERROR", "", "a sample is empty or holds no time", Emphasis::bad, Exit::failed};
     const double ratio = b.median_s() / a.median_s();
     Verdict v;
-    v.change = fmt::format("{:+.1f} % [{:+.1f}, {:+.1f}]", 100 * (ratio - 1), 100 * (interval->low - 1), 100 * (interval->high - 1));
+    v.change = fmt::format("{:+.1f} % [{:+.1f}, {:+.1f}]", 100 * (ratio - 1), 100 * (interval->low - 1),
+                           100 * (interval->high - 1));
     const double mde = detectable(a.m.samples_s, b.m.samples_s);
     v.detail = fmt::format("n={}/{} could have seen {:.1f} %", a.m.samples_s.size(), b.m.samples_s.size(), 100 * mde);
     const double limit = 1 + o.threshold;
-    if (interval->low > limit) v.word = "SLOWER", v.emphasis = Emphasis::bad, v.code = Exit::regression;
-    else if (interval->high < 1 / limit) v.word = "faster", v.emphasis = Emphasis::good;
-    else if (interval->high <= limit && interval->low >= 1 / limit) v.word = "same";
-    else v.word = "inconclusive", v.emphasis = Emphasis::caution, v.code = o.strict ? Exit::inconclusive : Exit::ok;
+    if (interval->low > limit)
+        v.word = "SLOWER", v.emphasis = Emphasis::bad, v.code = Exit::regression;
+    else if (interval->high < 1 / limit)
+        v.word = "faster", v.emphasis = Emphasis::good;
+    else if (interval->high <= limit && interval->low >= 1 / limit)
+        v.word = "same";
+    else
+        v.word = "inconclusive", v.emphasis = Emphasis::caution, v.code = o.strict ? Exit::inconclusive : Exit::ok;
     return v;
 }
 
 Verdict judge(const Result& a, const Result& b, const CompareOptions& o) {
     if (a.fingerprint != b.fingerprint)
         throw Error({a.key, "the two files hold different workloads under this name",
-                     fmt::format("fingerprints {} and {}", a.fingerprint, b.fingerprint), "Run both with the same version."});
+                     fmt::format("fingerprints {} and {}", a.fingerprint, b.fingerprint),
+                     "Run both with the same version."});
     if (a.m.kind != b.m.kind)
-        throw Error({a.key, fmt::format("one number is {}, the other {}", name(a.m.kind), name(b.m.kind)), "kinds are never compared", ""});
+        throw Error({a.key, fmt::format("one number is {}, the other {}", name(a.m.kind), name(b.m.kind)),
+                     "kinds are never compared", ""});
     if (a.m.status != b.m.status)
-        return {"CHANGED", "", fmt::format("{} -> {}: {}", name(a.m.status), name(b.m.status), b.m.reason), Emphasis::bad,
-                b.m.status == Status::ok ? Exit::ok : Exit::regression};
+        return {"CHANGED", "", fmt::format("{} -> {}: {}", name(a.m.status), name(b.m.status), b.m.reason),
+                Emphasis::bad, b.m.status == Status::ok ? Exit::ok : Exit::regression};
     if (a.m.status != Status::ok) return {"same", "", std::string(name(a.m.status)), Emphasis::faint, Exit::ok};
     return a.m.kind == Kind::measured ? statistical(a, b, o) : exact(a, b);
 }
 
 /// The worse of two outcomes of a gate.
 Exit worse(Exit a, Exit b) {
-    const auto weight = [](Exit e) { return e == Exit::regression ? 3 : e == Exit::failed ? 2 : e == Exit::inconclusive ? 1 : 0; };
+    const auto weight = [](Exit e) {
+        return e == Exit::regression ? 3 : e == Exit::failed ? 2 : e == Exit::inconclusive ? 1 : 0;
+    };
     return weight(a) >= weight(b) ? a : b;
 }
 
 }  // namespace
 
-Comparison compare_results(const ResultSet& a, const ResultSet& b, const CompareOptions& options, Format format_, bool colour) {
-    TextTable table({{"case"}, {"kind"}, {"A", Align::right, "", "s"}, {"B", Align::right, "", "s"}, {"change", Align::right}, {"verdict"}, {"why"}});
+Comparison compare_results(const ResultSet& a, const ResultSet& b, const CompareOptions& options, Format format_,
+                           bool colour) {
+    TextTable table({{"case"},
+                     {"kind"},
+                     {"A", Align::right, "", "s"},
+                     {"B", Align::right, "", "s"},
+                     {"change", Align::right},
+                     {"verdict"},
+                     {"why"}});
     std::map<std::string, const Result*> in_a;
     for (const Result& r : a.results) in_a[r.key] = &r;
     std::map<std::string, int> count;
@@ -90,14 +107,23 @@ Comparison compare_results(const ResultSet& a, const ResultSet& b, const Compare
         const Verdict v = judge(old, r, options);
         ++count[v.word];
         code = worse(code, v.code);
-        const auto cell = [](const Result& x) { return x.m.samples_s.empty() ? Cell("-") : Cell(format(Seconds(x.median_s())), x.median_s()); };
-        table.row({fmt::format("{} | {} x{} {}", r.label, r.system, r.units, r.backend), std::string(name(r.m.kind)), cell(old), cell(r),
-                   v.change, {v.word, v.emphasis}, {v.detail, Emphasis::faint}});
+        const auto cell = [](const Result& x) {
+            return x.m.samples_s.empty() ? Cell("-") : Cell(format(Seconds(x.median_s())), x.median_s());
+        };
+        table.row({fmt::format("{} | {} x{} {}", r.label, r.system, r.units, r.backend),
+                   std::string(name(r.m.kind)),
+                   cell(old),
+                   cell(r),
+                   v.change,
+                   {v.word, v.emphasis},
+                   {v.detail, Emphasis::faint}});
         in_a.erase(it);
     }
     std::erase_if(in_a, [&](const auto& x) { return options.exact_only && x.second->m.kind == Kind::measured; });
     if (common == 0)
-        throw Error({"compare", "the two files have no case in common", "there is nothing to compare", "Run the same experiment for both."}, Exit::baseline);
+        throw Error({"compare", "the two files have no case in common", "there is nothing to compare",
+                     "Run the same experiment for both."},
+                    Exit::baseline);
     Comparison out;
     switch (format_) {
         case Format::markdown: out.table = table.markdown(); break;

@@ -33,15 +33,18 @@ bool parse_int(std::string_view text, std::int64_t& out) {
 
 std::vector<ParamValue> range_values(const std::string& s, const std::string& where) {
     const auto bad = [&](const std::string& why) {
-        return Error({where, fmt::format("\"{}\" is no range", s), why, "Write \"range(1024, 8192, x2)\" or \"range(0, 10, +5)\"."});
+        return Error({where, fmt::format("\"{}\" is no range", s), why,
+                      "Write \"range(1024, 8192, x2)\" or \"range(0, 10, +5)\"."});
     };
     const std::size_t close = s.rfind(')');
     if (close == std::string::npos || close + 1 != s.size()) throw bad("the closing bracket is missing");
     std::vector<std::string> parts;
     std::string part;
     for (char c : s.substr(6, close - 6)) {
-        if (c == ',') parts.push_back(part), part.clear();
-        else part += c;
+        if (c == ',')
+            parts.push_back(part), part.clear();
+        else
+            part += c;
     }
     parts.push_back(part);
     std::int64_t first = 0, last = 0, step = 1;
@@ -95,17 +98,21 @@ std::vector<std::vector<const Axis*>> join(const std::vector<Axis>& axes, const 
     if (c.has("zip")) {
         const Value zip = c.value("zip");
         Value::List lists;
-        if (const auto* l = zip.as<Value::List>()) lists = !l->empty() && l->front().as<std::string>() ? Value::List{zip} : *l;
+        if (const auto* l = zip.as<Value::List>())
+            lists = !l->empty() && l->front().as<std::string>() ? Value::List{zip} : *l;
         for (const Value& list : lists) {
             std::vector<const Axis*> group;
             for (const Value& item : *list.as<Value::List>()) {
                 const auto* name = item.as<std::string>();
-                const auto axis = std::find_if(axes.begin(), axes.end(), [&](const Axis& a) { return name && a.name == *name; });
+                const auto axis =
+                    std::find_if(axes.begin(), axes.end(), [&](const Axis& a) { return name && a.name == *name; });
                 if (axis == axes.end())
-                    throw Error({item.where, fmt::format("zip names {}, which is no axis here", to_text(item)), "", ""});
+                    throw Error(
+                        {item.where, fmt::format("zip names {}, which is no axis here", to_text(item)), "", ""});
                 if (!group.empty() && group.front()->values.size() != axis->values.size())
-                    throw Error({item.where, fmt::format("zip joins {} values of {} with {} of {}", group.front()->values.size(),
-                                                         group.front()->name, axis->values.size(), axis->name),
+                    throw Error({item.where,
+                                 fmt::format("zip joins {} values of {} with {} of {}", group.front()->values.size(),
+                                             group.front()->name, axis->values.size(), axis->name),
                                  "they step together", ""});
                 group.push_back(&*axis);
                 zipped.insert(axis->name);
@@ -128,7 +135,9 @@ bool excluded(const Params& p, const Config& c) {
         return std::all_of(pairs->begin(), pairs->end(), [&](const auto& kv) {
             const auto& all = p.all();
             const auto it = std::find_if(all.begin(), all.end(), [&](const auto& x) { return x.first == kv.first; });
-            if (it == all.end()) throw Error({kv.second.where, fmt::format("exclude names \"{}\", which is no parameter", kv.first), "", ""});
+            if (it == all.end())
+                throw Error(
+                    {kv.second.where, fmt::format("exclude names \"{}\", which is no parameter", kv.first), "", ""});
             return text(it->second) == text(scalar(kv.second));
         });
     };
@@ -160,7 +169,8 @@ WorkloadChoice read_workload(const Config& c) {
         base.set(spec.name, std::int64_t{0});  // keeps the order of the workload's own list
         choice.shown.push_back(spec.name);
         Axis axis{spec.name, c.where(spec.name), axis_values(c.value(spec.name))};
-        if (axis.values.empty()) throw c.error(spec.name, fmt::format("{} has no values", spec.name), "the sweep would be empty", "");
+        if (axis.values.empty())
+            throw c.error(spec.name, fmt::format("{} has no values", spec.name), "the sweep would be empty", "");
         for (const ParamValue& v : axis.values) check_value(spec, v, axis.where);
         axes.push_back(std::move(axis));
     }
@@ -188,7 +198,9 @@ Protocol read_protocol(const Config& c) {
     p.max_noise = c.quantity_or<double>("max_noise", p.max_noise);
     p.verify = c.flag_or("verify", p.verify);
     if (p.warmup < 0 || p.min_samples < 1 || p.max_samples < p.min_samples)
-        throw c.error("min_samples", fmt::format("{} to {} samples after {} warm-up runs cannot be taken", p.min_samples, p.max_samples, p.warmup),
+        throw c.error("min_samples",
+                      fmt::format("{} to {} samples after {} warm-up runs cannot be taken", p.min_samples,
+                                  p.max_samples, p.warmup),
                       "at least one sample is needed, and max_samples is not below min_samples", "");
     return p;
 }
@@ -205,20 +217,25 @@ SystemChoice read_system(const Config& c, const SystemLoader& load) {
         const std::string text = e.what();
         if (text.find(".toml") != std::string::npos) throw;
         const std::size_t stop = text.find(". ");  // "problem. hint"
-        throw Error({c.where("use"), without_stop(text.substr(0, stop)), "", stop == std::string::npos ? "" : text.substr(stop + 2)}, e.code());
+        throw Error({c.where("use"), without_stop(text.substr(0, stop)), "",
+                     stop == std::string::npos ? "" : text.substr(stop + 2)},
+                    e.code());
     }
     if (c.has("backends")) s.backends = c.texts("backends");
     for (const char* key : unit_keys) {
         if (!c.has(key)) continue;
         for (const ParamValue& v : axis_values(c.value(key))) {
             const auto* n = std::get_if<std::int64_t>(&v);
-            if (!n || *n < 1) throw c.error(key, fmt::format("{} is {}", key, text(v)), "it must be a whole number of at least 1", "");
+            if (!n || *n < 1)
+                throw c.error(key, fmt::format("{} is {}", key, text(v)), "it must be a whole number of at least 1",
+                              "");
             s.units.push_back(*n);
         }
     }
     if (s.units.empty()) s.units = {1};
     s.threads = static_cast<int>(c.integer_or("threads", 0));
-    if (s.threads < 0) throw c.error("threads", fmt::format("threads is {}", s.threads), "it must be at least 1, or 0 for all", "");
+    if (s.threads < 0)
+        throw c.error("threads", fmt::format("threads is {}", s.threads), "it must be at least 1, or 0 for all", "");
     return s;
 }
 
@@ -271,9 +288,13 @@ Experiment read_experiment(Config config, const SystemLoader& load) {
     e.seed = static_cast<std::uint64_t>(config.integer_or("seed", 1));
     if (const auto p = config.maybe_table("protocol")) e.protocol = read_protocol(*p);
     for (const Config& c : config.tables("workload")) e.workloads.push_back(read_workload(c));
-    if (e.workloads.empty()) throw config.error("workload", "names no workload", "there is nothing to run", "Add a [[workload]] with use = \"gemm\".");
+    if (e.workloads.empty())
+        throw config.error("workload", "names no workload", "there is nothing to run",
+                           "Add a [[workload]] with use = \"gemm\".");
     for (const Config& c : config.tables("system")) e.systems.push_back(read_system(c, load));
-    if (e.systems.empty()) throw config.error("system", "names no system", "there is nothing to run on", "Add a [[system]] with use = \"host\".");
+    if (e.systems.empty())
+        throw config.error("system", "names no system", "there is nothing to run on",
+                           "Add a [[system]] with use = \"host\".");
     config.finish();
     return e;
 }
@@ -295,7 +316,8 @@ const Backend& BackendSet::require(const std::string& name, const std::string& w
     for (const BackendRow& row : all_backends()) {
         known.push_back(row.name);
         if (row.name == name)
-            throw Error({where, fmt::format("backend \"{}\" was not built", name), row.missing, "Install what is missing and build again."});
+            throw Error({where, fmt::format("backend \"{}\" was not built", name), row.missing,
+                         "Install what is missing and build again."});
     }
     throw Error({where, fmt::format("there is no backend \"{}\"", name), "", did_you_mean(name, known)});
 }
@@ -325,10 +347,12 @@ Built build(const Workload& w, const Params& p, const Files& files, const std::s
             b.small = std::make_shared<const Graph>(w.build(small, files));
             for (const auto& [name, value] : small.all())
                 for (const auto& [old_name, old] : p.all())
-                    if (name == old_name && text(value) != text(old)) b.small_text += fmt::format("{}{}={}", b.small_text.empty() ? "" : " ", name, text(value));
+                    if (name == old_name && text(value) != text(old))
+                        b.small_text += fmt::format("{}{}={}", b.small_text.empty() ? "" : " ", name, text(value));
         }
     } catch (const Error& e) {
-        throw Error({where, fmt::format("workload \"{}\" with {} cannot be built", w.name, p.key()), without_stop(e.what()), ""});
+        throw Error({where, fmt::format("workload \"{}\" with {} cannot be built", w.name, p.key()),
+                     without_stop(e.what()), ""});
     }
     return b;
 }
@@ -337,7 +361,8 @@ std::string label_of(const WorkloadChoice& w, const Params& p) {
     std::string out = w.workload->name;
     for (const auto& [name, value] : p.all())
         if (std::find(w.shown.begin(), w.shown.end(), name) != w.shown.end())
-            out += std::holds_alternative<std::string>(value) ? " " + text(value) : fmt::format(" {}={}", name, text(value));
+            out += std::holds_alternative<std::string>(value) ? " " + text(value)
+                                                              : fmt::format(" {}={}", name, text(value));
     return out;
 }
 
@@ -354,7 +379,8 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                 for (std::int64_t units : s.units)
                     for (const std::string& name : s.backends.empty() ? backends.default_names() : s.backends) {
                         const Backend& backend = backends.require(name, s.where);
-                        if (s.backends.empty() && backend.kind() == Kind::measured && s.system->kind != SystemKind::host)
+                        if (s.backends.empty() && backend.kind() == Kind::measured &&
+                            s.system->kind != SystemKind::host)
                             continue;  // nothing here can be measured there; an experiment that names it is told so
                         PlannedCase x;
                         x.backend = &backend;
@@ -369,7 +395,8 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                         x.c.seed = e.seed;
                         if (backend.kind() == Kind::measured && backend.collective()) x.c.mapping.tensor = ranks;
                         std::string key = fmt::format("{} {} | {}", w.workload->name, p.key(), s.system->id);
-                        for (const auto& [option, choice] : s.system->chosen) key += fmt::format(" {}={}", option, choice);
+                        for (const auto& [option, choice] : s.system->chosen)
+                            key += fmt::format(" {}={}", option, choice);
                         key += fmt::format(" units={} | {}", units, name);
                         if (x.c.mapping.units() > 1) key += " " + x.c.mapping.text();
                         if (s.threads > 0) key += fmt::format(" threads={}", s.threads);
@@ -380,13 +407,16 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                         if (!passes(key, filter)) continue;
                         if (!built) built = build(*w.workload, p, files, w.where);
                         const auto n16 = s.system->native16, n8 = s.system->native8;
-                        const std::string types = fmt::format("{}/{}", n16 ? wb::name(*n16) : "", n8 ? wb::name(*n8) : "");
+                        const std::string types =
+                            fmt::format("{}/{}", n16 ? wb::name(*n16) : "", n8 ? wb::name(*n8) : "");
                         if (!resolved.contains(types)) {
                             Built r = *built;
-                            r.graph = std::make_shared<const Graph>(built->graph->resolved(n16.value_or(DType::any16), n8.value_or(DType::any8)));
+                            r.graph = std::make_shared<const Graph>(
+                                built->graph->resolved(n16.value_or(DType::any16), n8.value_or(DType::any8)));
                             r.small = built->small == built->graph
                                           ? r.graph
-                                          : std::make_shared<const Graph>(built->small->resolved(n16.value_or(DType::any16), n8.value_or(DType::any8)));
+                                          : std::make_shared<const Graph>(built->small->resolved(
+                                                n16.value_or(DType::any16), n8.value_or(DType::any8)));
                             resolved[types] = r;
                         }
                         const Built& r = resolved[types];

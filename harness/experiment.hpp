@@ -6,10 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "core/backend.hpp"
 #include "core/case.hpp"
 #include "core/config.hpp"
-#include "core/tables.hpp"
 #include "core/workload.hpp"
 
 namespace wb {
@@ -20,13 +18,13 @@ struct SystemChoice {
     std::vector<std::string> backends;  ///< empty: every built backend that is not on request
     std::vector<std::int64_t> units;
     int threads = 0;
-    std::string where;                  ///< file:line:column
+    std::string where;  ///< file:line:column
 };
 
 /// One workload of an experiment: the points its axes span.
 struct WorkloadChoice {
     const Workload* workload;
-    std::vector<Params> points;  ///< complete, in the order the axes are written, last axis fastest
+    std::vector<Params> points;      ///< complete, in the order the axes are written, last axis fastest
     std::vector<std::string> shown;  ///< parameters the experiment names: what tables show
     std::string where;
 };
@@ -48,32 +46,5 @@ Experiment read_experiment(Config config, const SystemLoader& load);
 
 /// The values of one axis: a scalar, a list, or "range(1024, 8192, x2)" / "range(0, 10, +5)", ends included.
 std::vector<ParamValue> axis_values(const Value& value);
-
-/// One row of the plan: a case, or why it cannot be built.
-struct PlannedCase {
-    Case c;
-    std::string label;        ///< short: workload and the parameters the experiment names
-    const Backend* backend = nullptr;
-    Kind kind = Kind::measured;
-    std::string refused;      ///< not empty: skipped, with this reason
-};
-
-/// Which backends exist in this build.
-class BackendSet {
-public:
-    BackendSet();
-    const Backend* find(const std::string& name) const;
-    /// Throws Error for a name that is unknown or was not built.
-    const Backend& require(const std::string& name, const std::string& where) const;
-    std::vector<std::string> default_names() const;
-
-private:
-    std::vector<std::pair<std::string, std::unique_ptr<Backend>>> built_;
-};
-
-/// Expands an experiment into cases, in a fixed order. `filter` keeps the cases whose key contains all its words: whole
-/// ones where they hold a '=' ("m=32"), else parts; one begun with '-' must not occur. `ranks` run together on this machine. Building a graph costs no tensor memory.
-std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const BackendSet& backends, int ranks,
-                                const std::string& filter);
 
 }  // namespace wb

@@ -29,7 +29,8 @@ std::string today() {
     return fmt::format("{:%Y-%m-%d}", parts);
 }
 
-/// Runs `waferbench probe` in a process of its own: the measurement needs all CPUs of the job, whatever this rank is bound to.
+/// Runs `waferbench probe` in a process of its own: the measurement needs all CPUs of the job, whatever this rank is
+/// bound to.
 std::string measure(const std::vector<int>& cpus) {
     cpu_set_t all, mine;
     CPU_ZERO(&all);
@@ -37,7 +38,8 @@ std::string measure(const std::vector<int>& cpus) {
     sched_getaffinity(0, sizeof mine, &mine);
     sched_setaffinity(0, sizeof all, &all);
     const std::string exe = fs::read_symlink("/proc/self/exe").string();
-    const std::string command = fmt::format("env -u OMP_NUM_THREADS -u OMP_PLACES -u OMP_PROC_BIND '{}' probe {}", exe, cpus.size());
+    const std::string command =
+        fmt::format("env -u OMP_NUM_THREADS -u OMP_PLACES -u OMP_PROC_BIND '{}' probe {}", exe, cpus.size());
     std::string out;
     FILE* pipe = popen(command.c_str(), "r");
     if (pipe) {
@@ -46,7 +48,10 @@ std::string measure(const std::vector<int>& cpus) {
     }
     const int code = pipe ? pclose(pipe) : -1;
     sched_setaffinity(0, sizeof mine, &mine);
-    if (code != 0) throw Error({"host", "this machine could not be measured", "its bound needs its clock and bandwidths", "Give a configs/systems/host.toml."}, Exit::environment);
+    if (code != 0)
+        throw Error({"host", "this machine could not be measured", "its bound needs its clock and bandwidths",
+                     "Give a configs/systems/host.toml."},
+                    Exit::environment);
     return out;
 }
 
@@ -75,7 +80,9 @@ std::string read_file(const std::string& path) {
 std::string host_cache_file(int cpus) {
     const char* cache = std::getenv("XDG_CACHE_HOME");
     const char* home = std::getenv("HOME");
-    const fs::path root = cache && *cache ? fs::path(cache) : home && *home ? fs::path(home) / ".cache" : fs::temp_directory_path();
+    const fs::path root = cache && *cache ? fs::path(cache)
+                          : home && *home ? fs::path(home) / ".cache"
+                                          : fs::temp_directory_path();
     std::array<char, 256> host{};
     gethostname(host.data(), host.size() - 1);
     return (root / "waferbench" / fmt::format("host-{}-{}cpus.toml", host.data(), cpus)).string();
@@ -83,8 +90,8 @@ std::string host_cache_file(int cpus) {
 
 int job_cpus(Comm& comm) { return static_cast<int>(cpus_of_job(comm).size()); }
 
-std::shared_ptr<const System> host_system(const Files& files, Comm& comm, const std::map<std::string, std::string>& choices,
-                                          bool measure_again) {
+std::shared_ptr<const System> host_system(const Files& files, Comm& comm,
+                                          const std::map<std::string, std::string>& choices, bool measure_again) {
     const std::vector<int> cpus = cpus_of_job(comm);
     std::string text, path, problem;
     if (comm.rank() == 0) {

@@ -9,9 +9,11 @@
 
 namespace wb {
 
-/// This machine as a system. configs/systems/host.toml of the user wins; else what was measured here before and stored in
-/// the user's cache folder; else it is measured now (some seconds) and stored with its date. Collective: rank 0 decides.
-std::shared_ptr<const System> host_system(const Files& files, Comm& comm, const std::map<std::string, std::string>& choices,
+/// This machine as a system. configs/systems/host.toml of the user wins; else what was measured here before and stored
+/// in the user's cache folder; else it is measured now (some seconds) and stored with its date. Collective: rank 0
+/// decides.
+std::shared_ptr<const System> host_system(const Files& files, Comm& comm,
+                                          const std::map<std::string, std::string>& choices,
                                           bool measure_again = false);
 
 /// Where the description is stored: one file for each host name and number of CPUs.

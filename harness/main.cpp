@@ -2,10 +2,10 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <chrono>
 #include <functional>
 #include <thread>
 
@@ -55,10 +55,13 @@ Format format_of(const std::string& word) {
 Files files_of(const Arguments& a) {
     std::vector<std::string> roots = a.configs;
     for (const std::string& r : roots)
-        if (!std::filesystem::is_directory(r)) throw Error({"--configs " + r, "is no folder", "systems, models and experiments are looked up there", ""});
+        if (!std::filesystem::is_directory(r))
+            throw Error({"--configs " + r, "is no folder", "systems, models and experiments are looked up there", ""});
     std::error_code ignored;
     const std::filesystem::path exe = std::filesystem::read_symlink("/proc/self/exe", ignored);
-    for (const std::filesystem::path& p : {exe.parent_path() / "../../configs", exe.parent_path() / "../share/waferbench/configs", std::filesystem::path(WB_CONFIG_DIR)})
+    for (const std::filesystem::path& p :
+         {exe.parent_path() / "../../configs", exe.parent_path() / "../share/waferbench/configs",
+          std::filesystem::path(WB_CONFIG_DIR)})
         if (std::filesystem::is_directory(p, ignored)) {
             roots.push_back(std::filesystem::weakly_canonical(p, ignored).string());
             break;
@@ -69,7 +72,8 @@ Files files_of(const Arguments& a) {
 SystemLoader loader(const Files& files, Comm& comm, bool measure_again) {
     return [&files, &comm, measure_again](const std::string& id, const std::map<std::string, std::string>& choices) {
         if (id == "host") return host_system(files, comm, choices, measure_again);
-        return std::shared_ptr<const System>(std::make_shared<System>(load_system(files.find("systems/" + id + ".toml"), choices)));
+        return std::shared_ptr<const System>(
+            std::make_shared<System>(load_system(files.find("systems/" + id + ".toml"), choices)));
     };
 }
 
@@ -89,9 +93,10 @@ Exit check_file(const Arguments& a, Comm& comm) {
 Exit compare_files(const Arguments& a, Comm& comm, bool colour) {
     CompareOptions o = a.compare;
     try {
-        o.threshold = parse<double>(a.threshold.find('%') == std::string::npos || a.threshold.find(' ') != std::string::npos
-                                        ? a.threshold
-                                        : a.threshold.substr(0, a.threshold.find('%')) + " %");
+        o.threshold =
+            parse<double>(a.threshold.find('%') == std::string::npos || a.threshold.find(' ') != std::string::npos
+                              ? a.threshold
+                              : a.threshold.substr(0, a.threshold.find('%')) + " %");
     } catch (const UnitProblem& p) {
         throw p.at("--threshold");
     }
@@ -108,14 +113,20 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     app.footer(footer);
     app.require_subcommand(1);
     app.fallthrough();
-    app.set_version_flag("--version", fmt::format("waferbench {} ({}{})", build_info().version, build_info().git_revision, build_info().git_dirty ? ", changed" : ""));
-    app.add_option("--configs", a.configs, "folder with systems/, models/ and experiments/ of your own, searched first; repeatable");
-    app.add_option("--format", a.format, "how tables are printed")->check(CLI::IsMember({"terminal", "markdown", "csv", "json"}))->capture_default_str();
+    app.set_version_flag("--version",
+                         fmt::format("waferbench {} ({}{})", build_info().version, build_info().git_revision,
+                                     build_info().git_dirty ? ", changed" : ""));
+    app.add_option("--configs", a.configs,
+                   "folder with systems/, models/ and experiments/ of your own, searched first; repeatable");
+    app.add_option("--format", a.format, "how tables are printed")
+        ->check(CLI::IsMember({"terminal", "markdown", "csv", "json"}))
+        ->capture_default_str();
 
     const auto experiment_options = [&a](CLI::App* verb) {
         verb->add_option("experiment", a.run.experiment, "TOML file, or a name from `list experiments`")->required();
         verb->add_option("--filter", a.run.filter, "only cases whose key has all these words (-word: has not)");
-        verb->add_option("--set", a.run.set, "override a key: --set protocol.min_time=\"0.5 s\"; repeatable")->allow_extra_args(false);
+        verb->add_option("--set", a.run.set, "override a key: --set protocol.min_time=\"0.5 s\"; repeatable")
+            ->allow_extra_args(false);
     };
     auto* run = app.add_subcommand("run", "run an experiment, keep every number, show the comparison");
     experiment_options(run);
@@ -144,14 +155,17 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
             const Files files = files_of(a);
             const Experiment e = load_experiment(a.run, files, comm);
             const BackendSet backends;
-            print(comm, plan_text(expand(e, files, backends, comm.size(), a.run.filter), comm.size(), format_of(a.format), colour));
+            print(comm, plan_text(expand(e, files, backends, comm.size(), a.run.filter), comm.size(),
+                                  format_of(a.format), colour));
             return Exit::ok;
         };
     });
     auto* list = app.add_subcommand("list", "workloads, backends, systems, models, experiments");
     list->add_option("what", a.what, "one of them");
     list->callback([&a, &comm, &chosen, colour] {
-        chosen = [&a, &comm, colour] { return print(comm, list_text(a.what, files_of(a), format_of(a.format), colour)), Exit::ok; };
+        chosen = [&a, &comm, colour] {
+            return print(comm, list_text(a.what, files_of(a), format_of(a.format), colour)), Exit::ok;
+        };
     });
     auto* describe = app.add_subcommand("describe", "a system, workload, backend or model: what it has and needs");
     describe->add_option("name", a.what, "its name; `host` is this machine")->required();
@@ -159,7 +173,8 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     describe->callback([&a, &comm, &chosen, colour] {
         chosen = [&a, &comm, colour] {
             const Files files = files_of(a);
-            print(comm, describe_text(a.what, files, loader(files, comm, a.measure_again), format_of(a.format), colour));
+            print(comm,
+                  describe_text(a.what, files, loader(files, comm, a.measure_again), format_of(a.format), colour));
             return Exit::ok;
         };
     });
@@ -176,13 +191,16 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     auto* check = app.add_subcommand("check", "is this .h5 complete and valid?");
     check->add_option("file", a.file, "results file")->required();
     check->callback([&a, &comm, &chosen] { chosen = [&a, &comm] { return check_file(a, comm); }; });
-    auto* compare = app.add_subcommand("compare", "is B slower than A? exact kinds to the last bit, measured ones by their medians");
+    auto* compare = app.add_subcommand(
+        "compare", "is B slower than A? exact kinds to the last bit, measured ones by their medians");
     compare->add_option("A", a.a, "the older results")->required();
     compare->add_option("B", a.b, "the newer results")->required();
-    compare->add_option("--threshold", a.threshold, "measured: slowdowns below this do not count")->capture_default_str();
+    compare->add_option("--threshold", a.threshold, "measured: slowdowns below this do not count")
+        ->capture_default_str();
     compare->add_flag("--strict", a.compare.strict, "inconclusive rows give exit code 4");
     compare->add_flag("--exact", a.compare.exact_only, "leave measured rows out");
-    compare->callback([&a, &comm, &chosen, colour] { chosen = [&a, &comm, colour] { return compare_files(a, comm, colour); }; });
+    compare->callback(
+        [&a, &comm, &chosen, colour] { chosen = [&a, &comm, colour] { return compare_files(a, comm, colour); }; });
     auto* rebuild = app.add_subcommand("rebuild", "publish the .h5 of a journal again");
     rebuild->add_option("journal", a.file, "results .journal")->required();
     rebuild->callback([&a, &comm, &chosen] {
@@ -202,7 +220,9 @@ Exit serve(int argc, char** argv, Comm& comm) {
     Arguments a;
     for (int i = 0; i < argc; ++i) a.run.command += (i ? " " : "") + std::string(argv[i]);
     std::function<Exit()> chosen;
-    CLI::App app("waferbench: the same workloads on wafers, GPU clusters and the hardware you have, with every number's kind and source");
+    CLI::App app(
+        "waferbench: the same workloads on wafers, GPU clusters and the hardware you have, with every number's kind "
+        "and source");
     define(app, a, comm, chosen);
     try {
         app.parse(argc, argv);
@@ -214,14 +234,18 @@ Exit serve(int argc, char** argv, Comm& comm) {
     try {
         const Exit code = chosen();
         if (std::fflush(stdout) != 0 || std::ferror(stdout))
-            throw Error({"stdout", "the output could not be written", "what reads it would take a part for the whole", "Make room, or mend the pipe."}, Exit::io);
+            throw Error({"stdout", "the output could not be written", "what reads it would take a part for the whole",
+                         "Make room, or mend the pipe."},
+                        Exit::io);
         return comm.rank() == 0 ? code : Exit::ok;  // one verdict: rank 0's, after all it prints
     } catch (const Error& e) {
         if (comm.rank() == 0) fmt::print(stderr, "waferbench: {}\n", e.what());
-        if (comm.rank() != 0) std::this_thread::sleep_for(std::chrono::milliseconds(300));  // the launcher kills at the first failure
+        if (comm.rank() != 0)
+            std::this_thread::sleep_for(std::chrono::milliseconds(300));  // the launcher kills at the first failure
         return e.code();
     } catch (const std::exception& e) {
-        fmt::print(stderr, "waferbench: rank {}: internal error: {}. This is a bug; please report it.\n", comm.rank(), e.what());
+        fmt::print(stderr, "waferbench: rank {}: internal error: {}. This is a bug; please report it.\n", comm.rank(),
+                   e.what());
         if (comm.size() > 1) comm.end_job(static_cast<int>(Exit::failed));
         return Exit::failed;
     }

@@ -88,29 +88,18 @@ Wire wire_of(DType type) {
         return out;
     };
     switch (type) {
-        case DType::f64:
-            return {MPI_DOUBLE, MPI_SUM};
-        case DType::f32:
-            return {MPI_FLOAT, MPI_SUM};
-        case DType::int32:
-            return {MPI_INT32_T, MPI_SUM};
-        case DType::int8:
-            return {MPI_INT8_T, MPI_SUM};
-        case DType::bf16:
-            return own(MPI_UINT16_T, own_sum<DType::bf16>);
-        case DType::f16:
-            return own(MPI_UINT16_T, own_sum<DType::f16>);
-        case DType::tf32:
-            return own(MPI_FLOAT, own_sum<DType::tf32>);
-        case DType::fp8_e4m3:
-            return own(MPI_UINT8_T, own_sum<DType::fp8_e4m3>);
-        case DType::fp8_e5m2:
-            return own(MPI_UINT8_T, own_sum<DType::fp8_e5m2>);
-        case DType::fp4:
-            return own(MPI_UINT8_T, own_sum<DType::fp4>);
+        case DType::f64: return {MPI_DOUBLE, MPI_SUM};
+        case DType::f32: return {MPI_FLOAT, MPI_SUM};
+        case DType::int32: return {MPI_INT32_T, MPI_SUM};
+        case DType::int8: return {MPI_INT8_T, MPI_SUM};
+        case DType::bf16: return own(MPI_UINT16_T, own_sum<DType::bf16>);
+        case DType::f16: return own(MPI_UINT16_T, own_sum<DType::f16>);
+        case DType::tf32: return own(MPI_FLOAT, own_sum<DType::tf32>);
+        case DType::fp8_e4m3: return own(MPI_UINT8_T, own_sum<DType::fp8_e4m3>);
+        case DType::fp8_e5m2: return own(MPI_UINT8_T, own_sum<DType::fp8_e5m2>);
+        case DType::fp4: return own(MPI_UINT8_T, own_sum<DType::fp4>);
         case DType::any16:
-        case DType::any8:
-            break;
+        case DType::any8: break;
     }
     return {MPI_DATATYPE_NULL, MPI_OP_NULL};
 }

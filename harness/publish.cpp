@@ -130,7 +130,8 @@ std::int64_t check_tables(const Hdf5Reader& reader, const std::map<std::string, 
     return records;
 }
 
-void check_digests(const Hdf5Reader& reader, std::map<std::string, ObjectDigest> found, std::vector<std::string>& problems) {
+void check_digests(const Hdf5Reader& reader, std::map<std::string, ObjectDigest> found,
+                   std::vector<std::string>& problems) {
     const Table table = reader.table("integrity");
     const auto& paths = values<std::string>(table, "path");
     const auto& checksums = values<std::string>(table, "crc32c");

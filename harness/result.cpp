@@ -30,19 +30,34 @@ std::vector<double> numbers(const json& j) {
 }
 
 json measurement_json(const Measurement& m) {
-    json j{{"status", name(m.status)}, {"reason", m.reason}, {"kind", name(m.kind)}, {"samples_s", numbers(m.samples_s)},
+    json j{{"status", name(m.status)},
+           {"reason", m.reason},
+           {"kind", name(m.kind)},
+           {"samples_s", numbers(m.samples_s)},
            {"band", {number(m.band.low), number(m.band.high), m.band.source}},
-           {"useful", number(m.useful.si())}, {"overhead", number(m.overhead.si())}, {"mapping", m.mapping}, {"dtype", m.resolved_dtype},
-           {"detail", m.detail}, {"prepare_s", number(m.prepare_s)}, {"verify_s", number(m.verify_s)}, {"harness_s", number(m.harness_s)},
+           {"useful", number(m.useful.si())},
+           {"overhead", number(m.overhead.si())},
+           {"mapping", m.mapping},
+           {"dtype", m.resolved_dtype},
+           {"detail", m.detail},
+           {"prepare_s", number(m.prepare_s)},
+           {"verify_s", number(m.verify_s)},
+           {"harness_s", number(m.harness_s)},
            {"warnings", m.warnings},
-           {"verification", {{"done", m.verification.done}, {"method", m.verification.method},
-                             {"error", number(m.verification.error)}, {"tolerance", number(m.verification.tolerance)}}}};
+           {"verification",
+            {{"done", m.verification.done},
+             {"method", m.verification.method},
+             {"error", number(m.verification.error)},
+             {"tolerance", number(m.verification.tolerance)}}}};
     for (const auto& r : m.rank_samples_s) j["rank_samples_s"].push_back(numbers(r));
     for (const Span& s : m.spans)
-        j["spans"].push_back({s.op, s.resource, s.phase, number(s.start.si()), number(s.duration.si()), number(s.bytes.si()), number(s.flops.si())});
-    for (const MemoryUse& u : m.memory) j["memory"].push_back({u.level, number(u.capacity.si()), number(u.peak.si()), number(u.traffic.si())});
+        j["spans"].push_back({s.op, s.resource, s.phase, number(s.start.si()), number(s.duration.si()),
+                              number(s.bytes.si()), number(s.flops.si())});
+    for (const MemoryUse& u : m.memory)
+        j["memory"].push_back({u.level, number(u.capacity.si()), number(u.peak.si()), number(u.traffic.si())});
     for (const CommUse& u : m.communication)
-        j["communication"].push_back({u.fabric, u.operation, u.calls, number(u.bytes.si()), number(u.time.si()), number(u.exposed.si())});
+        j["communication"].push_back(
+            {u.fabric, u.operation, u.calls, number(u.bytes.si()), number(u.time.si()), number(u.exposed.si())});
     if (m.energy) j["energy_J"] = number(m.energy->si());
     return j;
 }
@@ -67,11 +82,13 @@ Measurement measurement_from(const json& j) {
     m.verification = {v.at("done"), v.at("method"), number(v.at("error")), number(v.at("tolerance"))};
     for (const json& r : j.value("rank_samples_s", json::array())) m.rank_samples_s.push_back(numbers(r));
     for (const json& s : j.value("spans", json::array()))
-        m.spans.push_back({s.at(0), s.at(1), s.at(2), Seconds(number(s.at(3))), Seconds(number(s.at(4))), Bytes(number(s.at(5))), Flops(number(s.at(6)))});
+        m.spans.push_back({s.at(0), s.at(1), s.at(2), Seconds(number(s.at(3))), Seconds(number(s.at(4))),
+                           Bytes(number(s.at(5))), Flops(number(s.at(6)))});
     for (const json& u : j.value("memory", json::array()))
         m.memory.push_back({u.at(0), Bytes(number(u.at(1))), Bytes(number(u.at(2))), Bytes(number(u.at(3)))});
     for (const json& u : j.value("communication", json::array()))
-        m.communication.push_back({u.at(0), u.at(1), u.at(2), Bytes(number(u.at(3))), Seconds(number(u.at(4))), Seconds(number(u.at(5)))});
+        m.communication.push_back(
+            {u.at(0), u.at(1), u.at(2), Bytes(number(u.at(3))), Seconds(number(u.at(4))), Seconds(number(u.at(5)))});
     if (j.contains("energy_J")) m.energy = Joules(number(j.at("energy_J")));
     return m;
 }
@@ -99,10 +116,17 @@ Result result_from(const json& j) {
 
 RunInfo run_from(const json& j) {
     RunInfo i;
-    for (const auto& [name, field] : {std::pair{"run_id", &i.run_id}, {"experiment", &i.experiment}, {"title", &i.title},
-                                      {"date", &i.date}, {"command", &i.command}, {"config_toml", &i.config_toml},
-                                      {"environment_before", &i.environment_before}, {"environment_after", &i.environment_after},
-                                      {"build", &i.build_json}, {"mpi", &i.mpi}, {"host", &i.anchor}})
+    for (const auto& [name, field] : {std::pair{"run_id", &i.run_id},
+                                      {"experiment", &i.experiment},
+                                      {"title", &i.title},
+                                      {"date", &i.date},
+                                      {"command", &i.command},
+                                      {"config_toml", &i.config_toml},
+                                      {"environment_before", &i.environment_before},
+                                      {"environment_after", &i.environment_after},
+                                      {"build", &i.build_json},
+                                      {"mpi", &i.mpi},
+                                      {"host", &i.anchor}})
         *field = j.at(name).get<std::string>();
     i.systems = j.at("systems").get<std::map<std::string, std::string>>();
     i.warnings = j.at("warnings").get<std::vector<std::string>>();
@@ -115,18 +139,41 @@ RunInfo run_from(const json& j) {
 double Result::median_s() const { return median(m.samples_s).value_or(std::numeric_limits<double>::quiet_NaN()); }
 
 std::string to_record(const Result& r) {
-    const json j{{"type", "case"}, {"key", r.key}, {"full_key", r.full_key}, {"label", r.label}, {"workload", r.workload},
-                 {"params", r.params}, {"system", r.system}, {"backend", r.backend}, {"fingerprint", r.fingerprint},
-                 {"units", r.units}, {"ranks", r.ranks}, {"threads", r.threads}, {"flops", number(r.flops)},
-                 {"matmul_flops", number(r.matmul_flops)}, {"compulsory_bytes", number(r.compulsory_bytes)}, {"measurement", measurement_json(r.m)}};
+    const json j{{"type", "case"},
+                 {"key", r.key},
+                 {"full_key", r.full_key},
+                 {"label", r.label},
+                 {"workload", r.workload},
+                 {"params", r.params},
+                 {"system", r.system},
+                 {"backend", r.backend},
+                 {"fingerprint", r.fingerprint},
+                 {"units", r.units},
+                 {"ranks", r.ranks},
+                 {"threads", r.threads},
+                 {"flops", number(r.flops)},
+                 {"matmul_flops", number(r.matmul_flops)},
+                 {"compulsory_bytes", number(r.compulsory_bytes)},
+                 {"measurement", measurement_json(r.m)}};
     return j.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 std::string to_record(const RunInfo& i) {
-    const json j{{"type", "run"}, {"run_id", i.run_id}, {"experiment", i.experiment}, {"title", i.title}, {"date", i.date},
-                 {"command", i.command}, {"config_toml", i.config_toml}, {"environment_before", i.environment_before},
-                 {"environment_after", i.environment_after}, {"build", i.build_json}, {"mpi", i.mpi}, {"systems", i.systems},
-                 {"warnings", i.warnings}, {"ranks", i.ranks}, {"host", i.anchor}};
+    const json j{{"type", "run"},
+                 {"run_id", i.run_id},
+                 {"experiment", i.experiment},
+                 {"title", i.title},
+                 {"date", i.date},
+                 {"command", i.command},
+                 {"config_toml", i.config_toml},
+                 {"environment_before", i.environment_before},
+                 {"environment_after", i.environment_after},
+                 {"build", i.build_json},
+                 {"mpi", i.mpi},
+                 {"systems", i.systems},
+                 {"warnings", i.warnings},
+                 {"ranks", i.ranks},
+                 {"host", i.anchor}};
     return j.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -140,16 +187,22 @@ ResultSet from_records(const std::vector<std::string>& payloads, const std::stri
             if (j.at("type") == "run") {
                 RunInfo info = run_from(j);
                 const auto [it, fresh] = run_at.emplace(info.run_id, set.runs.size());
-                if (fresh) set.runs.push_back(std::move(info));
-                else set.runs[it->second] = std::move(info);
+                if (fresh)
+                    set.runs.push_back(std::move(info));
+                else
+                    set.runs[it->second] = std::move(info);
                 continue;
             }
             Result r = result_from(j);
             const auto [it, fresh] = at.emplace(r.key, set.results.size());
-            if (fresh) set.results.push_back(std::move(r));
-            else set.results[it->second] = std::move(r);
+            if (fresh)
+                set.results.push_back(std::move(r));
+            else
+                set.results[it->second] = std::move(r);
         } catch (const std::exception& e) {
-            throw Error({place, fmt::format("record {} cannot be understood", i), e.what(), "It may come from another version."}, Exit::baseline);
+            throw Error({place, fmt::format("record {} cannot be understood", i), e.what(),
+                         "It may come from another version."},
+                        Exit::baseline);
         }
     }
     return set;

@@ -11,8 +11,9 @@ namespace wb {
 
 /// A case with what it yielded: one record of the journal, one row of the table `cases`.
 struct Result {
-    std::string key;        ///< what was asked: workload, parameters, system, options, units, backend, mapping
-    std::string full_key;   ///< digest of key, graph, system file, protocol and code: equal only if a run would repeat this one
+    std::string key;  ///< what was asked: workload, parameters, system, options, units, backend, mapping
+    std::string
+        full_key;  ///< digest of key, graph, system file, protocol and code: equal only if a run would repeat this one
     std::string label, workload, params, system, backend, fingerprint;
     int units = 1, ranks = 1, threads = 0;
     double flops = 0, matmul_flops = 0, compulsory_bytes = 0;
@@ -23,7 +24,8 @@ struct Result {
 
 /// What is true of one call of `run`: how it was started, on what, with which code.
 struct RunInfo {
-    std::string run_id, experiment, title, date, command, config_toml, environment_before, environment_after, build_json, mpi;
+    std::string run_id, experiment, title, date, command, config_toml, environment_before, environment_after,
+        build_json, mpi;
     std::map<std::string, std::string> systems;  ///< id -> file text
     std::vector<std::string> warnings;
     int ranks = 1;

@@ -17,7 +17,9 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 /// Builds one table a row at a time.
 class TableBuilder {
 public:
-    TableBuilder(std::string name, std::string description) { table_.name = std::move(name), table_.description = std::move(description); }
+    TableBuilder(std::string name, std::string description) {
+        table_.name = std::move(name), table_.description = std::move(description);
+    }
 
     struct Spec {
         const char *name, *units, *description, *kind = "derived", *better = "none";
@@ -34,7 +36,8 @@ public:
 private:
     template <class T>
     void put(const Spec& s, T v) {
-        if (at_ == table_.columns.size()) table_.columns.push_back({s.name, s.units, s.description, s.kind, s.better, std::vector<T>{}, {}});
+        if (at_ == table_.columns.size())
+            table_.columns.push_back({s.name, s.units, s.description, s.kind, s.better, std::vector<T>{}, {}});
         Column& c = table_.columns[at_++];
         WB_EXPECT(c.name == s.name);
         std::get<std::vector<T>>(c.data).push_back(std::move(v));
@@ -47,12 +50,15 @@ private:
 void statistics(TableBuilder& t, const Result& r) {
     const Summary s = summarise(r.m.samples_s);
     const bool ok = r.m.status == Status::ok && s.state == SampleState::ok;
-    const auto real = [&](const char* name, const char* units, const char* about, double v, const char* better = "none") {
+    const auto real = [&](const char* name, const char* units, const char* about, double v,
+                          const char* better = "none") {
         t.real({name, units, about, "by row, see the column kind", better}, ok ? v : nan);
     };
     real("time_s", "s", "median time of one run, slowest rank", s.median, "lower");
-    real("time_low_s", "s", "95 % interval of the median, or the error band: low end", r.m.kind == Kind::measured ? s.median_interval.low : s.median * r.m.band.low);
-    real("time_high_s", "s", "high end", r.m.kind == Kind::measured ? s.median_interval.high : s.median * r.m.band.high);
+    real("time_low_s", "s", "95 % interval of the median, or the error band: low end",
+         r.m.kind == Kind::measured ? s.median_interval.low : s.median * r.m.band.low);
+    real("time_high_s", "s", "high end",
+         r.m.kind == Kind::measured ? s.median_interval.high : s.median * r.m.band.high);
     real("time_min_s", "s", "fastest run", s.min);
     real("time_max_s", "s", "slowest run", s.max);
     real("noise", "1", "width of the interval of the median over the median", s.noise);
@@ -74,7 +80,8 @@ Table cases_table(const ResultSet& set) {
         t.text("system", "system id", r.system);
         t.whole({"units", "1", "devices in use", "input"}, r.units);
         t.text("backend", "backend", r.backend);
-        t.text("kind", "measured, emulated, simulated, modelled or bound: what sort of number this row holds", std::string(name(m.kind)));
+        t.text("kind", "measured, emulated, simulated, modelled or bound: what sort of number this row holds",
+               std::string(name(m.kind)));
         t.text("status", "ok, failed, timeout, skipped or invalid", std::string(name(m.status)), "derived");
         t.text("reason", "why not ok, or why sampling stopped", m.reason, "derived");
         t.text("fingerprint", "digest of the graph: equal means the same workload", r.fingerprint, "derived");
@@ -85,7 +92,8 @@ Table cases_table(const ResultSet& set) {
         t.whole({"threads", "1", "threads of each rank, 0 = all", "input"}, r.threads);
         t.real({"flops", "FLOP", "useful work of the graph", "derived"}, r.flops);
         t.real({"matmul_flops", "FLOP", "the part done by matrix units", "derived"}, r.matmul_flops);
-        t.real({"compulsory_bytes", "B", "what must move between memory and units at least", "derived"}, r.compulsory_bytes);
+        t.real({"compulsory_bytes", "B", "what must move between memory and units at least", "derived"},
+               r.compulsory_bytes);
         statistics(t, r);
         t.real({"band_low", "1", "error band of a number that is not measured, as a factor", "derived"}, m.band.low);
         t.real({"band_high", "1", "high end of the band", "derived"}, m.band.high);
@@ -96,7 +104,8 @@ Table cases_table(const ResultSet& set) {
         t.text("verification", "how", m.verification.method, "derived");
         t.real({"verify_error", "1", "error over the largest magnitude", "measured", "lower"}, m.verification.error);
         t.real({"verify_tolerance", "1", "what is allowed", "input"}, m.verification.tolerance);
-        t.real({"energy_J", "J", "energy of one run; NaN where unknown", "by row, see the column kind", "lower"}, m.energy ? m.energy->si() : nan);
+        t.real({"energy_J", "J", "energy of one run; NaN where unknown", "by row, see the column kind", "lower"},
+               m.energy ? m.energy->si() : nan);
         t.real({"prepare_s", "s", "allocation and placement, never part of time_s", "measured"}, m.prepare_s);
         t.real({"verify_s", "s", "verification", "measured"}, m.verify_s);
         t.real({"harness_s", "s", "everything else this case cost", "measured"}, m.harness_s);
@@ -163,7 +172,8 @@ Table memory_table(const ResultSet& set) {
             t.text("level", "component or level", u.level, "derived");
             t.real({"capacity_B", "B", "capacity; 0 = not known", "input"}, u.capacity.si());
             t.real({"peak_B", "B", "held at most", "by case, see cases/kind", "lower"}, u.peak.si());
-            t.real({"traffic_B", "B", "moved in one run; 0 = not known", "by case, see cases/kind", "lower"}, u.traffic.si());
+            t.real({"traffic_B", "B", "moved in one run; 0 = not known", "by case, see cases/kind", "lower"},
+                   u.traffic.si());
             t.end_row();
         }
         ++id;
@@ -172,7 +182,8 @@ Table memory_table(const ResultSet& set) {
 }
 
 Table communication_table(const ResultSet& set) {
-    TableBuilder t("communication", "collectives of one run: calls and bytes of all ranks together, slowest rank's time");
+    TableBuilder t("communication",
+                   "collectives of one run: calls and bytes of all ranks together, slowest rank's time");
     std::int64_t id = 0;
     for (const Result& r : set.results) {
         for (const CommUse& u : r.m.communication) {
@@ -225,7 +236,8 @@ void write_results(const std::filesystem::path& path, const ResultSet& set) {
         w.attribute("date", info.date);
         w.attribute("title", info.title.empty() ? std::string("waferbench results") : info.title);
         w.attribute("default", std::string("cases"));
-        for (const auto table : {cases_table, samples_table, rank_samples_table, spans_table, memory_table, communication_table, warnings_table, records_table})
+        for (const auto table : {cases_table, samples_table, rank_samples_table, spans_table, memory_table,
+                                 communication_table, warnings_table, records_table})
             if (const Table t = table(set); !t.columns.empty()) w.write(t);  // one at a time: they are large
         w.text("provenance/config_toml", info.config_toml, "experiment file, verbatim");
         w.text("provenance/command", info.command, "command line");

@@ -54,7 +54,8 @@ std::string code_fingerprint() {
     std::ifstream in("/proc/self/exe", std::ios::binary);
     Digest d;
     std::array<char, 1 << 16> buffer;
-    while (in.read(buffer.data(), buffer.size()) || in.gcount() > 0) d.add(std::string_view(buffer.data(), static_cast<std::size_t>(in.gcount())));
+    while (in.read(buffer.data(), buffer.size()) || in.gcount() > 0)
+        d.add(std::string_view(buffer.data(), static_cast<std::size_t>(in.gcount())));
     return d.hex();
 }
 
@@ -62,7 +63,13 @@ std::string full_key(const PlannedCase& p, const std::string& code) {
     const Protocol& o = p.c.protocol;
     Digest d;
     d.add(p.c.key).add(p.c.graph->fingerprint()).add(p.c.system->text).add(p.c.resolved_dtype).add(code);
-    d.add(o.warmup).add(o.min_samples).add(o.max_samples).add(o.min_time.si()).add(o.timeout.si()).add(o.max_noise).add(o.verify);
+    d.add(o.warmup)
+        .add(o.min_samples)
+        .add(o.max_samples)
+        .add(o.min_time.si())
+        .add(o.timeout.si())
+        .add(o.max_noise)
+        .add(o.verify);
     d.add(p.c.seed);
     return d.hex();
 }
@@ -80,7 +87,9 @@ fs::path newest_journal(const fs::path& folder, const std::string& name) {
     std::error_code ignored;
     for (const auto& e : fs::directory_iterator(folder, ignored)) {
         const std::string file = e.path().filename().string();
-        if (e.path().extension() == ".journal" && file.rfind(name + "-", 0) == 0 && (best.empty() || file > best.filename().string())) best = e.path();
+        if (e.path().extension() == ".journal" && file.rfind(name + "-", 0) == 0 &&
+            (best.empty() || file > best.filename().string()))
+            best = e.path();
     }
     return best;
 }
@@ -93,11 +102,14 @@ public:
         if (!options.output.empty()) {
             file_ = options.output;
             if (file_.extension() != ".h5")
-                throw Error({options.output, "does not end in .h5", "results are HDF5 files", "Name it like results/mine.h5."});
+                throw Error(
+                    {options.output, "does not end in .h5", "results are HDF5 files", "Name it like results/mine.h5."});
         } else if (options.resume) {
             file_ = newest_journal(folder, name).replace_extension(".h5");
             if (file_.empty() || file_ == ".h5")
-                throw Error({"--resume", fmt::format("there is no journal results/{}-*.journal", name), "nothing was begun that could go on", "Run without --resume, or give --output."}, Exit::baseline);
+                throw Error({"--resume", fmt::format("there is no journal results/{}-*.journal", name),
+                             "nothing was begun that could go on", "Run without --resume, or give --output."},
+                            Exit::baseline);
         } else {
             file_ = folder / fmt::format("{}-{}.h5", name, utc("%Y%m%d-%H%M%S"));
         }
@@ -110,12 +122,14 @@ public:
             fs::remove(journal, failed);
         }
         writer_.emplace(JournalWriter::open(journal, sync_every));
-        if (!writer_->locked()) fmt::print(stderr, "warning: {} cannot be locked here; do not run two jobs into it.\n", journal.string());
+        if (!writer_->locked())
+            fmt::print(stderr, "warning: {} cannot be locked here; do not run two jobs into it.\n", journal.string());
         Replay replay = writer_->take_replay();
         records_ = std::move(replay.payloads);
         set_ = from_records(records_, journal.string());
         for (const JournalDamage& d : replay.damage)
-            fmt::print(stderr, "warning: {}: {} bytes at {} are damaged ({}); the rest is used.\n", journal.string(), d.bytes, d.offset, d.what);
+            fmt::print(stderr, "warning: {}: {} bytes at {} are damaged ({}); the rest is used.\n", journal.string(),
+                       d.bytes, d.offset, d.what);
     }
 
     const fs::path& file() const { return file_; }
@@ -156,9 +170,11 @@ std::string arguments(const RunOptions& options) {
 std::string build_json() {
     const BuildInfo& b = build_info();
     std::string libraries;
-    for (const auto& [lib, version] : b.libraries) libraries += fmt::format("{}\"{}\": \"{}\"", libraries.empty() ? "" : ", ", lib, version);
-    return fmt::format(R"({{"version": "{}", "git_revision": "{}", "git_dirty": {}, "compiler": "{}", "flags": "{}", "build_type": "{}", "libraries": {{{}}}}})",
-                       b.version, b.git_revision, b.git_dirty, b.compiler, b.flags, b.build_type, libraries);
+    for (const auto& [lib, version] : b.libraries)
+        libraries += fmt::format("{}\"{}\": \"{}\"", libraries.empty() ? "" : ", ", lib, version);
+    return fmt::format(
+        R"({{"version": "{}", "git_revision": "{}", "git_dirty": {}, "compiler": "{}", "flags": "{}", "build_type": "{}", "libraries": {{{}}}}})",
+        b.version, b.git_revision, b.git_dirty, b.compiler, b.flags, b.build_type, libraries);
 }
 
 bool told_to_oversubscribe(const RunOptions& options) {
@@ -221,13 +237,15 @@ Experiment load_experiment(const RunOptions& options, const Files& files, Comm& 
     if (!fs::exists(path, ignored)) {
         const std::string named = files.find("experiments/" + path + ".toml");
         if (named.empty() && path.find('/') == std::string::npos && path.find(".toml") == std::string::npos)
-            throw Error({"run", fmt::format("there is no experiment \"{}\"", path), "", "Give a TOML file; `waferbench list experiments` shows those that ship."});
+            throw Error({"run", fmt::format("there is no experiment \"{}\"", path), "",
+                         "Give a TOML file; `waferbench list experiments` shows those that ship."});
         if (!named.empty()) path = named;
     }
     Config config = Config::load(path);
     for (const std::string& s : options.set) {
         const std::size_t eq = s.find('=');
-        if (eq == std::string::npos) throw Error({"--set " + s, "has no \"=\"", "", "Write --set protocol.min_time=\"0.5 s\"."});
+        if (eq == std::string::npos)
+            throw Error({"--set " + s, "has no \"=\"", "", "Write --set protocol.min_time=\"0.5 s\"."});
         config.set(s.substr(0, eq), s.substr(eq + 1));
     }
     std::map<std::string, std::shared_ptr<const System>> loaded;
@@ -252,7 +270,9 @@ Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {
     const Experiment e = load_experiment(options, files, comm);
     const BackendSet backends;
     std::vector<PlannedCase> plan = expand(e, files, backends, comm.size(), options.filter);
-    if (plan.empty()) throw Error({"--filter", fmt::format("\"{}\" leaves no case", options.filter), "there is nothing to run", "`waferbench plan` lists them."});
+    if (plan.empty())
+        throw Error({"--filter", fmt::format("\"{}\" leaves no case", options.filter), "there is nothing to run",
+                     "`waferbench plan` lists them."});
     refuse_oversubscription(options, plan, comm);
     const int threads = default_threads(comm);
     for (PlannedCase& p : plan)
@@ -280,13 +300,15 @@ Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {
     }
     trouble = comm.share(trouble);
     if (!trouble.empty())
-        throw Error({"", trouble.substr(trouble.find('|') + 1, trouble.size() - trouble.find('|') - 2), "", ""}, static_cast<Exit>(std::stoi(trouble)));
+        throw Error({"", trouble.substr(trouble.find('|') + 1, trouble.size() - trouble.find('|') - 2), "", ""},
+                    static_cast<Exit>(std::stoi(trouble)));
     std::string finished;
     for (const std::string& k : done) finished += k + "\n";
     finished = comm.share(finished);
 
     done.clear();
-    for (std::size_t at = 0, end; (end = finished.find('\n', at)) != std::string::npos; at = end + 1) done.insert(finished.substr(at, end - at));
+    for (std::size_t at = 0, end; (end = finished.find('\n', at)) != std::string::npos; at = end + 1)
+        done.insert(finished.substr(at, end - at));
     std::vector<const PlannedCase*> todo;
     for (const PlannedCase& p : plan)
         if (!done.contains(full_key(p, code))) todo.push_back(&p);
@@ -315,7 +337,8 @@ Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {
             r.full_key = full_key(*p, code);
             if (progress) progress->finish(outcome(r));
             if (r.m.status == Status::failed || r.m.status == Status::invalid)
-                failures.push_back(fmt::format("{}: {}\n  reproduce: {}", r.key, r.m.reason, reproducer(*p, arguments(options), comm.size())));
+                failures.push_back(fmt::format("{}: {}\n  reproduce: {}", r.key, r.m.reason,
+                                               reproducer(*p, arguments(options), comm.size())));
             try {
                 archive->put(to_record(r));
             } catch (const Error& x) {
@@ -323,7 +346,10 @@ Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {
             }
         }
         io = comm.share(io);
-        if (!io.empty()) throw Error({"journal", io.substr(0, io.size() - 1), "", "What was written before is safe; make room and use --resume."}, Exit::io);
+        if (!io.empty())
+            throw Error({"journal", io.substr(0, io.size() - 1), "",
+                         "What was written before is safe; make room and use --resume."},
+                        Exit::io);
         stop = runner.stopped();
         if (stop != Stop::none) break;
     }
@@ -342,12 +368,14 @@ Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {
             ResultSet mine;
             for (const Result& r : archive->set().results)
                 if (keys.contains(r.key)) mine.results.push_back(r);
-            const bool colour = comm.size() == 1 && isatty(1) && !std::getenv("NO_COLOR");  // mpirun gives ranks a terminal of its own
+            const bool colour =
+                comm.size() == 1 && isatty(1) && !std::getenv("NO_COLOR");  // mpirun gives ranks a terminal of its own
             if (!options.quiet) std::fputs(show_results(mine, options.format, colour, options.wide).c_str(), stdout);
             for (const std::string& w : info.warnings) fmt::print(stderr, "warning: {}\n", w);
             for (const std::string& f : failures) fmt::print(stderr, "FAILED {}\n", f);
             if (stop != Stop::none) fmt::print(stderr, "Stopped early; `--resume` goes on from here.\n");
-            if (!options.quiet && options.format == Format::terminal) fmt::print("\n{} -> {}\n", summary_line(mine), archive->file().string());
+            if (!options.quiet && options.format == Format::terminal)
+                fmt::print("\n{} -> {}\n", summary_line(mine), archive->file().string());
             code_of_run = static_cast<int>(exit_code(mine, stop));
         } catch (const Error& x) {
             fmt::print(stderr, "waferbench: {}\n", x.what());

@@ -12,17 +12,17 @@
 namespace wb {
 
 struct RunOptions {
-    std::string experiment;            ///< file, or the name of one in configs/experiments
-    std::string output;                ///< results file; empty: results/<name>-<date>.h5
+    std::string experiment;  ///< file, or the name of one in configs/experiments
+    std::string output;      ///< results file; empty: results/<name>-<date>.h5
     std::string filter;
     std::vector<std::string> set;      ///< "protocol.min_time=0.5 s"
     std::vector<std::string> configs;  ///< the user's folders, for the line that repeats a failed case
     bool resume = false;               ///< skip what the journal already holds
     bool oversubscribe = false;
-    double budget_s = 0;               ///< stop starting cases after this long; 0 = never
+    double budget_s = 0;  ///< stop starting cases after this long; 0 = never
     Format format = Format::terminal;
     bool wide = false, quiet = false;
-    std::string command;               ///< as typed, for the record
+    std::string command;  ///< as typed, for the record
 };
 
 /// The experiment a name or path stands for, overrides applied. Collective.

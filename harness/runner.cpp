@@ -33,7 +33,8 @@ std::string first_text(Comm& comm, const std::string& mine) {
 
 }  // namespace
 
-Runner::Runner(const BackendSet& backends, Comm& comm, Hooks hooks) : backends_(backends), comm_(comm), hooks_(std::move(hooks)) {}
+Runner::Runner(const BackendSet& backends, Comm& comm, Hooks hooks)
+    : backends_(backends), comm_(comm), hooks_(std::move(hooks)) {}
 
 Result Runner::run(const PlannedCase& planned) {
     const Case& c = planned.c;
@@ -106,7 +107,8 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
     m.prepare_s = now_s() - t;
     if (m.verification.done && c.small != c.graph) {
         t = now_s();
-        if (!guarded([&] { check_full_size(c, *session, *backends_.find("reference"), comm, m.verification); })) return fail(m, Status::failed, problem);
+        if (!guarded([&] { check_full_size(c, *session, *backends_.find("reference"), comm, m.verification); }))
+            return fail(m, Status::failed, problem);
         m.verify_s += now_s() - t;
         if (!(m.verification.error <= m.verification.tolerance)) return fail(m, Status::failed, m.verification.method);
     }
@@ -139,7 +141,8 @@ void Runner::sample(Session& session, const Case& c, bool together, Measurement&
     for (;;) {
         const double elapsed = once(true);
         if (!real) {
-            if (!(elapsed >= 0) || !std::isfinite(elapsed)) fail(m, Status::invalid, fmt::format("predicted a time of {} s", elapsed));
+            if (!(elapsed >= 0) || !std::isfinite(elapsed))
+                fail(m, Status::invalid, fmt::format("predicted a time of {} s", elapsed));
             return;
         }
         if (judge) stopping.add(std::isfinite(elapsed) ? elapsed : -1);  // clocks differ: one rank decides for all
@@ -151,13 +154,17 @@ void Runner::sample(Session& session, const Case& c, bool together, Measurement&
         if (verdict >= 2) stopped_ = static_cast<Stop>(static_cast<int>(verdict) - 1);
         if (verdict > 0) break;
     }
-    m.reason = stopping.finished() ? stopping.reason() : fmt::format("stopped from outside after {} samples", mine.size());
+    m.reason =
+        stopping.finished() ? stopping.reason() : fmt::format("stopped from outside after {} samples", mine.size());
     if (together) m.reason = comm_.share(m.reason);
-    if (!agree(together, !judge || stopping.finished())) fail(m, Status::timeout, m.reason);  // so that --resume repeats it
-    if (!agree(together, !judge || stopping.verdict() != Stopping::Verdict::bad_sample)) fail(m, Status::invalid, m.reason);
+    if (!agree(together, !judge || stopping.finished()))
+        fail(m, Status::timeout, m.reason);  // so that --resume repeats it
+    if (!agree(together, !judge || stopping.verdict() != Stopping::Verdict::bad_sample))
+        fail(m, Status::invalid, m.reason);
     if (stopping.verdict() == Stopping::Verdict::timeout && static_cast<int>(mine.size()) < p.min_samples)
-        m.warnings.push_back(fmt::format("only {} of {} samples fitted into the timeout; the interval is wide. Raise protocol.timeout.",
-                                         mine.size(), p.min_samples));
+        m.warnings.push_back(
+            fmt::format("only {} of {} samples fitted into the timeout; the interval is wide. Raise protocol.timeout.",
+                        mine.size(), p.min_samples));
     if (together) m.rank_samples_s = comm_.gather(mine);
 }
 
@@ -209,7 +216,8 @@ void Runner::collect(const ResourceUse& use, bool together, const Case& c, Measu
     const double wanted = c.graph->flops().si();
     if (std::abs(m.useful.si() - wanted) > 1e-9 * std::max(1.0, wanted))
         fail(m, Status::failed,
-             fmt::format("useful work is not conserved: the graph has {:.17g} FLOP, the ranks were credited {:.17g}", wanted, m.useful.si()));
+             fmt::format("useful work is not conserved: the graph has {:.17g} FLOP, the ranks were credited {:.17g}",
+                         wanted, m.useful.si()));
 }
 
 std::string reproducer(const PlannedCase& planned, const std::string& arguments, int ranks) {

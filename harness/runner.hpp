@@ -3,7 +3,7 @@
 #include <functional>
 #include <string>
 
-#include "harness/experiment.hpp"
+#include "harness/plan.hpp"
 #include "harness/result.hpp"
 
 namespace wb {
@@ -15,15 +15,16 @@ enum class Stop { none, interrupt, terminate, budget };
 class Runner {
 public:
     struct Hooks {
-        std::function<Stop()> stop;                       ///< asked between samples; may be empty
-        std::function<void(const std::string&)> progress; ///< a detail to show, rank 0
+        std::function<Stop()> stop;                        ///< asked between samples; may be empty
+        std::function<void(const std::string&)> progress;  ///< a detail to show, rank 0
     };
     Runner(const BackendSet& backends, Comm& comm, Hooks hooks);
 
     /// Never throws what a backend throws: that is a failed result. The same verdict on every rank. Samples, memory and
     /// communication of all ranks are gathered on rank 0; elsewhere the result has the status only.
     Result run(const PlannedCase& planned);
-    /// Set when a stop was asked for while a case was sampled; the case in hand is then Status::timeout, so that it is repeated.
+    /// Set when a stop was asked for while a case was sampled; the case in hand is then Status::timeout, so that it is
+    /// repeated.
     Stop stopped() const { return stopped_; }
 
 private:

@@ -34,7 +34,9 @@ std::map<std::string, double> measured_of(const ResultSet& set) {
     return m;
 }
 
-std::string digits(double v) { return v >= 100 ? fmt::format("{:.0f}", v) : v >= 10 ? fmt::format("{:.1f}", v) : fmt::format("{:.2g}", v); }
+std::string digits(double v) {
+    return v >= 100 ? fmt::format("{:.0f}", v) : v >= 10 ? fmt::format("{:.1f}", v) : fmt::format("{:.2g}", v);
+}
 
 std::string spread(const Result& r, const Summary& s) {
     if (r.m.kind != Kind::measured) {
@@ -69,7 +71,8 @@ void wide_cells(const Result& r, std::vector<Cell>& row) {
     row.emplace_back(r.m.resolved_dtype);
 }
 
-std::vector<Cell> row_of(const Result& r, const Bounds& bounds, const std::map<std::string, double>& measured, bool wide) {
+std::vector<Cell> row_of(const Result& r, const Bounds& bounds, const std::map<std::string, double>& measured,
+                         bool wide) {
     std::vector<Cell> row{{name_of(r), r.m.kind == Kind::measured ? Emphasis::strong : Emphasis::none},
                           r.backend,
                           std::string(name(r.m.kind))};
@@ -83,16 +86,19 @@ std::vector<Cell> row_of(const Result& r, const Bounds& bounds, const std::map<s
         return row;
     }
     const Summary s = summarise(r.m.samples_s);
-    row.push_back({format(Seconds(s.median)), s.median, r.m.kind == Kind::measured ? Emphasis::strong : Emphasis::none});
+    row.push_back(
+        {format(Seconds(s.median)), s.median, r.m.kind == Kind::measured ? Emphasis::strong : Emphasis::none});
     row.emplace_back(spread(r, s));
     row.push_back(rate_cell(r, s.median));
     const auto bound = bounds.find(place(r));
     const bool own = r.m.kind == Kind::bound || bound == bounds.end();
-    row.push_back(own ? Cell("") : Cell(fmt::format("{:.0f} %", 100 * bound->second / s.median), bound->second / s.median));
+    row.push_back(own ? Cell("")
+                      : Cell(fmt::format("{:.0f} %", 100 * bound->second / s.median), bound->second / s.median));
     const auto base = measured.find(r.fingerprint);
     const bool first = base == measured.end() || base->second == s.median;
     const double ratio = first ? 1 : base->second / s.median;
-    row.push_back(first ? Cell("") : Cell(fmt::format("{}{}x", r.m.kind == Kind::bound ? "<= " : "", digits(ratio)), ratio));
+    row.push_back(first ? Cell("")
+                        : Cell(fmt::format("{}{}x", r.m.kind == Kind::bound ? "<= " : "", digits(ratio)), ratio));
     if (wide) wide_cells(r, row);
     row.push_back({r.m.detail, Emphasis::faint});
     return row;
@@ -101,8 +107,13 @@ std::vector<Cell> row_of(const Result& r, const Bounds& bounds, const std::map<s
 }  // namespace
 
 std::string show_results(const ResultSet& set, Format format, bool colour, bool wide, const std::string& filter) {
-    std::vector<TextColumn> columns{{"system"}, {"backend"}, {"kind"}, {"time", Align::right, "", "s"}, {"+-", Align::right},
-                                    {"rate", Align::right, "", "FLOP/s or B/s"}, {"of bound", Align::right, "", "1"},
+    std::vector<TextColumn> columns{{"system"},
+                                    {"backend"},
+                                    {"kind"},
+                                    {"time", Align::right, "", "s"},
+                                    {"+-", Align::right},
+                                    {"rate", Align::right, "", "FLOP/s or B/s"},
+                                    {"of bound", Align::right, "", "1"},
                                     {"vs measured", Align::right, "", "1"}};
     if (wide)
         for (const char* c : {"error", "memory", "communication", "dtype"}) columns.push_back({c, Align::right});

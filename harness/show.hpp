@@ -10,7 +10,8 @@ enum class Format { terminal, markdown, csv, json };
 
 /// The comparison: a section for each workload, a row for each system and backend, every number with its kind.
 /// `wide` adds verification, memory, communication and detail.
-std::string show_results(const ResultSet& set, Format format, bool colour, bool wide = false, const std::string& filter = "");
+std::string show_results(const ResultSet& set, Format format, bool colour, bool wide = false,
+                         const std::string& filter = "");
 
 /// One line on what happened: counts by status, and what failed with its reproducer.
 std::string summary_line(const ResultSet& set);

@@ -109,12 +109,9 @@ std::vector<Outlier> outliers(std::span<const double> sample, double quartile1, 
 
 std::string_view name(SampleState state) {
     switch (state) {
-        case SampleState::ok:
-            return "ok";
-        case SampleState::empty:
-            return "empty";
-        case SampleState::not_finite:
-            return "not finite";
+        case SampleState::ok: return "ok";
+        case SampleState::empty: return "empty";
+        case SampleState::not_finite: return "not finite";
     }
     return "unknown";
 }

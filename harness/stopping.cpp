@@ -98,14 +98,11 @@ std::string Stopping::reason() const {
     const std::string noise = fmt::format("noise {}{} {} {}", quiet ? "" : "still ", percent(noise_),
                                           quiet ? "<=" : ">", percent(rule_.max_noise));
     switch (verdict_) {
-        case Verdict::running:
-            return "running";
-        case Verdict::noise:
-            return fmt::format("noise reached {} <= {}", percent(noise_), percent(rule_.max_noise));
+        case Verdict::running: return "running";
+        case Verdict::noise: return fmt::format("noise reached {} <= {}", percent(noise_), percent(rule_.max_noise));
         case Verdict::max_samples:
             return fmt::format("max_samples: {} samples in {:.3g} s, {}", count(), total_s_, noise);
-        case Verdict::timeout:
-            return fmt::format("timeout: {:.3g} s in {} samples, {}", spent_s_, count(), noise);
+        case Verdict::timeout: return fmt::format("timeout: {:.3g} s in {} samples, {}", spent_s_, count(), noise);
         case Verdict::bad_sample:
             return fmt::format("sample {} is {} s, which is not a time", count(), samples_.back());
     }

@@ -58,18 +58,12 @@ std::string padded(const std::string& text, Align align, std::size_t width) {
 
 std::string_view ansi(Emphasis emphasis) {
     switch (emphasis) {
-        case Emphasis::none:
-            return "";
-        case Emphasis::strong:
-            return "\x1b[1m";
-        case Emphasis::faint:
-            return "\x1b[2m";
-        case Emphasis::good:
-            return "\x1b[32m";
-        case Emphasis::caution:
-            return "\x1b[33m";
-        case Emphasis::bad:
-            return "\x1b[31m";
+        case Emphasis::none: return "";
+        case Emphasis::strong: return "\x1b[1m";
+        case Emphasis::faint: return "\x1b[2m";
+        case Emphasis::good: return "\x1b[32m";
+        case Emphasis::caution: return "\x1b[33m";
+        case Emphasis::bad: return "\x1b[31m";
     }
     return "";
 }
@@ -258,7 +252,8 @@ std::string TextTable::json() const {
     }
     // Text from a file name may not be UTF-8; a replaced byte is better than no output.
     return nlohmann::ordered_json{{"columns", columns}, {"rows", rows}}.dump(
-        2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+               2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
+           "\n";
 }
 
 }  // namespace wb

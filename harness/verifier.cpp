@@ -47,8 +47,8 @@ std::map<std::string, double> family_floors(const Outputs& wanted, double tolera
     return floor;
 }
 
-/// The first moment of a weight, and below what it is rounding: the optimizer divides a gradient by its own magnitude, so
-/// one that is zero but for rounding moves the weight by a full step in an arbitrary direction.
+/// The first moment of a weight, and below what it is rounding: the optimizer divides a gradient by its own magnitude,
+/// so one that is zero but for rounding moves the weight by a full step in an arbitrary direction.
 struct Moment {
     const Output* values = nullptr;
     double noise = 0;
@@ -93,14 +93,17 @@ double compare_outputs(const Outputs& got, const Outputs& wanted, double toleran
         const auto it = by_id.find({index(w.tensor), w.instance});
         std::size_t where = 0;
         const auto m = moments.find({w.name + ".m", w.instance});
-        const Moment moment = m == moments.end() || m->second->values.size() != w.values.size() ? Moment{} : Moment{m->second, 10 * tolerance * floors["m"]};
+        const Moment moment = m == moments.end() || m->second->values.size() != w.values.size()
+                                  ? Moment{}
+                                  : Moment{m->second, 10 * tolerance * floors["m"]};
         const double e = it == by_id.end() ? infinite : tensor_error(*it->second, w, floors[family(w)], moment, where);
         if (!(e <= error)) {
             error = e;
-            worst = it == by_id.end() ? fmt::format("{}[{}] is missing", w.name, w.instance)
-                                      : fmt::format("{}[{}] element {} is {:.9g}, should be {:.9g}", w.name, w.instance, where,
-                                                    where < it->second->values.size() ? it->second->values[where] : NAN,
-                                                    where < w.values.size() ? w.values[where] : NAN);
+            worst = it == by_id.end()
+                        ? fmt::format("{}[{}] is missing", w.name, w.instance)
+                        : fmt::format("{}[{}] element {} is {:.9g}, should be {:.9g}", w.name, w.instance, where,
+                                      where < it->second->values.size() ? it->second->values[where] : NAN,
+                                      where < w.values.size() ? w.values[where] : NAN);
         }
     }
     if (wanted.empty()) {
@@ -180,12 +183,14 @@ void check_full_size(const Case& c, Session& session, const Backend& judge, Comm
             largest = std::max(largest, magnitude(o));
             const auto bad = std::find_if(o.values.begin(), o.values.end(), [](double x) { return !std::isfinite(x); });
             if (bad != o.values.end() && problem.empty())
-                problem = fmt::format("{}[{}] element {} is {} at full size", o.name, o.instance, bad - o.values.begin(), *bad);
+                problem = fmt::format("{}[{}] element {} is {} at full size", o.name, o.instance,
+                                      bad - o.values.begin(), *bad);
         }
         const std::vector<SpotValue> spots = problem.empty() ? judge.spot_values(c, 64) : std::vector<SpotValue>{};
         const double tolerance = tolerance_of(*c.graph);
         for (const SpotValue& s : spots) {
-            const auto o = std::find_if(got->begin(), got->end(), [&](const Output& x) { return x.tensor == s.tensor; });
+            const auto o =
+                std::find_if(got->begin(), got->end(), [&](const Output& x) { return x.tensor == s.tensor; });
             const double found = o == got->end() ? NAN : o->values[static_cast<std::size_t>(s.element)];
             const double error = std::abs(found - s.value) / (largest > 0 ? largest : 1);
             if (!(error <= 4 * tolerance) && problem.empty())

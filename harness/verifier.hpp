@@ -10,8 +10,9 @@ namespace wb {
 /// magnitude of the tensor, by the coarsest element type the graph computes in. Why these figures: docs/method.md.
 double tolerance_of(const Graph& graph);
 
-/// `tolerance` decides what is rounding in an optimizer's moments. Largest error of `got` against `wanted` in units of tolerance's scale; a NaN, an infinity where none is due, a missing
-/// or misshapen tensor is infinite. `worst` names the place.
+/// `tolerance` decides what is rounding in an optimizer's moments. Largest error of `got` against `wanted` in units of
+/// tolerance's scale; a NaN, an infinity where none is due, a missing or misshapen tensor is infinite. `worst` names
+/// the place.
 double compare_outputs(const Outputs& got, const Outputs& wanted, double tolerance, std::string& worst);
 
 /// Runs the case once from fresh tensors, outputs poisoned first, and compares with the reference backend: the whole
@@ -20,8 +21,8 @@ double compare_outputs(const Outputs& got, const Outputs& wanted, double toleran
 Verification verify_case(const Case& c, const Backend& backend, const Backend& judge, Comm& comm);
 
 /// Runs the prepared session once at its full size, outputs poisoned first: every declared output must be written and
-/// finite, and random elements of one-op graphs must be what the judge finds. Collective; adds to `v`, whose error becomes
-/// infinite on a failure.
+/// finite, and random elements of one-op graphs must be what the judge finds. Collective; adds to `v`, whose error
+/// becomes infinite on a failure.
 void check_full_size(const Case& c, Session& session, const Backend& judge, Comm& comm, Verification& v);
 
 }  // namespace wb

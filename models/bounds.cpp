@@ -64,12 +64,9 @@ const Op* first_collective(const Graph& g) {
 double collective_traffic(CollectiveKind kind, double n, double p) {
     switch (kind) {
         case CollectiveKind::allreduce:
-        case CollectiveKind::send_recv:
-            return 2 * n;
-        case CollectiveKind::alltoall:
-            return 2 * n * (p - 1) / p;
-        default:
-            return n;  // allgather reads n/p and receives the rest; reduce_scatter reads n; broadcast receives n
+        case CollectiveKind::send_recv: return 2 * n;
+        case CollectiveKind::alltoall: return 2 * n * (p - 1) / p;
+        default: return n;  // allgather reads n/p and receives the rest; reduce_scatter reads n; broadcast receives n
     }
 }
 
@@ -98,21 +95,15 @@ bool holds(DType unit, DType operand) {
     };
     using enum DType;
     switch (unit) {
-        case f64:
-            return in({f32, tf32, bf16, f16, fp8_e4m3, fp8_e5m2, fp4, int8, int32});
-        case f32:
-            return in({tf32, bf16, f16, fp8_e4m3, fp8_e5m2, fp4, int8});
-        case tf32:
-            return in({bf16, f16, fp8_e4m3, fp8_e5m2, fp4, int8});
+        case f64: return in({f32, tf32, bf16, f16, fp8_e4m3, fp8_e5m2, fp4, int8, int32});
+        case f32: return in({tf32, bf16, f16, fp8_e4m3, fp8_e5m2, fp4, int8});
+        case tf32: return in({bf16, f16, fp8_e4m3, fp8_e5m2, fp4, int8});
         case bf16:
-        case f16:
-            return in({fp8_e4m3, fp8_e5m2, fp4, int8});
+        case f16: return in({fp8_e4m3, fp8_e5m2, fp4, int8});
         case fp8_e4m3:
         case fp8_e5m2:
-        case int8:
-            return in({fp4});
-        default:
-            return false;
+        case int8: return in({fp4});
+        default: return false;
     }
 }
 

@@ -29,20 +29,16 @@ struct Cut {
 double leaving(CollectiveKind kind, double n, const Cut& c) {
     const double p = c.units;
     switch (kind) {
-        case CollectiveKind::allreduce:
-            return c.reduces ? c.groups * n : 2 * (c.groups - 1) * n;
+        case CollectiveKind::allreduce: return c.reduces ? c.groups * n : 2 * (c.groups - 1) * n;
         case CollectiveKind::allgather:
-        case CollectiveKind::reduce_scatter:
-            return (c.groups - 1) * n;
+        case CollectiveKind::reduce_scatter: return (c.groups - 1) * n;
         case CollectiveKind::alltoall: {
             const double full = std::floor(p / c.size), rest = p - full * c.size;
             return n * (p - (full * c.size * c.size + rest * rest) / p);
         }
         case CollectiveKind::broadcast:
-        case CollectiveKind::send_recv:
-            return n * p / std::min(c.size, p - 1);
-        case CollectiveKind::none:
-            break;
+        case CollectiveKind::send_recv: return n * p / std::min(c.size, p - 1);
+        case CollectiveKind::none: break;
     }
     return 0;
 }

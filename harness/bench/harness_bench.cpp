@@ -55,8 +55,9 @@ void sample(benchmark::State& state) {
         Runner runner(set, *comm, {});
         benchmark::DoNotOptimize(runner.run(p));
     }
-    state.counters["per_sample"] = benchmark::Counter(static_cast<double>(samples) * static_cast<double>(state.iterations()),
-                                                      benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+    state.counters["per_sample"] =
+        benchmark::Counter(static_cast<double>(samples) * static_cast<double>(state.iterations()),
+                           benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 BENCHMARK(sample)->Arg(1000)->Arg(100000)->Unit(benchmark::kMicrosecond);
 

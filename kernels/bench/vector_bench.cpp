@@ -20,7 +20,7 @@ namespace wb::cpu {
 
 namespace {
 
-constexpr std::int64_t rows = 4096, cols = 2048, n = rows * cols, classes = 50257, tokens = 160;
+constexpr std::int64_t rows = 4096, cols = 2048, n = rows * cols;
 
 /// Operands too large for a core's caches, shared by all operators of one type.
 template <class T>
@@ -29,17 +29,12 @@ struct Arena {
     std::vector<T> gamma = filled(cols);
     std::vector<float> mean = std::vector<float>(rows), inv = std::vector<float>(rows, 1.0F),
                        sums = std::vector<float>(2 * cols);
-    std::vector<float> f32 = std::vector<float>(n, 0.5F), moments = std::vector<float>(n, 0.1F);
-    std::vector<std::int32_t> ids = numbers();
+    std::vector<float> f32 = std::vector<float>(n, 0.5F), first = std::vector<float>(n, 0.1F),
+                       second = std::vector<float>(n, 0.1F);
 
     static std::vector<T> filled(std::int64_t count) {
         std::vector<T> out(static_cast<std::size_t>(count));
         for (std::size_t i = 0; i < out.size(); ++i) out[i] = from_float<T>(float(i % 251) / 50 - 2.5F);
-        return out;
-    }
-    static std::vector<std::int32_t> numbers() {
-        std::vector<std::int32_t> out(rows);
-        for (std::size_t i = 0; i < out.size(); ++i) out[i] = std::int32_t(i * 37 % rows);
         return out;
     }
 };
@@ -62,10 +57,9 @@ void copy(const T* from, T* to, std::int64_t count, int threads) {
 
 template <class T>
 std::vector<Operator> operators(Arena<T>& o) {
-    const double array = double(n) * sizeof(T), logits = double(tokens) * classes * sizeof(T);
+    const double array = double(n) * sizeof(T);
     T *a = o.a.data(), *b = o.b.data(), *c = o.c.data(), *d = o.d.data(), *e = o.e.data(), *g = o.gamma.data();
     float *mean = o.mean.data(), *inv = o.inv.data(), *sums = o.sums.data();
-    const std::int32_t* ids = o.ids.data();
     std::vector<Operator> all = {
         {"copy", 2 * array, [=](int t) { copy(a, d, n, t); }},
         {"softmax", 2 * array, [=](int t) { softmax(a, d, rows, cols, 0.125F, t); }},
@@ -80,26 +74,13 @@ std::vector<Operator> operators(Arena<T>& o) {
         {"gelu_erf_backward", 3 * array, [=](int t) { gelu_backward(a, b, d, n, GeluForm::erf, t); }},
         {"silu_mul", 3 * array, [=](int t) { silu_mul(a, b, d, n, t); }},
         {"silu_mul_backward", 5 * array, [=](int t) { silu_mul_backward(a, b, c, d, e, n, t); }},
-        {"rope", 2 * array,
-         [=](int t) {
-             rope(a, ids, d, {rows, cols / 128, 128, 10000, false, false}, t);
-         }},
-        {"rope_interleaved", 2 * array,
-         [=](int t) {
-             rope(a, ids, d, {rows, cols / 128, 128, 10000, true, false}, t);
-         }},
         {"add", 3 * array, [=](int t) { add(a, b, d, n, t); }},
-        {"add_rows_bias", 2 * array, [=](int t) { add_rows_bias(a, g, d, rows, cols, t); }},
-        {"sum_rows", array, [=](int t) { sum_rows(a, sums, rows, cols, t); }},
-        {"cross_entropy", logits, [=](int t) { cross_entropy(a, ids, mean, tokens, classes, t); }},
-        {"cross_entropy_backward", 2 * logits,
-         [=](int t) { cross_entropy_backward(a, ids, d, tokens, classes, 0.1F, t); }},
-        {"embed", 2 * array, [=](int t) { embed(a, ids, d, rows, cols, rows, t); }},
-        {"embed_backward", array + 8.0 * n,
-         [=, f = o.f32.data()](int t) { embed_backward(a, ids, f, rows, cols, rows, t); }}};
+        {"sum_rows", array, [=](int t) { sum_rows(a, sums, rows, cols, t); }}};
+    float *p = o.f32.data(), *m = o.first.data(), *v = o.second.data();
     if constexpr (sizeof(T) == 4)
-        all.push_back(
-            {"adamw", 7 * array, [=, f = o.f32.data(), m = o.moments.data()](int t) { adamw(d, a, m, f, n, {}, t); }});
+        all.push_back({"adamw", 28.0 * n, [=](int t) { adamw(p, a, m, v, n, {}, t); }});
+    else
+        all.push_back({"adamw", 28.0 * n, [=](int t) { adamw(p, a, m, v, d, n, {}, t); }});
     return all;
 }
 

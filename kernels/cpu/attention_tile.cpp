@@ -46,18 +46,12 @@ void multiply_panel(const Product& p, Index n, Keep keep, const float* scale) {
     };
     while (i + micro_rows <= p.rows) run.template operator()<6>();
     switch (p.rows - i) {
-        case 5:
-            return run.template operator()<5>();
-        case 4:
-            return run.template operator()<4>();
-        case 3:
-            return run.template operator()<3>();
-        case 2:
-            return run.template operator()<2>();
-        case 1:
-            return run.template operator()<1>();
-        default:
-            return;
+        case 5: return run.template operator()<5>();
+        case 4: return run.template operator()<4>();
+        case 3: return run.template operator()<3>();
+        case 2: return run.template operator()<2>();
+        case 1: return run.template operator()<1>();
+        default: return;
     }
 }
 
@@ -66,18 +60,10 @@ void multiply_panel(const Product& p, Index n, Keep keep, const float* scale) {
 void multiply(const Product& p, Keep keep, const float* scale) {
     for (Index n = 0; n * panel < p.columns; ++n) {
         switch (std::min(panel_vectors, p.columns / simd::width - n * panel_vectors)) {
-            case 4:
-                multiply_panel<4>(p, n, keep, scale);
-                break;
-            case 3:
-                multiply_panel<3>(p, n, keep, scale);
-                break;
-            case 2:
-                multiply_panel<2>(p, n, keep, scale);
-                break;
-            default:
-                multiply_panel<1>(p, n, keep, scale);
-                break;
+            case 4: multiply_panel<4>(p, n, keep, scale); break;
+            case 3: multiply_panel<3>(p, n, keep, scale); break;
+            case 2: multiply_panel<2>(p, n, keep, scale); break;
+            default: multiply_panel<1>(p, n, keep, scale); break;
         }
     }
 }

@@ -37,16 +37,11 @@ GemmShape flatten(GemmShape s) {
 
 ElementSizes element_sizes(GemmType type) {
     switch (type) {
-        case GemmType::f64:
-            return {8, 8};
-        case GemmType::f32:
-            return {4, 4};
-        case GemmType::bf16:
-            return {2, 2};
-        case GemmType::bf16_f32:
-            return {2, 4};
-        case GemmType::int8_int32:
-            return {1, 4};
+        case GemmType::f64: return {8, 8};
+        case GemmType::f32: return {4, 4};
+        case GemmType::bf16: return {2, 2};
+        case GemmType::bf16_f32: return {2, 4};
+        case GemmType::int8_int32: return {1, 4};
     }
     WB_EXPECT(!"a type of GemmType");
     return {};

@@ -229,16 +229,11 @@ private:
 std::unique_ptr<GemmEngine> make_gemv(const GemmShape& shape, GemmType type, int threads) {
     if (std::min(shape.m, shape.n) > most_rows) return nullptr;
     switch (type) {
-        case GemmType::f64:
-            return std::make_unique<Gemv<double, double, double>>(shape, threads);
-        case GemmType::f32:
-            return std::make_unique<Gemv<float, float, float>>(shape, threads);
-        case GemmType::bf16:
-            return std::make_unique<Gemv<bf16, bf16, float>>(shape, threads);
-        case GemmType::bf16_f32:
-            return std::make_unique<Gemv<bf16, float, float>>(shape, threads);
-        case GemmType::int8_int32:
-            return nullptr;
+        case GemmType::f64: return std::make_unique<Gemv<double, double, double>>(shape, threads);
+        case GemmType::f32: return std::make_unique<Gemv<float, float, float>>(shape, threads);
+        case GemmType::bf16: return std::make_unique<Gemv<bf16, bf16, float>>(shape, threads);
+        case GemmType::bf16_f32: return std::make_unique<Gemv<bf16, float, float>>(shape, threads);
+        case GemmType::int8_int32: return nullptr;
     }
     return nullptr;
 }

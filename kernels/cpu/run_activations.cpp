@@ -45,8 +45,7 @@ std::function<void(Operands)> bind(const Site& site) {
             return [=](Operands p) {
                 softmax_backward(input<T>(p, 0), input<T>(p, 1), output<T>(p, 2), rows, cols, threads);
             };
-        case OpKind::gelu:
-            return [=](Operands p) { gelu(input<T>(p, 0), output<T>(p, 1), n, form, threads); };
+        case OpKind::gelu: return [=](Operands p) { gelu(input<T>(p, 0), output<T>(p, 1), n, form, threads); };
         case OpKind::gelu_backward:
             return
                 [=](Operands p) { gelu_backward(input<T>(p, 1), input<T>(p, 0), output<T>(p, 2), n, form, threads); };
@@ -57,10 +56,8 @@ std::function<void(Operands)> bind(const Site& site) {
                 silu_mul_backward(input<T>(p, 1), input<T>(p, 2), input<T>(p, 0), output<T>(p, 3), output<T>(p, 4), n,
                                   threads);
             };
-        case OpKind::add:
-            return [=](Operands p) { add(input<T>(p, 0), input<T>(p, 1), output<T>(p, 2), n, threads); };
-        default:
-            contract_failed("an activation", __FILE__, __LINE__);
+        case OpKind::add: return [=](Operands p) { add(input<T>(p, 0), input<T>(p, 1), output<T>(p, 2), n, threads); };
+        default: contract_failed("an activation", __FILE__, __LINE__);
     }
 }
 

@@ -11,24 +11,19 @@ Runner make_collective(const Site& site) {
     const auto bytes = static_cast<std::size_t>(n * stored_bytes(type));
     Comm* const comm = &site.setup.comm;
     switch (site.a().collective) {
-        case CollectiveKind::allreduce:
-            return {[=](Operands p) { comm->allreduce(p[0], p[1], n, type); }, {}};
-        case CollectiveKind::allgather:
-            return {[=](Operands p) { comm->allgather(p[0], p[1], n, type); }, {}};
+        case CollectiveKind::allreduce: return {[=](Operands p) { comm->allreduce(p[0], p[1], n, type); }, {}};
+        case CollectiveKind::allgather: return {[=](Operands p) { comm->allgather(p[0], p[1], n, type); }, {}};
         case CollectiveKind::reduce_scatter:
             return {[=](Operands p) { comm->reduce_scatter(p[0], p[1], n / ranks, type); }, {}};
-        case CollectiveKind::alltoall:
-            return {[=](Operands p) { comm->alltoall(p[0], p[1], n / ranks, type); }, {}};
+        case CollectiveKind::alltoall: return {[=](Operands p) { comm->alltoall(p[0], p[1], n / ranks, type); }, {}};
         case CollectiveKind::broadcast:
             return {[=](Operands p) {
                         if (comm->rank() == 0) std::memcpy(p[1], p[0], bytes);
                         comm->broadcast(p[1], n, type, 0);
                     },
                     {}};
-        case CollectiveKind::send_recv:
-            return {[=](Operands p) { comm->shift(p[0], p[1], n, type); }, {}};
-        case CollectiveKind::none:
-            return {[=](Operands p) { std::memcpy(p[1], p[0], bytes); }, {}};
+        case CollectiveKind::send_recv: return {[=](Operands p) { comm->shift(p[0], p[1], n, type); }, {}};
+        case CollectiveKind::none: return {[=](Operands p) { std::memcpy(p[1], p[0], bytes); }, {}};
     }
     contract_failed("every collective is known", __FILE__, __LINE__);
 }

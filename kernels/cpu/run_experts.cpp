@@ -164,16 +164,11 @@ Runner make_experts(const Site& site) {
     const DType type = site.in(kind == OpKind::topk_gate_backward ? 1 : 0).dtype;
     return with_type(type, [&]<class T>(T) {
         switch (kind) {
-            case OpKind::topk_gate:
-                return gate<T>(site);
-            case OpKind::topk_gate_backward:
-                return gate_backward<T>(site);
-            case OpKind::moe_dispatch:
-                return dispatch<T>(site);
-            case OpKind::moe_combine:
-                return combine<T>(site);
-            default:
-                return combine_backward<T>(site);
+            case OpKind::topk_gate: return gate<T>(site);
+            case OpKind::topk_gate_backward: return gate_backward<T>(site);
+            case OpKind::moe_dispatch: return dispatch<T>(site);
+            case OpKind::moe_combine: return combine<T>(site);
+            default: return combine_backward<T>(site);
         }
     });
 }

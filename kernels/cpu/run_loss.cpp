@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "kernels/cpu/runner.hpp"
 #include "kernels/cpu/vector_math.hpp"
+#include "kernels/cpu/vector_rows.hpp"
 
 namespace wb::cpu {
 namespace {
@@ -15,15 +15,9 @@ struct Part {
 
 template <class T>
 Part part(const T* x, std::int64_t n, std::int64_t target) {
-    Part p{-std::numeric_limits<float>::infinity(), 0, 0};
-    float largest = p.largest, sum = 0;
-#pragma omp simd reduction(max : largest)
-    for (std::int64_t j = 0; j < n; ++j) largest = to_float(x[j]) > largest ? to_float(x[j]) : largest;
-#pragma omp simd reduction(+ : sum)
-    for (std::int64_t j = 0; j < n; ++j) sum += exp_of(to_float(x[j]) - largest);
+    const float largest = row_max(x, n);
+    Part p{largest, sum_of_exp(x, n, 1.0F, largest), 0};
     if (target >= 0 && target < n) p.target = to_float(x[target]);
-    p.largest = largest;
-    p.sum = sum;
     return p;
 }
 

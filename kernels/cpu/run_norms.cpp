@@ -1,37 +1,8 @@
-// A vector square root cannot set errno.
-#pragma GCC optimize("no-math-errno")
-
-#include <cmath>
-
 #include "kernels/cpu/runner.hpp"
 #include "kernels/cpu/vector_ops.hpp"
 
 namespace wb::cpu {
 namespace {
-
-/// The statistics a backward pass needs, from x again: reading x once is cheaper than keeping them for every layer.
-template <class T>
-void statistics(const T* x, float* mean, float* inverse, std::int64_t rows, std::int64_t cols, float eps, bool centred,
-                int threads) {
-    const float part = 1.0F / static_cast<float>(cols);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (std::int64_t r = 0; r < rows; ++r) {
-        const T* row = x + r * cols;
-        float middle = 0, square = 0;
-        if (centred) {
-#pragma omp simd reduction(+ : middle)
-            for (std::int64_t j = 0; j < cols; ++j) middle += to_float(row[j]);
-            middle *= part;
-        }
-#pragma omp simd reduction(+ : square)
-        for (std::int64_t j = 0; j < cols; ++j) {
-            const float d = to_float(row[j]) - middle;
-            square += d * d;
-        }
-        mean[r] = middle;
-        inverse[r] = 1.0F / std::sqrt(square * part + eps);
-    }
-}
 
 template <class T>
 Runner forward(const Site& site, bool centred) {
@@ -60,12 +31,13 @@ Runner backward(const Site& site, bool centred) {
     return {[=](Operands p) {
                 float *mean = scratch->as<float>(), *inverse = mean + rows, *dgamma = inverse + rows,
                       *dbeta = dgamma + cols;
-                statistics(input<T>(p, 1), mean, inverse, rows, cols, eps, centred, threads);
                 if (centred) {
+                    layernorm_statistics(input<T>(p, 1), mean, inverse, rows, cols, eps, threads);
                     layernorm_backward(input<T>(p, 1), input<T>(p, 2), mean, inverse, input<T>(p, 0), output<T>(p, 3),
                                        dgamma, dbeta, rows, cols, threads);
                     narrow(dbeta, output<T>(p, 5), cols, threads);
                 } else {
+                    rmsnorm_statistics(input<T>(p, 1), inverse, rows, cols, eps, threads);
                     rmsnorm_backward(input<T>(p, 1), input<T>(p, 2), inverse, input<T>(p, 0), output<T>(p, 3), dgamma,
                                      rows, cols, threads);
                 }

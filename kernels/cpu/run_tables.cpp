@@ -5,21 +5,20 @@
 namespace wb::cpu {
 namespace {
 
-constexpr std::int64_t lane_columns = 64;  // columns of one task: whole cache lines in every type
-
 template <class T>
 void add_to(const T* from, T* to, std::int64_t n) {
 #pragma omp simd
     for (std::int64_t j = 0; j < n; ++j) to[j] = from_float<T>(to_float(to[j]) + to_float(from[j]));
 }
 
-/// body(first, count) for pieces of `columns`: rows that meet in one table row are then added in one order.
+/// body(first, count) for a piece of `columns` a thread, in whole cache lines: rows that meet in one table row are
+/// added in one order, whatever the number of threads. Narrower pieces would read the rows with a stride that caches
+/// alias.
 template <class Body>
 void by_columns(std::int64_t columns, int threads, const Body& body) {
-    const std::int64_t pieces = (columns + lane_columns - 1) / lane_columns;
+    const std::int64_t piece = std::max<std::int64_t>(64, (columns / threads + 63) / 64 * 64);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (std::int64_t i = 0; i < pieces; ++i)
-        body(i * lane_columns, std::min(lane_columns, columns - i * lane_columns));
+    for (std::int64_t first = 0; first < columns; first += piece) body(first, std::min(piece, columns - first));
 }
 
 template <class T>
@@ -147,18 +146,12 @@ Runner cache_write(const Site& site) {
 Runner make_table(const Site& site) {
     return with_type(site.out(0).dtype, [&]<class T>(T) {
         switch (site.op.kind) {
-            case OpKind::embed:
-                return embed<T>(site);
-            case OpKind::embed_backward:
-                return embed_backward<T>(site);
-            case OpKind::position_embed:
-                return position_embed<T>(site);
-            case OpKind::position_embed_backward:
-                return position_backward<T>(site);
-            case OpKind::cache_write:
-                return cache_write<T>(site);
-            default:
-                return last_rows<T>(site, site.op.kind == OpKind::last_rows_backward);
+            case OpKind::embed: return embed<T>(site);
+            case OpKind::embed_backward: return embed_backward<T>(site);
+            case OpKind::position_embed: return position_embed<T>(site);
+            case OpKind::position_embed_backward: return position_backward<T>(site);
+            case OpKind::cache_write: return cache_write<T>(site);
+            default: return last_rows<T>(site, site.op.kind == OpKind::last_rows_backward);
         }
     });
 }

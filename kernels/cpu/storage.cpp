@@ -33,14 +33,11 @@ GlobalIndex global_index(const Shape& local, const Partition::Piece& piece, cons
 
 void store(double value, DType type, std::byte* to, std::int64_t i) {
     switch (type) {
-        case DType::f32:
-            reinterpret_cast<float*>(to)[i] = static_cast<float>(value);
-            break;
+        case DType::f32: reinterpret_cast<float*>(to)[i] = static_cast<float>(value); break;
         case DType::bf16:
             reinterpret_cast<bf16*>(to)[i] = to_bf16(static_cast<float>(value));
             break;  // fills are exact in f32
-        default:
-            encode(value, type, to + i * stored_bytes(type));
+        default: encode(value, type, to + i * stored_bytes(type));
     }
 }
 

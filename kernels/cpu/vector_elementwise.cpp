@@ -13,17 +13,6 @@ void add(const T* a, const T* b, T* y, std::int64_t n, int threads) {
 }
 
 template <class T>
-void add_rows_bias(const T* x, const T* bias, T* y, std::int64_t rows, std::int64_t cols, int threads) {
-    WB_EXPECT(rows >= 0 && cols >= 0 && threads >= 1);
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (std::int64_t r = 0; r < rows; ++r) {
-#pragma omp simd
-        for (std::int64_t j = 0; j < cols; ++j)
-            y[r * cols + j] = from_float<T>(to_float(x[r * cols + j]) + to_float(bias[j]));
-    }
-}
-
-template <class T>
 void sum_rows(const T* x, float* out, std::int64_t rows, std::int64_t cols, int threads) {
     WB_EXPECT(rows >= 0 && cols >= 0 && threads >= 1);
     constexpr std::int64_t widest = 1024;
@@ -44,8 +33,6 @@ void sum_rows(const T* x, float* out, std::int64_t rows, std::int64_t cols, int 
 
 template void add(const float*, const float*, float*, std::int64_t, int);
 template void add(const bf16*, const bf16*, bf16*, std::int64_t, int);
-template void add_rows_bias(const float*, const float*, float*, std::int64_t, std::int64_t, int);
-template void add_rows_bias(const bf16*, const bf16*, bf16*, std::int64_t, std::int64_t, int);
 template void sum_rows(const float*, float*, std::int64_t, std::int64_t, int);
 template void sum_rows(const bf16*, float*, std::int64_t, std::int64_t, int);
 

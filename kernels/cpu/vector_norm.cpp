@@ -118,6 +118,18 @@ void layernorm(const T* x, const T* gamma, const T* beta, T* y, float* mean, flo
 }
 
 template <class T>
+void layernorm_statistics(const T* x, float* mean, float* inv_std, std::int64_t rows, std::int64_t cols, float eps,
+                          int threads) {
+    WB_EXPECT(rows >= 0 && cols >= 0 && threads >= 1);
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (std::int64_t r = 0; r < rows; ++r) {
+        const Moments m = moments(x + r * cols, cols, eps);
+        mean[r] = m.mean;
+        inv_std[r] = m.inv_std;
+    }
+}
+
+template <class T>
 void layernorm_backward(const T* x, const T* gamma, const float* mean, const float* inv_std, const T* dy, T* dx,
                         float* dgamma, float* dbeta, std::int64_t rows, std::int64_t cols, int threads) {
     backward<true>(x, gamma, mean, inv_std, dy, dx, dgamma, dbeta, rows, cols, threads);
@@ -139,6 +151,13 @@ void rmsnorm(const T* x, const T* gamma, T* y, float* inv_rms, std::int64_t rows
 }
 
 template <class T>
+void rmsnorm_statistics(const T* x, float* inv_rms, std::int64_t rows, std::int64_t cols, float eps, int threads) {
+    WB_EXPECT(rows >= 0 && cols >= 0 && threads >= 1);
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (std::int64_t r = 0; r < rows; ++r) inv_rms[r] = inverse_rms(x + r * cols, cols, eps);
+}
+
+template <class T>
 void rmsnorm_backward(const T* x, const T* gamma, const float* inv_rms, const T* dy, T* dx, float* dgamma,
                       std::int64_t rows, std::int64_t cols, int threads) {
     backward<false>(x, gamma, nullptr, inv_rms, dy, dx, dgamma, nullptr, rows, cols, threads);
@@ -148,12 +167,16 @@ template void layernorm(const float*, const float*, const float*, float*, float*
                         float, int);
 template void layernorm(const bf16*, const bf16*, const bf16*, bf16*, float*, float*, std::int64_t, std::int64_t, float,
                         int);
+template void layernorm_statistics(const float*, float*, float*, std::int64_t, std::int64_t, float, int);
+template void layernorm_statistics(const bf16*, float*, float*, std::int64_t, std::int64_t, float, int);
 template void layernorm_backward(const float*, const float*, const float*, const float*, const float*, float*, float*,
                                  float*, std::int64_t, std::int64_t, int);
 template void layernorm_backward(const bf16*, const bf16*, const float*, const float*, const bf16*, bf16*, float*,
                                  float*, std::int64_t, std::int64_t, int);
 template void rmsnorm(const float*, const float*, float*, float*, std::int64_t, std::int64_t, float, int);
 template void rmsnorm(const bf16*, const bf16*, bf16*, float*, std::int64_t, std::int64_t, float, int);
+template void rmsnorm_statistics(const float*, float*, std::int64_t, std::int64_t, float, int);
+template void rmsnorm_statistics(const bf16*, float*, std::int64_t, std::int64_t, float, int);
 template void rmsnorm_backward(const float*, const float*, const float*, const float*, float*, float*, std::int64_t,
                                std::int64_t, int);
 template void rmsnorm_backward(const bf16*, const bf16*, const float*, const bf16*, bf16*, float*, std::int64_t,

@@ -18,6 +18,10 @@ void softmax(const T* x, T* y, std::int64_t rows, std::int64_t cols, float scale
 template <class T>
 void layernorm(const T* x, const T* gamma, const T* beta, T* y, float* mean, float* inv_std, std::int64_t rows,
                std::int64_t cols, float eps, int threads);
+/// The mean and inv_std of layernorm alone: reading x once more is cheaper than keeping them for every layer.
+template <class T>
+void layernorm_statistics(const T* x, float* mean, float* inv_std, std::int64_t rows, std::int64_t cols, float eps,
+                          int threads);
 /// dx [rows, cols] is written; dgamma, dbeta [cols] are written. dx must not be x or dy.
 template <class T>
 void layernorm_backward(const T* x, const T* gamma, const float* mean, const float* inv_std, const T* dy, T* dx,
@@ -27,6 +31,9 @@ void layernorm_backward(const T* x, const T* gamma, const float* mean, const flo
 template <class T>
 void rmsnorm(const T* x, const T* gamma, T* y, float* inv_rms, std::int64_t rows, std::int64_t cols, float eps,
              int threads);
+/// As layernorm_statistics.
+template <class T>
+void rmsnorm_statistics(const T* x, float* inv_rms, std::int64_t rows, std::int64_t cols, float eps, int threads);
 /// As layernorm_backward.
 template <class T>
 void rmsnorm_backward(const T* x, const T* gamma, const float* inv_rms, const T* dy, T* dx, float* dgamma,
@@ -49,44 +56,12 @@ void silu_mul(const T* g, const T* u, T* y, std::int64_t n, int threads);
 template <class T>
 void silu_mul_backward(const T* g, const T* u, const T* dy, T* dg, T* du, std::int64_t n, int threads);
 
-/// Rotary embedding: pairs of one head turn by position * theta^(-2 i / head_dim), i the number of the pair.
-struct Rope {
-    std::int64_t rows = 0, heads = 0, head_dim = 0;  ///< head_dim even
-    double theta = 10000;
-    bool interleaved = false;  ///< pairs (2i, 2i + 1); else (i, i + head_dim / 2) as in GPT-NeoX and Llama
-    bool inverse = false;      ///< turn back: the backward pass
-};
-/// x, y [rows, heads, head_dim], position [rows] >= 0.
-template <class T>
-void rope(const T* x, const std::int32_t* position, T* y, const Rope& shape, int threads);
-
 /// y = a + b; all [n].
 template <class T>
 void add(const T* a, const T* b, T* y, std::int64_t n, int threads);
-/// y[r, :] = x[r, :] + bias; x, y [rows, cols], bias [cols].
-template <class T>
-void add_rows_bias(const T* x, const T* bias, T* y, std::int64_t rows, std::int64_t cols, int threads);
 /// out[j] = sum over r of x[r, j]; out [cols] is float: it is the gradient of a bias.
 template <class T>
 void sum_rows(const T* x, float* out, std::int64_t rows, std::int64_t cols, int threads);
-
-/// loss[r] = -log softmax(logits[r, :])[target[r]]; logits [rows, classes], target [rows] in [0, classes).
-template <class T>
-void cross_entropy(const T* logits, const std::int32_t* target, float* loss, std::int64_t rows, std::int64_t classes,
-                   int threads);
-/// dlogits = (softmax(logits) - onehot(target)) * scale; dlogits may be logits.
-template <class T>
-void cross_entropy_backward(const T* logits, const std::int32_t* target, T* dlogits, std::int64_t rows,
-                            std::int64_t classes, float scale, int threads);
-
-/// out[r, :] = table[id[r], :]; table [vocabulary, cols], id [rows] in [0, vocabulary), out [rows, cols] (not table).
-template <class T>
-void embed(const T* table, const std::int32_t* id, T* out, std::int64_t rows, std::int64_t cols,
-           std::int64_t vocabulary, int threads);
-/// dtable[id[r], :] += dout[r, :] in the order of the rows; dtable [vocabulary, cols] is float.
-template <class T>
-void embed_backward(const T* dout, const std::int32_t* id, float* dtable, std::int64_t rows, std::int64_t cols,
-                    std::int64_t vocabulary, int threads);
 
 struct AdamW {
     float lr = 1e-3F, beta1 = 0.9F, beta2 = 0.999F, eps = 1e-8F, weight_decay = 0.01F;
@@ -94,5 +69,8 @@ struct AdamW {
 };
 /// One step: decoupled weight decay (Loshchilov & Hutter, 2019); parameter, moments m and v [n] are updated.
 void adamw(float* parameter, const float* gradient, float* m, float* v, std::int64_t n, const AdamW& how, int threads);
+/// The same for a bf16 weight with an f32 master copy as parameter; the weight becomes the rounded copy.
+void adamw(float* parameter, const bf16* gradient, float* m, float* v, bf16* weight, std::int64_t n, const AdamW& how,
+           int threads);
 
 }  // namespace wb::cpu

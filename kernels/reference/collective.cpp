@@ -46,15 +46,9 @@ std::vector<double> collective_result(CollectiveKind kind, std::int64_t ranks, s
             WB_EXPECT(total % ranks == 0);
             for (std::int64_t r = 0; r < ranks; ++r) buffers.add(r, rank * part, part, out.data() + r * part);
             break;
-        case CollectiveKind::broadcast:
-            buffers.add(0, 0, total, out.data());
-            break;
-        case CollectiveKind::send_recv:
-            buffers.add((rank + ranks - 1) % ranks, 0, total, out.data());
-            break;
-        case CollectiveKind::none:
-            buffers.add(rank, 0, total, out.data());
-            break;
+        case CollectiveKind::broadcast: buffers.add(0, 0, total, out.data()); break;
+        case CollectiveKind::send_recv: buffers.add((rank + ranks - 1) % ranks, 0, total, out.data()); break;
+        case CollectiveKind::none: buffers.add(rank, 0, total, out.data()); break;
     }
     return out;
 }

@@ -57,8 +57,9 @@ public:
         const Tensor &in = graph_->tensor(op.in[0]), &out = graph_->tensor(op.out[0]);
         Outputs all;
         for (int r = 0; r < ranks_; ++r)
-            all.push_back({out.name, op.out[0], r, out.dtype,
-                           reference::collective_result(op.attributes.collective, ranks_, r, elements(in.shape), in, seed_)});
+            all.push_back(
+                {out.name, op.out[0], r, out.dtype,
+                 reference::collective_result(op.attributes.collective, ranks_, r, elements(in.shape), in, seed_)});
         return all;
     }
     ResourceUse usage() const override { return {}; }

@@ -25,7 +25,9 @@ private:
 class Draw {
 public:
     Draw(const Graph& g, std::uint64_t seed) : state_(Digest().add(g.fingerprint()).add(seed).low()) {}
-    std::int64_t below(std::int64_t n) { return static_cast<std::int64_t>((state_ = mix64(state_)) % static_cast<std::uint64_t>(n)); }
+    std::int64_t below(std::int64_t n) {
+        return static_cast<std::int64_t>((state_ = mix64(state_)) % static_cast<std::uint64_t>(n));
+    }
 
 private:
     std::uint64_t state_;
@@ -66,7 +68,8 @@ std::vector<SpotValue> attention(const Graph& g, const Op& op, std::uint64_t see
         one.causal = false;
         one.window = 0;
         Graph small("spot");
-        const TensorId sq = small.input("q", {1, a.head_dim}, DType::f64), sk = small.input("k", {one.seq_kv, a.head_dim}, DType::f64),
+        const TensorId sq = small.input("q", {1, a.head_dim}, DType::f64),
+                       sk = small.input("k", {one.seq_kv, a.head_dim}, DType::f64),
                        sv = small.input("v", {one.seq_kv, a.v_head_dim}, DType::f64);
         const TensorId so = small.apply(OpKind::attention, "o", {sq, sk, sv}, one).front();
         small.mark_output(so);
@@ -75,12 +78,15 @@ std::vector<SpotValue> attention(const Graph& g, const Op& op, std::uint64_t see
             e.values(sq)[static_cast<std::size_t>(d)] = q(((b * a.seq + i) * a.heads + h) * a.head_dim + d);
         for (std::int64_t j = 0; j < one.seq_kv; ++j) {
             const std::int64_t row = (b * a.seq_kv + first + j) * a.kv_heads + kv;
-            for (std::int64_t d = 0; d < a.head_dim; ++d) e.values(sk)[static_cast<std::size_t>(j * a.head_dim + d)] = k(row * a.head_dim + d);
-            for (std::int64_t d = 0; d < a.v_head_dim; ++d) e.values(sv)[static_cast<std::size_t>(j * a.v_head_dim + d)] = v(row * a.v_head_dim + d);
+            for (std::int64_t d = 0; d < a.head_dim; ++d)
+                e.values(sk)[static_cast<std::size_t>(j * a.head_dim + d)] = k(row * a.head_dim + d);
+            for (std::int64_t d = 0; d < a.v_head_dim; ++d)
+                e.values(sv)[static_cast<std::size_t>(j * a.v_head_dim + d)] = v(row * a.v_head_dim + d);
         }
         e.run();
         for (std::int64_t d = 0; d < a.v_head_dim; ++d)
-            out.push_back({op.out[0], ((b * a.seq + i) * a.heads + h) * a.v_head_dim + d, e.values(so)[static_cast<std::size_t>(d)]});
+            out.push_back({op.out[0], ((b * a.seq + i) * a.heads + h) * a.v_head_dim + d,
+                           e.values(so)[static_cast<std::size_t>(d)]});
     }
     return out;
 }
@@ -96,7 +102,8 @@ std::vector<SpotValue> row_wise(const Graph& g, const Op& op, std::uint64_t seed
         Graph small("spot");
         std::vector<TensorId> in;
         for (TensorId id : op.in)
-            in.push_back(small.input(g.tensor(id).name, g.tensor(id).shape == shape ? Shape{1, columns} : g.tensor(id).shape, DType::f64));
+            in.push_back(small.input(g.tensor(id).name,
+                                     g.tensor(id).shape == shape ? Shape{1, columns} : g.tensor(id).shape, DType::f64));
         Attributes a = op.attributes;
         a.offset += row % a.seq;  // rope: the position of this row
         a.seq = 1;
@@ -106,10 +113,12 @@ std::vector<SpotValue> row_wise(const Graph& g, const Op& op, std::uint64_t seed
         for (std::size_t i = 0; i < in.size(); ++i) {
             const Source source(g, op.in[i], seed);
             const std::int64_t from = g.tensor(op.in[i]).shape == shape ? row * columns : 0;
-            for (std::size_t j = 0; j < e.values(in[i]).size(); ++j) e.values(in[i])[j] = source(from + static_cast<std::int64_t>(j));
+            for (std::size_t j = 0; j < e.values(in[i]).size(); ++j)
+                e.values(in[i])[j] = source(from + static_cast<std::int64_t>(j));
         }
         e.run();
-        for (std::int64_t j = 0; j < columns; ++j) out.push_back({op.out[0], row * columns + j, e.values(y)[static_cast<std::size_t>(j)]});
+        for (std::int64_t j = 0; j < columns; ++j)
+            out.push_back({op.out[0], row * columns + j, e.values(y)[static_cast<std::size_t>(j)]});
     }
     return out;
 }

@@ -22,8 +22,8 @@ Attributes attributes(const Params& p) {
     a.window = p.integer("window");
     a.scale = 1.0 / std::sqrt(static_cast<double>(a.head_dim));
     if (a.causal && a.seq > a.seq_kv)
-        throw Error({"seq_q", "there are more queries than keys", "the first ones would see nothing under a causal mask",
-                     "Use seq_kv >= seq_q."});
+        throw Error({"seq_q", "there are more queries than keys",
+                     "the first ones would see nothing under a causal mask", "Use seq_kv >= seq_q."});
     return a;
 }
 
@@ -74,7 +74,8 @@ Workload attention() {
              {"window", "sees that many keys at most (0 = all)", std::int64_t{0}},
              {"pass", "forward, or forward and backward", std::string("forward"), {"forward", "forward_backward"}},
              dtype_param()},
-            build, verify_size};
+            build,
+            verify_size};
 }
 
 }  // namespace wb::workloads

@@ -11,8 +11,9 @@
 namespace wb::workloads {
 namespace {
 
-constexpr CollectiveKind kinds[] = {CollectiveKind::allreduce, CollectiveKind::allgather, CollectiveKind::reduce_scatter,
-                                    CollectiveKind::alltoall,  CollectiveKind::broadcast, CollectiveKind::send_recv};
+constexpr CollectiveKind kinds[] = {CollectiveKind::allreduce,      CollectiveKind::allgather,
+                                    CollectiveKind::reduce_scatter, CollectiveKind::alltoall,
+                                    CollectiveKind::broadcast,      CollectiveKind::send_recv};
 
 Graph build(const Params& p, const Files&) {
     Attributes a;
@@ -40,10 +41,14 @@ Graph build(const Params& p, const Files&) {
 Workload collective() {
     return {"collective",
             "one collective operation among all units, buffers as nccl-tests counts them",
-            {{"op", "which operation", {}, {"allreduce", "allgather", "reduce_scatter", "alltoall", "broadcast", "send_recv"}},
+            {{"op",
+              "which operation",
+              {},
+              {"allreduce", "allgather", "reduce_scatter", "alltoall", "broadcast", "send_recv"}},
              {"bytes", "buffer of each rank (allgather: gathered; reduce_scatter: input), e.g. \"16 MiB\"", {}},
              dtype_param()},
-            build, [](const Params& p) { return p; }};
+            build,
+            [](const Params& p) { return p; }};
 }
 
 }  // namespace wb::workloads

@@ -25,7 +25,8 @@ Graph build(const Params& p, const Files&) {
 
 Params verify_size(const Params& p) {
     Params small = p;
-    for (const char* key : {"m", "n", "k"}) small.set(key, std::min<std::int64_t>(p.integer(key), 256 + p.integer(key) % 7));
+    for (const char* key : {"m", "n", "k"})
+        small.set(key, std::min<std::int64_t>(p.integer(key), 256 + p.integer(key) % 7));
     small.set("batch", std::min<std::int64_t>(p.integer("batch"), 4));
     return small;
 }
@@ -42,7 +43,8 @@ Workload gemm() {
              {"trans_a", "A is stored as [k,m]", false},
              {"trans_b", "B is stored as [n,k]", false},
              dtype_param()},
-            build, verify_size};
+            build,
+            verify_size};
 }
 
 }  // namespace wb::workloads

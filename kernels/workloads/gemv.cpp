@@ -24,7 +24,11 @@ Params verify_size(const Params& p) {
 }  // namespace
 
 Workload gemv() {
-    return {"gemv", "y[m] = A[m,k] x[k]", {{"m", "rows of A", {}}, {"k", "columns of A", {}}, dtype_param()}, build, verify_size};
+    return {"gemv",
+            "y[m] = A[m,k] x[k]",
+            {{"m", "rows of A", {}}, {"k", "columns of A", {}}, dtype_param()},
+            build,
+            verify_size};
 }
 
 }  // namespace wb::workloads

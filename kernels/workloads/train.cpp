@@ -4,7 +4,8 @@
 namespace wb::workloads {
 
 Workload train() {
-    return {"train", "one optimizer step of a transformer: forward, backward, AdamW", model_params("tokens of each sequence"),
+    return {"train", "one optimizer step of a transformer: forward, backward, AdamW",
+            model_params("tokens of each sequence"),
             [](const Params& p, const Files& files) {
                 Graph g("train");
                 build_transformer(g, model_of(p, files), Pass::train, sequence_of(p));

@@ -13,18 +13,26 @@ Graph build(const Params& p, const Files&) {
     const std::string& op = p.word("op");
     const DType type = dtype_of(p);
     Graph g("vector_" + op);
-    const auto matrix = [&](const char* name) { return g.input(name, {rows, columns}, type, {Fill::Kind::uniform, 2.0}); };
+    const auto matrix = [&](const char* name) {
+        return g.input(name, {rows, columns}, type, {Fill::Kind::uniform, 2.0});
+    };
     const auto row = [&](const char* name) { return g.input(name, {columns}, type); };
     Attributes a;
     a.eps = 1e-5;
     TensorId y{};
     const TensorId x = matrix("x");
-    if (op == "softmax") y = g.add(OpKind::softmax, "y", {x});
-    else if (op == "layernorm") y = g.add(OpKind::layernorm, "y", {x, row("gamma"), row("beta")}, a);
-    else if (op == "rmsnorm") y = g.add(OpKind::rmsnorm, "y", {x, row("gamma")}, a);
-    else if (op == "gelu") y = g.add(OpKind::gelu, "y", {x});
-    else if (op == "silu_mul") y = g.add(OpKind::silu_mul, "y", {x, matrix("u")});
-    else if (op == "add") y = g.add(OpKind::add, "y", {x, matrix("u")});
+    if (op == "softmax")
+        y = g.add(OpKind::softmax, "y", {x});
+    else if (op == "layernorm")
+        y = g.add(OpKind::layernorm, "y", {x, row("gamma"), row("beta")}, a);
+    else if (op == "rmsnorm")
+        y = g.add(OpKind::rmsnorm, "y", {x, row("gamma")}, a);
+    else if (op == "gelu")
+        y = g.add(OpKind::gelu, "y", {x});
+    else if (op == "silu_mul")
+        y = g.add(OpKind::silu_mul, "y", {x, matrix("u")});
+    else if (op == "add")
+        y = g.add(OpKind::add, "y", {x, matrix("u")});
     else {  // rope: one sequence of `rows` tokens
         a.heads = p.positive("heads");
         a.seq = rows;
@@ -54,7 +62,8 @@ Workload vector() {
              {"cols", "columns (features; silu_mul: of the result)", {}},
              {"heads", "rope: heads that share the columns", std::int64_t{1}},
              dtype_param()},
-            build, verify_size};
+            build,
+            verify_size};
 }
 
 }  // namespace wb::workloads

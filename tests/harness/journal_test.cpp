@@ -183,17 +183,10 @@ TEST_CASE("journal: garbage is refused or skipped, never believed") {
         for (int change = 0; change < 4; ++change) {
             const std::size_t at = random() % bytes.size();
             switch (random() % 4) {
-                case 0:
-                    bytes[at] = char(random());
-                    break;
-                case 1:
-                    bytes.erase(at, random() % 9);
-                    break;
-                case 2:
-                    bytes.insert(at, std::string("WB\xF5\xFE\xFF\xFF\xFF\xFF").substr(0, random() % 9));
-                    break;
-                default:
-                    bytes.insert(at, bytes.substr(random() % bytes.size(), random() % 40));
+                case 0: bytes[at] = char(random()); break;
+                case 1: bytes.erase(at, random() % 9); break;
+                case 2: bytes.insert(at, std::string("WB\xF5\xFE\xFF\xFF\xFF\xFF").substr(0, random() % 9)); break;
+                default: bytes.insert(at, bytes.substr(random() % bytes.size(), random() % 40));
             }
         }
         try {

@@ -90,16 +90,11 @@ double worst_error(const GemmShape& s, Run&& run) {
 template <class Run>
 double worst_error(const GemmShape& s, GemmType type, Run&& run) {
     switch (type) {
-        case GemmType::f64:
-            return worst_error<double, double>(s, run);
-        case GemmType::f32:
-            return worst_error<float, float>(s, run);
-        case GemmType::bf16:
-            return worst_error<bf16, bf16>(s, run);
-        case GemmType::bf16_f32:
-            return worst_error<bf16, float>(s, run);
-        case GemmType::int8_int32:
-            return worst_error<std::int8_t, std::int32_t>(s, run);
+        case GemmType::f64: return worst_error<double, double>(s, run);
+        case GemmType::f32: return worst_error<float, float>(s, run);
+        case GemmType::bf16: return worst_error<bf16, bf16>(s, run);
+        case GemmType::bf16_f32: return worst_error<bf16, float>(s, run);
+        case GemmType::int8_int32: return worst_error<std::int8_t, std::int32_t>(s, run);
     }
     return 1;
 }
@@ -107,16 +102,11 @@ double worst_error(const GemmShape& s, GemmType type, Run&& run) {
 /// Rounding of the sum and, for bf16 results, of the one store.
 double tolerance(GemmType type) {
     switch (type) {
-        case GemmType::f64:
-            return 1e-15;
-        case GemmType::f32:
-            return 1e-6;
-        case GemmType::bf16:
-            return 1.0 / 256;
-        case GemmType::bf16_f32:
-            return 1e-6;
-        case GemmType::int8_int32:
-            return 0;
+        case GemmType::f64: return 1e-15;
+        case GemmType::f32: return 1e-6;
+        case GemmType::bf16: return 1.0 / 256;
+        case GemmType::bf16_f32: return 1e-6;
+        case GemmType::int8_int32: return 0;
     }
     return 0;
 }

@@ -29,7 +29,8 @@ public:
     std::int64_t integer_or(const char* key, std::int64_t fallback) const { return has(key) ? integer(key) : fallback; }
     double number_or(const char* key, double fallback) const {
         if (!has(key)) return fallback;
-        if (!object_.at(key).is_number()) fail(key, fmt::format("is {}", object_.at(key).dump()), "it must be a number");
+        if (!object_.at(key).is_number())
+            fail(key, fmt::format("is {}", object_.at(key).dump()), "it must be a number");
         return object_.at(key).get<double>();
     }
     bool flag_or(const char* key, bool fallback) const {
@@ -144,10 +145,23 @@ struct Reader {
     void (*read)(const Keys&, ModelConfig&);
 };
 constexpr Reader readers[] = {
-    {"gpt2", read_gpt2}, {"gptj", read_gptj}, {"bert", read_bert}, {"llama", read_llama}, {"mistral", read_llama},
-    {"qwen2", [](const Keys& k, ModelConfig& m) { read_llama(k, m); m.qkv_bias = k.flag_or("attention_bias", true); }},
-    {"mixtral", [](const Keys& k, ModelConfig& m) { read_llama(k, m); read_experts(k, m); }},
-    {"gpt_oss", read_gpt_oss}, {"deepseek_v3", read_deepseek},
+    {"gpt2", read_gpt2},
+    {"gptj", read_gptj},
+    {"bert", read_bert},
+    {"llama", read_llama},
+    {"mistral", read_llama},
+    {"qwen2",
+     [](const Keys& k, ModelConfig& m) {
+         read_llama(k, m);
+         m.qkv_bias = k.flag_or("attention_bias", true);
+     }},
+    {"mixtral",
+     [](const Keys& k, ModelConfig& m) {
+         read_llama(k, m);
+         read_experts(k, m);
+     }},
+    {"gpt_oss", read_gpt_oss},
+    {"deepseek_v3", read_deepseek},
 };
 
 }  // namespace
@@ -172,7 +186,8 @@ ModelConfig load_model(const std::string& name, const Files& files) {
         if (m.type == r.type) reader = &r;
     }
     if (!reader)
-        throw Error({path, fmt::format("model_type \"{}\" is not known", m.type), "its layers cannot be built", did_you_mean(m.type, known)});
+        throw Error({path, fmt::format("model_type \"{}\" is not known", m.type), "its layers cannot be built",
+                     did_you_mean(m.type, known)});
     reader->read(keys, m);
     m.vocab = keys.integer("vocab_size");
     if (m.head_dim == 0) m.head_dim = m.hidden / m.heads;

@@ -10,24 +10,25 @@ namespace wb {
 
 /// A transformer's architecture, read from a Hugging Face config.json.
 struct ModelConfig {
-    std::string type;                     ///< "gpt2", "llama", "deepseek_v3", ...
+    std::string type;  ///< "gpt2", "llama", "deepseek_v3", ...
     std::int64_t hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, vocab = 0, positions = 0;
-    std::int64_t ffn = 0;                 ///< width of the dense MLP
+    std::int64_t ffn = 0;  ///< width of the dense MLP
     double eps = 1e-5;
-    bool rmsnorm = false;                 ///< else LayerNorm with bias
-    bool post_norm = false;               ///< BERT: the norm follows the residual
-    bool parallel_residual = false;       ///< GPT-J: attention and MLP read the same norm
+    bool rmsnorm = false;            ///< else LayerNorm with bias
+    bool post_norm = false;          ///< BERT: the norm follows the residual
+    bool parallel_residual = false;  ///< GPT-J: attention and MLP read the same norm
     bool causal = true;
     bool learned_positions = false;
-    std::int64_t token_types = 0;         ///< BERT: segment embeddings
-    std::int64_t rotary_dim = 0;          ///< 0: no RoPE
+    std::int64_t token_types = 0;  ///< BERT: segment embeddings
+    std::int64_t rotary_dim = 0;   ///< 0: no RoPE
     double rope_theta = 10000;
     bool rope_interleaved = false;
-    bool gated = false;                   ///< SwiGLU: three matrices; else two and GELU
+    bool gated = false;  ///< SwiGLU: three matrices; else two and GELU
     bool gelu_tanh = true;
     bool qkv_bias = false, out_bias = false, mlp_bias = false, head_bias = false;
     bool tied = true;
-    std::vector<std::int64_t> windows;    ///< sliding window of each layer of the repeating pattern, 0 = full; {0} if none
+    std::vector<std::int64_t>
+        windows;  ///< sliding window of each layer of the repeating pattern, 0 = full; {0} if none
     // mixture of experts
     std::int64_t experts = 0, topk = 0, expert_ffn = 0, shared_experts = 0, dense_layers = 0;
     bool sigmoid_gate = false, router_bias = false;

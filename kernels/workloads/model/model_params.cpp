@@ -22,7 +22,8 @@ ModelConfig model_of(const Params& p, const Files& files) {
     ModelConfig m = load_model(p.word("model"), files);
     if (const std::int64_t n = p.integer("layers"); n != 0) {
         if (n < 0 || n > m.layers)
-            throw Error({"layers", fmt::format("{} of a model of {}", n, m.layers), "a part cannot be more than the whole", ""});
+            throw Error({"layers", fmt::format("{} of a model of {}", n, m.layers),
+                         "a part cannot be more than the whole", ""});
         m.layers = n;
         m.dense_layers = std::min(m.dense_layers, n - 1);
     }

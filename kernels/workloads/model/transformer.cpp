@@ -17,8 +17,10 @@ public:
         step_ = pass == Pass::decode ? 1 : s.seq;
         tokens_ = s.batch * step_;
         if (m.learned_positions && context_ + step_ > m.positions)
-            throw Error({"seq", fmt::format("{} tokens are more than the {} positions of the model", context_ + step_, m.positions),
-                         "it has no embedding for the rest", fmt::format("Use at most {}.", m.positions)});
+            throw Error(
+                {"seq",
+                 fmt::format("{} tokens are more than the {} positions of the model", context_ + step_, m.positions),
+                 "it has no embedding for the rest", fmt::format("Use at most {}.", m.positions)});
     }
 
     void build() {
@@ -35,9 +37,12 @@ private:
     // --- small words -------------------------------------------------------------------------------------------
 
     TensorId weight(const std::string& name, Shape shape, std::int64_t fan_in) {
-        return g_.weight(name, std::move(shape), s_.dtype, {Fill::Kind::uniform, std::sqrt(3.0 / static_cast<double>(fan_in))});
+        return g_.weight(name, std::move(shape), s_.dtype,
+                         {Fill::Kind::uniform, std::sqrt(3.0 / static_cast<double>(fan_in))});
     }
-    TensorId bias(const std::string& name, std::int64_t n) { return g_.weight(name, {n}, s_.dtype, {Fill::Kind::uniform, 0.1}); }
+    TensorId bias(const std::string& name, std::int64_t n) {
+        return g_.weight(name, {n}, s_.dtype, {Fill::Kind::uniform, 0.1});
+    }
 
     TensorId linear(const std::string& name, TensorId x, std::int64_t in, std::int64_t out, bool with_bias) {
         std::vector<TensorId> operands{x, weight(name + ".weight", {in, out}, in)};
@@ -74,15 +79,16 @@ private:
     // --- ends --------------------------------------------------------------------------------------------------
 
     TensorId embedding() {
-        const TensorId ids = g_.input("tokens", {tokens_}, DType::int32, {Fill::Kind::integers, static_cast<double>(m_.vocab)});
+        const TensorId ids =
+            g_.input("tokens", {tokens_}, DType::int32, {Fill::Kind::integers, static_cast<double>(m_.vocab)});
         table_ = weight("embed.weight", {m_.vocab, m_.hidden}, m_.hidden);
         TensorId x = g_.add(OpKind::embed, "embed", {ids, table_});
         if (m_.learned_positions)
-            x = g_.add(OpKind::position_embed, "positions", {x, weight("positions.weight", {m_.positions, m_.hidden}, m_.hidden)},
-                       positions(1));
+            x = g_.add(OpKind::position_embed, "positions",
+                       {x, weight("positions.weight", {m_.positions, m_.hidden}, m_.hidden)}, positions(1));
         if (m_.token_types > 0) {
-            const TensorId types =
-                g_.input("token_types", {tokens_}, DType::int32, {Fill::Kind::integers, static_cast<double>(m_.token_types)});
+            const TensorId types = g_.input("token_types", {tokens_}, DType::int32,
+                                            {Fill::Kind::integers, static_cast<double>(m_.token_types)});
             const TensorId t = g_.add(OpKind::embed, "embed_types",
                                       {types, weight("token_types.weight", {m_.token_types, m_.hidden}, m_.hidden)});
             x = g_.add(OpKind::add, "embed_sum", {x, t});
@@ -164,7 +170,8 @@ private:
         return a;
     }
 
-    /// Puts the new rows into the cache of this layer and returns what attention reads: the cache, or in prefill the rows.
+    /// Puts the new rows into the cache of this layer and returns what attention reads: the cache, or in prefill the
+    /// rows.
     TensorId cached(const std::string& name, TensorId x) {
         if (pass_ == Pass::train) return x;
         Attributes a;
@@ -202,8 +209,8 @@ private:
         return g_.add(OpKind::concat_heads, name, {a, shared}, at);
     }
 
-    /// Multi-head latent attention (DeepSeek-V2 2024): keys and values are expanded from one narrow latent; in decode the
-    /// expansions are absorbed into query and output, and the latent itself is the cache.
+    /// Multi-head latent attention (DeepSeek-V2 2024): keys and values are expanded from one narrow latent; in decode
+    /// the expansions are absorbed into query and output, and the latent itself is the cache.
     TensorId latent_attention(const std::string& n, TensorId x) {
         TensorId q_in = x;
         std::int64_t q_width = m_.hidden;
@@ -213,8 +220,10 @@ private:
         }
         TensorId q = linear(n + ".q_up", q_in, q_width, m_.heads * m_.head_dim, false);
         q = rope(n + ".rope_q", q, m_.heads, m_.rope_dim, m_.nope_dim);
-        const TensorId latent = norm(n + ".kv_norm", linear(n + ".kv_down", x, m_.hidden, m_.kv_rank, false), m_.kv_rank);
-        const TensorId k_rope = rope(n + ".rope_k", linear(n + ".k_rope", x, m_.hidden, m_.rope_dim, false), 1, m_.rope_dim);
+        const TensorId latent =
+            norm(n + ".kv_norm", linear(n + ".kv_down", x, m_.hidden, m_.kv_rank, false), m_.kv_rank);
+        const TensorId k_rope =
+            rope(n + ".rope_k", linear(n + ".k_rope", x, m_.hidden, m_.rope_dim, false), 1, m_.rope_dim);
         Attributes a = attention_attributes(0);
         TensorId o;
         if (pass_ == Pass::decode) {
@@ -269,8 +278,8 @@ private:
         a.topk = m_.topk;
         a.sigmoid = m_.sigmoid_gate;
         a.scale = m_.gate_scale;
-        const auto chosen =
-            g_.apply(OpKind::topk_gate, n + ".gate", {linear(n + ".router", x, m_.hidden, m_.experts, m_.router_bias)}, a);
+        const auto chosen = g_.apply(OpKind::topk_gate, n + ".gate",
+                                     {linear(n + ".router", x, m_.hidden, m_.experts, m_.router_bias)}, a);
         const TensorId index = chosen[0], gate = chosen[1];
         const TensorId rows = g_.add(OpKind::moe_dispatch, n + ".dispatch", {x, index}, a);
         const TensorId up = experts_matmul(n + ".up", rows, index, m_.hidden, m_.expert_ffn);

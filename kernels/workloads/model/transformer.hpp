@@ -18,7 +18,8 @@ struct Sequence {
     DType dtype = DType::f32;
 };
 
-/// Appends the forward pass of a transformer to `g`. Train marks the loss, the others the logits [batch, vocab] as output.
+/// Appends the forward pass of a transformer to `g`. Train marks the loss, the others the logits [batch, vocab] as
+/// output.
 void build_transformer(Graph& g, const ModelConfig& model, Pass pass, const Sequence& sequence);
 
 }  // namespace wb

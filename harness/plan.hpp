@@ -1,0 +1,41 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/backend.hpp"
+#include "harness/experiment.hpp"
+
+namespace wb {
+
+/// One row of the plan: a case, or why it cannot be built.
+struct PlannedCase {
+    Case c;
+    std::string label;  ///< short: workload and the parameters the experiment names
+    const Backend* backend = nullptr;
+    Kind kind = Kind::measured;
+    std::string refused;  ///< not empty: skipped, with this reason
+};
+
+/// Which backends exist in this build.
+class BackendSet {
+public:
+    BackendSet();
+    const Backend* find(const std::string& name) const;
+    /// Throws Error for a name that is unknown or was not built.
+    const Backend& require(const std::string& name, const std::string& where) const;
+    std::vector<std::string> default_names() const;
+
+private:
+    std::vector<std::pair<std::string, std::unique_ptr<Backend>>> built_;
+};
+
+/// Expands an experiment into cases, in a fixed order. `filter` keeps the cases whose key contains all its words: whole
+/// ones where they hold a '=' ("m=32"), else parts; one begun with '-' must not occur. `ranks` run together on this
+/// machine. Building a graph costs no tensor memory.
+std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const BackendSet& backends, int ranks,
+                                const std::string& filter);
+
+}  // namespace wb
