@@ -112,6 +112,8 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                 for (std::int64_t units : s.units)
                     for (const std::string& name : s.backends.empty() ? backends.default_names() : s.backends) {
                         const Backend& backend = backends.require(name, s.where);
+                        if (s.backends.empty() && backend.kind() == Kind::measured && s.system->kind != SystemKind::host)
+                            continue;  // nothing here can be measured there; an experiment that names it is told so
                         PlannedCase x;
                         x.backend = &backend;
                         x.kind = backend.kind();
@@ -132,6 +134,8 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                         if (s.threads > 0) key += fmt::format(" threads={}", s.threads);
                         x.c.key = key;
                         x.label = label_of(w, p);
+                        if (backend.kind() == Kind::measured && units > 1)
+                            x.refused = fmt::format("{} of this machine cannot be measured: there is one", units);
                         if (!passes(key, filter)) continue;
                         if (!built) built = build(*w.workload, p, files, w.where);
                         const auto n16 = s.system->native16, n8 = s.system->native8;
