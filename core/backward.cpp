@@ -305,8 +305,8 @@ void add_update(Graph& g, const std::vector<Gradient>& gradients, const AdamW& s
             for (const Gradient& x : members) update(x);
             continue;
         }
-        g.repeat(g.blocks()[block].repeat, {}, [&](const std::vector<TensorId>&) {
-            for (const Gradient& x : members) update(x);
+        g.repeat(g.blocks()[block].repeat, {}, [&, &mine = members](const std::vector<TensorId>&) {
+            for (const Gradient& x : mine) update(x);
             return std::vector<TensorId>{};
         });
     }

@@ -159,7 +159,7 @@ double Config::number_or(std::string_view key, double fallback) const { return h
 bool Config::flag_or(std::string_view key, bool fallback) const { return has(key) ? flag(key) : fallback; }
 
 std::string Config::choice(std::string_view key, const std::vector<std::string>& allowed) const {
-    const std::string chosen = text(key);
+    std::string chosen = text(key);
     if (std::find(allowed.begin(), allowed.end(), chosen) != allowed.end()) return chosen;
     throw error(key, fmt::format("{} is no {}", in_quotes(chosen), key), "", did_you_mean(chosen, allowed));
 }

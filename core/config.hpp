@@ -17,7 +17,8 @@ namespace wb {
 /// Any TOML value but a date. Inline tables keep the order of the file.
 struct Value {
     using List = std::vector<Value>;
-    using Pairs = std::vector<std::pair<std::string, Value>>;
+    struct Pair;
+    using Pairs = std::vector<Pair>;
     std::variant<std::int64_t, double, bool, std::string, List, Pairs> data;
     std::string where;  ///< file:line:column
 
@@ -25,6 +26,11 @@ struct Value {
     const T* as() const {
         return std::get_if<T>(&data);
     }
+};
+
+struct Value::Pair {
+    std::string key;
+    Value value;
 };
 
 /// As one would write it in TOML on one line: `[1, "a", {m = 2}]`.

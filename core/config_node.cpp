@@ -162,7 +162,7 @@ Value to_value(ConfigNode& from) {
     }
     if (const auto* table = from.as<ConfigNode::Table>()) {
         Value::Pairs pairs;
-        for (const auto& entry : table->entries) pairs.emplace_back(entry.key, to_value(*entry.node));
+        for (const auto& entry : table->entries) pairs.push_back({entry.key, to_value(*entry.node)});
         out.data = std::move(pairs);
     }
     if (from.as<ConfigNode::Date>()) throw Error({from.place, "a date has no use here", "", "Put it in quotes."});

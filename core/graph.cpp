@@ -38,15 +38,17 @@ int Graph::open_block() {
 }
 
 TensorId Graph::input(std::string name, Shape shape, DType dtype, Fill fill) {
-    return append({std::move(name), std::move(shape), dtype, Role::input, fill, -1});
+    return append({std::move(name), std::move(shape), dtype, Role::input, std::move(fill), -1});
 }
 
 TensorId Graph::weight(std::string name, Shape shape, DType dtype, Fill fill) {
-    return append({std::move(name), std::move(shape), dtype, Role::weight, fill, in_repeat_ ? open_block() : -1});
+    return append(
+        {std::move(name), std::move(shape), dtype, Role::weight, std::move(fill), in_repeat_ ? open_block() : -1});
 }
 
 TensorId Graph::state(std::string name, Shape shape, DType dtype, Fill fill) {
-    return append({std::move(name), std::move(shape), dtype, Role::state, fill, in_repeat_ ? open_block() : -1});
+    return append(
+        {std::move(name), std::move(shape), dtype, Role::state, std::move(fill), in_repeat_ ? open_block() : -1});
 }
 
 std::vector<TensorId> Graph::apply(OpKind kind, std::string name, std::vector<TensorId> in,

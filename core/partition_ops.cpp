@@ -51,7 +51,7 @@ bool Partitioner::use_accepts_columns(const Op& op, std::size_t i) const {
         case OpKind::silu_mul: return columns_may_be_cut(op.out[0]);
         case OpKind::cache_write:
             return i == 0 || columns_may_be_cut(op.in[0]);  // the cache itself lies as its rows do
-        case OpKind::cross_entropy: return true;
+        case OpKind::cross_entropy:
         case OpKind::attention_backward:
         case OpKind::gelu_backward:
         case OpKind::silu_mul_backward:

@@ -127,13 +127,13 @@ bool excluded(const Params& p, const Config& c) {
     const auto matches = [&](const Value& rule) {
         const auto* pairs = rule.as<Value::Pairs>();
         if (!pairs) throw Error({rule.where, "exclude holds tables such as { m = 1024, n = 2048 }", "", ""});
-        return std::all_of(pairs->begin(), pairs->end(), [&](const auto& kv) {
+        return std::all_of(pairs->begin(), pairs->end(), [&](const Value::Pair& pair) {
             const auto& all = p.all();
-            const auto it = std::find_if(all.begin(), all.end(), [&](const auto& x) { return x.first == kv.first; });
+            const auto it = std::find_if(all.begin(), all.end(), [&](const auto& x) { return x.first == pair.key; });
             if (it == all.end())
                 throw Error(
-                    {kv.second.where, fmt::format("exclude names \"{}\", which is no parameter", kv.first), "", ""});
-            return text(it->second) == text(scalar(kv.second));
+                    {pair.value.where, fmt::format("exclude names \"{}\", which is no parameter", pair.key), "", ""});
+            return text(it->second) == text(scalar(pair.value));
         });
     };
     const auto* list = v.as<Value::List>();
@@ -253,7 +253,7 @@ std::vector<ParamValue> axis_values(const Value& value) {
     return out;
 }
 
-Experiment read_experiment(Config config, const SystemLoader& load) {
+Experiment read_experiment(const Config& config, const SystemLoader& load) {
     Experiment e;
     e.file = config.file();
     e.text = config.source_text();

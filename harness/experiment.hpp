@@ -42,7 +42,7 @@ struct Experiment {
 using SystemLoader = std::function<std::shared_ptr<const System>(const std::string& id,
                                                                  const std::map<std::string, std::string>& choices)>;
 
-Experiment read_experiment(Config config, const SystemLoader& load);
+Experiment read_experiment(const Config& config, const SystemLoader& load);
 
 /// The values of one axis: a scalar, a list, or "range(1024, 8192, x2)" / "range(0, 10, +5)", ends included.
 std::vector<ParamValue> axis_values(const Value& value);

@@ -198,7 +198,7 @@ std::string TextTable::markdown() const {
         head += " " + in_markdown(full_name(column)) + " |";
         rule += column.align == Align::left ? " --- |" : column.align == Align::right ? " ---: |" : " :---: |";
     }
-    const std::string header = head + "\n" + rule + "\n";
+    std::string header = head + "\n" + rule + "\n";
     if (rows_.empty()) return header;
     for (std::size_t r = 0; r < rows_.size(); ++r) {
         const Row& row = rows_[r];

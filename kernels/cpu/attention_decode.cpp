@@ -76,7 +76,8 @@ void fetch(const void* from, Index stride_bytes, Index rows, Index bytes) {
     const auto address = reinterpret_cast<std::uintptr_t>(from);
     for (Index i = 0; i < rows; ++i)
         for (Index x = 0; x < bytes; x += 64)
-            __builtin_prefetch(
+            __builtin_prefetch(  // no pointer may leave its array, a number may
+                                 // NOLINTNEXTLINE(performance-no-int-to-ptr)
                 reinterpret_cast<const void*>(address + static_cast<std::uintptr_t>(i * stride_bytes + x)), 0, 2);
 }
 

@@ -173,7 +173,7 @@ TEST_CASE("any value comes out as a tree") {
     CHECK(to_text(pairs) == "{m = 3, b = \"y\"}");
     CHECK(pairs.where == "toy.toml:23:5");
     REQUIRE(pairs.as<Value::Pairs>());
-    CHECK(pairs.as<Value::Pairs>()->front().second.where == "toy.toml:23:11");
+    CHECK(pairs.as<Value::Pairs>()->front().value.where == "toy.toml:23:11");
     const Config lists = Config::parse("i = [1, 2]\nd = [1, 2.5]\nt = ['a']\nwhole = 3.0\n", "l");
     CHECK(lists.integers("i") == std::vector<std::int64_t>{1, 2});
     CHECK(lists.numbers("d") == std::vector<double>{1, 2.5});
