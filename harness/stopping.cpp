@@ -89,8 +89,6 @@ void Stopping::look() {
 void Stopping::finish(Verdict verdict) {
     verdict_ = verdict;
     if (verdict == Verdict::max_samples || verdict == Verdict::timeout) look();
-    // The last sample allowed may be the one that made it quiet enough, between two looks.
-    if (verdict == Verdict::max_samples && noise_ <= rule_.max_noise) verdict_ = Verdict::noise;
 }
 
 std::string Stopping::reason() const {

@@ -106,7 +106,8 @@ TEST_CASE("the noise it stops on is the one the statistics report") {
         });
         RC_ASSERT(stopping.noise() == summarise(kept).noise);
         RC_ASSERT(stopping.count() >= rule.min_samples && stopping.count() <= rule.max_samples);
-        RC_ASSERT((stopping.verdict() == Stopping::Verdict::noise) == (stopping.noise() <= rule.max_noise));
+        // Between two looks the last sample allowed may happen to be quiet enough: then the limit is the reason.
+        RC_ASSERT(stopping.verdict() != Stopping::Verdict::noise || stopping.noise() <= rule.max_noise);
     }));
 }
 
