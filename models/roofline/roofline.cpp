@@ -71,7 +71,7 @@ private:
         const Named& most = slowest(limits_);
         std::string text = fmt::format("{}: {}", most.resource, most.limit.text);
         if (units_ > 1 && !communicates(*graph_))
-            text += "; network: not bounded, the best spread over units is not known";
+            text += "; network not bounded";
         return text;
     }
 
