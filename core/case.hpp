@@ -20,6 +20,7 @@ struct Protocol {
     Seconds timeout{60};      ///< stop sampling a case after this long
     double max_noise = 0.03;  ///< good enough: width of the median's 95 % interval over the median
     bool verify = true;
+    Seconds case_limit{3600};  ///< a case that takes longer, verification included, is taken for hanging and ends the job
 };
 
 /// graph x system x mapping x protocol: one cell of an experiment.

@@ -192,6 +192,7 @@ Protocol read_protocol(const Config& c) {
     p.timeout = c.quantity_or<Seconds>("timeout", p.timeout);
     p.max_noise = c.quantity_or<double>("max_noise", p.max_noise);
     p.verify = c.flag_or("verify", p.verify);
+    p.case_limit = c.quantity_or<Seconds>("case_limit", p.case_limit);
     if (p.warmup < 0 || p.min_samples < 1 || p.max_samples < p.min_samples)
         throw c.error("min_samples",
                       fmt::format("{} to {} samples after {} warm-up runs cannot be taken", p.min_samples,

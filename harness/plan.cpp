@@ -112,7 +112,8 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                 for (std::int64_t units : s.units)
                     for (const std::string& name : s.backends.empty() ? backends.default_names() : s.backends) {
                         const Backend& backend = backends.require(name, s.where);
-                        if (s.backends.empty() && backend.kind() == Kind::measured && s.system->kind != SystemKind::host)
+                        if (s.backends.empty() && backend.kind() == Kind::measured &&
+                            s.system->kind != SystemKind::host)
                             continue;  // nothing here can be measured there; an experiment that names it is told so
                         PlannedCase x;
                         x.backend = &backend;

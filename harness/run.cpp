@@ -31,6 +31,7 @@
 #include "harness/result_file.hpp"
 #include "harness/signals.hpp"
 #include "harness/stats.hpp"
+#include "harness/watchdog.hpp"
 
 namespace wb {
 namespace {
@@ -220,6 +221,15 @@ Exit exit_code(const ResultSet& mine, Stop stop) {
     return stop == Stop::budget ? Exit::timeout : Exit::ok;
 }
 
+/// Nothing can be awaited any more, least of all the other ranks: the launcher ends them when this process goes.
+void end_hanging_job(const std::string& what, double limit_s) {
+    fmt::print(stderr,
+               "waferbench: {}: has not ended after {} (a rank or a library hangs). What was finished before is kept; "
+               "use --resume, or raise protocol.case_limit.\n",
+               what, format(Seconds(limit_s)));
+    std::_Exit(static_cast<int>(Exit::timeout));
+}
+
 }  // namespace
 
 int default_threads(Comm& comm) {
@@ -325,13 +335,16 @@ Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {
     hooks.stop = [&signals] { return signals.asked(); };
     if (progress) hooks.progress = [&progress](const std::string& detail) { progress->tick(detail); };
     Runner runner(backends, comm, hooks);
+    Watchdog watchdog(end_hanging_job);
     std::vector<std::string> failures;
     for (const PlannedCase* p : todo) {
         const Stop asked = options.budget_s > 0 && now_s() - begin > options.budget_s ? Stop::budget : signals.asked();
         stop = static_cast<Stop>(static_cast<int>(comm.max(static_cast<double>(asked))));
         if (stop != Stop::none) break;
         if (progress) progress->start(fmt::format("{} | {} {}", p->label, p->c.system->id, p->c.backend));
+        watchdog.watch(p->c.key, p->c.protocol.case_limit.si());
         Result r = runner.run(*p);
+        watchdog.rest();
         std::string io;
         if (root) {
             r.full_key = full_key(*p, code);
@@ -371,6 +384,7 @@ Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {
             const bool colour =
                 comm.size() == 1 && isatty(1) && !std::getenv("NO_COLOR");  // mpirun gives ranks a terminal of its own
             if (!options.quiet) std::fputs(show_results(mine, options.format, colour, options.wide).c_str(), stdout);
+            std::fflush(stdout);  // the table before what is said about it
             for (const std::string& w : info.warnings) fmt::print(stderr, "warning: {}\n", w);
             for (const std::string& f : failures) fmt::print(stderr, "FAILED {}\n", f);
             if (stop != Stop::none) fmt::print(stderr, "Stopped early; `--resume` goes on from here.\n");

@@ -78,14 +78,16 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
     std::string problem;
     const auto guarded = [&](auto&& action) {  // runs on every rank; false on all if it threw on any
         problem.clear();
+        bool threw = false;
         try {
             action();
         } catch (const std::exception& e) {
+            threw = true;
             problem = e.what();
-            if (problem.empty()) problem = "failed without a word";
         }
-        if (agree(together, problem.empty())) return true;
-        problem = together ? first_text(comm_, problem) : problem;
+        if (agree(together, !threw)) return true;
+        if (together) problem = first_text(comm_, problem);
+        if (problem.empty()) problem = "failed without a word";
         return false;
     };
     Support support;
@@ -126,11 +128,21 @@ void Runner::sample(Session& session, const Case& c, bool together, Measurement&
     std::vector<double> mine;
     const auto once = [&](bool keep) {
         if (together) comm_.barrier();
-        Sample s = session.run();
+        Sample s;
+        double elapsed = HUGE_VAL;  // also what a rank that throws hands to the maximum, which then stops all ranks
+        std::string problem;
+        bool threw = false;
+        try {
+            s = session.run();
+            if (std::isfinite(s.elapsed.si())) elapsed = s.elapsed.si();
+        } catch (const std::exception& e) {
+            threw = true;
+            problem = e.what();
+        }
+        const double slowest = together ? comm_.max(elapsed) : elapsed;
+        if (slowest == HUGE_VAL && !agree(together, !threw)) throw std::runtime_error(problem);
         if (!keep) return 0.0;
-        const double elapsed = s.elapsed.si();
-        mine.push_back(elapsed);
-        const double slowest = together ? comm_.max(std::isfinite(elapsed) ? elapsed : HUGE_VAL) : elapsed;
+        mine.push_back(s.elapsed.si());
         m.samples_s.push_back(slowest);
         m.spans = std::move(s.spans);
         return slowest;

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "core/error.hpp"
+#include "harness/agree.hpp"
 
 namespace wb {
 namespace {
@@ -127,17 +128,24 @@ Verification verify_case(const Case& c, const Backend& backend, const Backend& j
     v.tolerance = tolerance_of(*at.graph);
     std::string problem;
     std::optional<Outputs> got;
+    bool mine = true;
     try {
-        const Support s = backend.supports(at, comm.size());
-        if (!s.yes) throw Error({"", s.reason, "", ""});
-        const auto session = backend.prepare(at, comm);
-        session->poison();
-        session->run();
+        std::unique_ptr<Session> session;
+        agreed(comm, [&] {
+            const Support s = backend.supports(at, comm.size());
+            if (!s.yes) throw std::runtime_error(s.reason);
+        });
+        agreed(comm, [&] { session = backend.prepare(at, comm); });
+        agreed(comm, [&] {
+            session->poison();
+            session->run();
+        });
         got = session->outputs();
     } catch (const std::exception& e) {
+        mine = false;
         problem = e.what();
     }
-    const bool ran = comm.all(problem.empty());
+    const bool ran = comm.all(mine);
     bool passed = false;
     std::string worst;
     if (ran && comm.rank() == 0) {
@@ -173,8 +181,10 @@ Verification verify_case(const Case& c, const Backend& backend, const Backend& j
 }
 
 void check_full_size(const Case& c, Session& session, const Backend& judge, Comm& comm, Verification& v) {
-    session.poison();
-    session.run();
+    agreed(comm, [&] {
+        session.poison();
+        session.run();
+    });
     const std::optional<Outputs> got = session.declared_outputs();
     std::string problem;
     if (comm.rank() == 0 && got) {

@@ -84,3 +84,27 @@ TEST_CASE("the line that repeats a failed case repeats it alone") {
     CHECK(std::count(out.begin(), out.end(), '\n') == 2);
     CHECK(out.find("gemm m=32 n=32 k=32 f32,h100-sxm,fake,measured,failed") != std::string::npos);
 }
+
+TEST_CASE("a case that hangs ends the job with 124; what was finished is in the journal") {
+    const Sandbox box;
+    box.write("hang.toml", R"(seed = 905
+[protocol]
+min_samples = 1000
+max_samples = 1000
+case_limit = "0.3 s"
+verify = false
+[[system]]
+use = "host"
+backends = ["roofline", "fake"]
+[[workload]]
+use = "gemm"
+m = 64
+n = 64
+k = 64
+)");
+    const Outcome o = box.run({"run", "hang.toml", "-o", "hang.h5"});
+    CHECK(o.code == 124);
+    CHECK(o.err.find("has not ended after 300 ms") != std::string::npos);
+    CHECK(box.run({"rebuild", "hang.journal"}).code == 0);
+    CHECK(box.run({"check", "hang.h5"}).out.find("1 cases: 1 ok") != std::string::npos);
+}
