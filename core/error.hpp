@@ -17,7 +17,7 @@ enum class Exit : int {
     environment = 6,   ///< oversubscribed, wrongly bound or throttled machine
     io = 7,            ///< results could not be written
     requeue = 75,      ///< stopped by SIGTERM; `run --resume` goes on
-    timeout = 124,     ///< the budget for the whole run ran out
+    timeout = 124,     ///< the budget for the whole run ran out, or a case never ended
     interrupted = 130  ///< Ctrl-C; what was measured is kept
 };
 

@@ -33,8 +33,8 @@ constexpr const char* footer = R"help(Examples:
 
 Exit codes: 0 ok; 1 usage or configuration; 2 regression or changed value; 3 a case failed or was wrong;
 4 inconclusive (compare --strict); 5 baseline or result file missing or damaged; 6 environment unfit (oversubscribed,
-wrongly bound); 7 results could not be written; 75 stopped by SIGTERM, run again with --resume; 124 budget used up;
-130 interrupted.)help";
+wrongly bound); 7 results could not be written; 75 stopped by SIGTERM, run again with --resume; 124 budget used
+up, or a case hangs; 130 interrupted.)help";
 
 struct Arguments {
     std::vector<std::string> configs;

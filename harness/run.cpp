@@ -53,7 +53,7 @@ Experiment load_experiment(const RunOptions& options, const Files& files, Comm& 
         const std::string named = files.find("experiments/" + path + ".toml");
         if (named.empty() && path.find('/') == std::string::npos && path.find(".toml") == std::string::npos)
             throw Error({"run", fmt::format("there is no experiment \"{}\"", path), "",
-                         "Give a TOML file; `waferbench list experiments` shows those that ship."});
+                         did_you_mean(path, files.names("experiments", ".toml")) + " Or give a TOML file."});
         if (!named.empty()) path = named;
     }
     Config config = Config::load(path);

@@ -127,8 +127,9 @@ TEST_CASE("the command line itself") {
         {{"list", "workload"}, "waferbench: list: there are no \"workload\". Did you mean \"workloads\"?\n"},
         {{"describe", "h100-sx"}, "waferbench: describe: nothing is called \"h100-sx\". Did you mean \"h100-sxm\"?\n"},
         {{"run", "nothing"},
-         "waferbench: run: there is no experiment \"nothing\". Give a TOML file; `waferbench list experiments` shows "
-         "those that ship.\n"},
+         "waferbench: run: there is no experiment \"nothing\". Known: baseline, quick. Or give a TOML file.\n"},
+        {{"run", "quik"},
+         "waferbench: run: there is no experiment \"quik\". Did you mean \"quick\"? Or give a TOML file.\n"},
         {{"run", "nothing.toml"},
          "waferbench: nothing.toml: cannot be opened (No such file or directory). Check the path.\n"},
         {{"run", "."}, "waferbench: .: "},
