@@ -15,7 +15,7 @@ namespace {
 /// Below this the candidates differ by less than a measurement tells.
 constexpr double smallest_timed_flops = 1e6;
 /// Every candidate still in the race is timed this often at least, and then until the budget is spent.
-constexpr int fewest_rounds = 3;
+constexpr int fewest_rounds = 7;
 constexpr int most_rounds = 12;
 constexpr double timing_budget_s = 0.05;
 /// A candidate this much slower than the best so far is out.
