@@ -18,33 +18,12 @@
 #include "harness/host.hpp"
 #include "harness/journal.hpp"
 #include "harness/result.hpp"
+#include "tests/host_toml.hpp"
 
 namespace cli {
 namespace {
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-/// Round figures of no real machine; enough that nothing is measured.
-constexpr const char* host = R"(title = "A host for tests"
-vendor = "nobody"
-kind = "host"
-[sources]
-test = "invented for tests of the command line"
-[unit]
-name = "host"
-parts = { value = 4, of = "core", source = "test" }
-clock = { value = "1 GHz", source = "test" }
-[unit.peak]
-f64 = { value = "50 GFLOP/s", source = "test" }
-f32 = { value = "100 GFLOP/s", source = "test" }
-bf16 = { value = "100 GFLOP/s", source = "test" }
-[unit.native]
-16-bit = "bf16"
-[[unit.memory]]
-name = "DRAM"
-capacity = { value = "64 GB", source = "test" }
-bandwidth = { value = "10 GB/s", source = "test" }
-)";
 
 }  // namespace
 
@@ -86,7 +65,7 @@ Sandbox::Sandbox() {
     fs::create_directories(path_ / "cache/waferbench");
     fs::create_directories(path_ / "work");
     const fs::path cached = wb::host_cache_file(static_cast<int>(wb::allowed_cpus().size()));
-    spill(path_ / "cache/waferbench" / cached.filename(), host);
+    spill(path_ / "cache/waferbench" / cached.filename(), host_toml);
     path_ /= "work";
     fs::permissions(path_, fs::perms::all);
 }

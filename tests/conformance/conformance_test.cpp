@@ -15,31 +15,11 @@
 #include "harness/experiment.hpp"
 #include "harness/host.hpp"
 #include "harness/runner.hpp"
+#include "tests/host_toml.hpp"
 
 using namespace wb;
 
 namespace {
-
-constexpr const char* test_host = R"(title = "A host for tests"
-vendor = "nobody"
-kind = "host"
-[sources]
-test = "invented for tests"
-[unit]
-name = "host"
-parts = { value = 4, of = "core", source = "test" }
-clock = { value = "1 GHz", source = "test" }
-[unit.peak]
-f64 = { value = "50 GFLOP/s", source = "test" }
-f32 = { value = "100 GFLOP/s", source = "test" }
-bf16 = { value = "100 GFLOP/s", source = "test" }
-[unit.native]
-16-bit = "bf16"
-[[unit.memory]]
-name = "DRAM"
-capacity = { value = "64 GB", source = "test" }
-bandwidth = { value = "10 GB/s", source = "test" }
-)";
 
 Files files() { return Files({std::string(WB_SOURCE_DIR) + "/configs"}); }
 
@@ -120,7 +100,7 @@ TEST_CASE("every workload on every backend runs, is verified and conserves its F
         for (const char* system : {"host", "h100-sxm", "wse2"})
             text += fmt::format("[[system]]\nuse = \"{}\"\nbackends = {}\n", system, quoted_list(names));
         Runner runner(backends, *comm, {});
-        for (const PlannedCase& p : plan_of(text, test_host, backends)) {
+        for (const PlannedCase& p : plan_of(text, host_toml, backends)) {
             const Result r = runner.run(p);
             check_result(r);
             seen.insert(w.name + "|" + p.c.backend);
@@ -140,7 +120,7 @@ TEST_CASE("what runs twice with one seed gives the same outputs' error and, wher
         const std::string text = protocol + workload_text(w) +
                                  fmt::format("[[system]]\nuse = \"h100-sxm\"\nunits = [1, 8]\nbackends = {}\n",
                                              quoted_list(built_backends()));
-        for (const PlannedCase& p : plan_of(text, test_host, backends)) {
+        for (const PlannedCase& p : plan_of(text, host_toml, backends)) {
             if (p.kind == Kind::measured && p.c.backend != "fake") continue;
             CAPTURE(p.c.key);
             CHECK(runner.run(p).m.samples_s == runner.run(p).m.samples_s);

@@ -10,20 +10,12 @@
 #include <limits>
 
 #include "core/error.hpp"
+#include "tests/temp_folder.hpp"
 
 using namespace wb;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-    fs::path path;
-    Folder() {
-        std::string pattern = (fs::temp_directory_path() / "hdf5_XXXXXX").string();
-        path = ::mkdtemp(pattern.data());
-    }
-    ~Folder() { fs::remove_all(path); }
-};
 
 void save(const fs::path& path, const std::vector<std::byte>& image) {
     std::ofstream out(path, std::ios::binary);

@@ -14,20 +14,12 @@
 
 #include "core/crc32c.hpp"
 #include "core/error.hpp"
+#include "tests/temp_folder.hpp"
 
 using namespace wb;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-    fs::path path;
-    Folder() {
-        std::string pattern = (fs::temp_directory_path() / "journal_XXXXXX").string();
-        path = ::mkdtemp(pattern.data());
-    }
-    ~Folder() { fs::remove_all(path); }
-};
 
 std::string slurp(const fs::path& path) {
     std::ifstream in(path, std::ios::binary);

@@ -12,20 +12,12 @@
 #include <random>
 
 #include "core/error.hpp"
+#include "tests/temp_folder.hpp"
 
 using namespace wb;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-    fs::path path;
-    Folder() {
-        std::string pattern = (fs::temp_directory_path() / "publish_XXXXXX").string();
-        path = ::mkdtemp(pattern.data());
-    }
-    ~Folder() { fs::remove_all(path); }
-};
 
 struct FileLimit {
     rlimit before{};
