@@ -13,6 +13,8 @@ struct Mapping {
     int context = 1;       ///< shards of the sequence
     int expert = 1;        ///< shards of the experts
     int microbatches = 1;  ///< pieces of a replica's batch
+    int rows = 0, columns = 0;  ///< the rectangle of PEs to use on a mesh; 0 = the backend's choice
+    std::string algorithm;      ///< a named algorithm ("summa"); empty = the backend's choice
 
     int units() const { return tensor * pipeline * data * context * expert; }
     std::string text() const {
@@ -26,6 +28,9 @@ struct Mapping {
         put("cp", context);
         put("ep", expert);
         put("mb", microbatches);
+        const auto word = [&out](const std::string& text) { out += (out.empty() ? "" : " ") + text; };
+        if (rows > 0) word(std::to_string(rows) + "x" + std::to_string(columns));
+        if (!algorithm.empty()) word(algorithm);
         return out.empty() ? "1" : out;
     }
 };

@@ -124,6 +124,14 @@ Dimension mesh_dimension(const std::string& key) {
     return count;
 }
 
+/// Constants of the models: counts (cycles, fractions) unless the key says otherwise.
+Dimension fitted_dimension(const std::string& key) {
+    if (key.ends_with("_time") || key.ends_with("_latency")) return seconds;
+    if (key.ends_with("_bandwidth")) return bandwidth;
+    if (key.ends_with("_bytes")) return bytes;
+    return count;
+}
+
 Dimension measured_dimension(const std::string& key) {
     if (contains(key, "bandwidth") || contains(key, "_p2p") || contains(key, "allreduce")) return bandwidth;
     if (contains(key, "latency") || contains(key, "overhead") || contains(key, "launch")) return seconds;
@@ -203,6 +211,7 @@ System parse_system(const std::string& text, const std::string& path, const std:
     s.power = facts(reader, file, "power", [](const std::string&) { return watts; });
     s.cost = facts(reader, file, "cost", [](const std::string&) { return usd; });
     s.measured = facts(reader, file, "measured", measured_dimension);
+    s.fitted = facts(reader, file, "fitted", fitted_dimension);
     file.finish();
     for (const auto& [option, choice] : choices)
         if (!s.options.contains(option)) {

@@ -52,6 +52,7 @@ struct System {
     std::vector<Memory> memories;                                   ///< inner to outer
     std::vector<Fabric> fabrics;                                    ///< inner to outer
     std::map<std::string, Fact> mesh, node, power, cost, measured;  ///< further facts by key
+    std::map<std::string, Fact> fitted;  ///< constants of the models, fitted over whole families of measurements
     std::map<std::string, std::vector<std::string>> options;        ///< choices the file offers
     std::map<std::string, std::string> chosen;                      ///< the choice in force
     std::string file, text;                                         ///< where it was read, verbatim

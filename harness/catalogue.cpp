@@ -81,6 +81,7 @@ std::string describe_system(const System& s, Format format, bool colour) {
     block("power", s.power);
     block("cost", s.cost);
     block("achieved rates, not used by the bound", s.measured);
+    block("constants of the models, fitted over families of measurements", s.fitted);
     ridge_rows(t, s);
     if (!s.options.empty()) t.section("alternatives in the file: options = { name = \"choice\" } in the experiment");
     for (const auto& [option, choices] : s.options) t.row({option, s.chosen.at(option), "one of " + joined(choices)});
