@@ -21,7 +21,7 @@ struct Product {
 };
 
 /// Tiles dealt to SMs in waves, K split where that pays, the slower of arithmetic and memory; without tile constants
-/// (devices that are no GPU) one wave. Fitted form: LLMCompass and Vidur A100 GEMM 3-7 % held out.
+/// (devices that are no GPU) one wave. Fitted form: 3-7 % held out on two sets of published GEMM times.
 Kernel product(const Device& device, const Product& p);
 
 /// Blocks of 128 queries by 128 keys; masked blocks are skipped whole, each query block pays a prologue
