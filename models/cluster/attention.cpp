@@ -19,10 +19,10 @@ double visited(const Attributes& a, double first) {
 
 }  // namespace
 
-Kernel attention(const Device& d, const Attributes& a, DType type, bool backward) {
-    const double width = bits(type) / 8.0, heads = static_cast<double>(a.batch * a.heads);
+Kernel attention(const Device& d, const Attributes& a, double tokens, DType type, bool backward) {
+    const double width = bits(type) / 8.0, heads = tokens * static_cast<double>(a.batch * a.heads);
     const double dim = 0.5 * static_cast<double>(a.head_dim + a.v_head_dim);
-    const double kv_bytes = static_cast<double>(a.batch * a.kv_heads * a.seq_kv) *
+    const double kv_bytes = tokens * static_cast<double>(a.batch * a.kv_heads * a.seq_kv) *
                             static_cast<double>(a.shared_kv ? a.head_dim : a.head_dim + a.v_head_dim) * width;
     const double q_bytes = 2 * heads * static_cast<double>(a.seq) * dim * width;
     Kernel out;

@@ -26,7 +26,8 @@ Kernel product(const Device& device, const Product& p);
 
 /// Blocks of 128 queries by 128 keys; masked blocks are skipped whole, each query block pays a prologue
 /// (FlashAttention-2/3). Few queries: bound by reading the keys and values.
-Kernel attention(const Device& device, const Attributes& a, DType type, bool backward);
+/// `tokens`: the share of the sequences worked on.
+Kernel attention(const Device& device, const Attributes& a, double tokens, DType type, bool backward);
 
 /// Reads and writes `bytes` at memory or, where they fit, cache speed. `family` names the constant:
 /// "softmax", "norm", "elementwise", "gather", "optimizer".

@@ -10,11 +10,6 @@
 namespace wb::cluster {
 namespace {
 
-int domain(const System& s) {
-    const Fabric* first = s.fabrics.empty() ? nullptr : &s.fabrics.front();
-    return first && first->units ? static_cast<int>(first->units->value) : 1;
-}
-
 double rate(const System& s, std::size_t level) {
     if (level >= s.fabrics.size() || !s.fabrics[level].bandwidth)
         throw Error({s.file, fmt::format("has no fabric with a bandwidth at level {}", level + 1),
@@ -45,6 +40,11 @@ double inside(const Device& d, CollectiveKind kind, double bytes, int ranks) {
 
 }  // namespace
 
+int domain_units(const System& s) {
+    const Fabric* first = s.fabrics.empty() ? nullptr : &s.fabrics.front();
+    return first && first->units ? static_cast<int>(first->units->value) : 1;
+}
+
 double traffic_factor(CollectiveKind kind, int ranks) {
     const double n = ranks;
     switch (kind) {
@@ -56,9 +56,9 @@ double traffic_factor(CollectiveKind kind, int ranks) {
     }
 }
 
-double collective_time(const Device& d, CollectiveKind kind, double bytes, int ranks) {
+double collective_time(const Device& d, CollectiveKind kind, double bytes, int ranks, int per_domain) {
     if (ranks <= 1) return 0;
-    const int local = domain(d.system());
+    const int local = per_domain > 0 ? per_domain : domain_units(d.system());
     if (ranks <= local) return inside(d, kind, bytes, ranks);
     const double domains = std::ceil(static_cast<double>(ranks) / local), depth = std::log2(domains);
     const double wire = rate(d.system(), 1) * local;  // the ports of a whole domain carry its share together
