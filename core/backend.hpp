@@ -74,6 +74,12 @@ public:
     virtual std::vector<SpotValue> spot_values(const Case&, int /*count*/) const { return {}; }
     /// Expected seconds of one run and bytes held, for plan; 0 when unknown.
     virtual double estimate_s(const Case&) const { return 0; }
+    /// Tokens of one sequence whose cache fits beside the weights of a decode case; its mapping's algorithm names the
+    /// manager of the cache. Nothing if the backend cannot say.
+    virtual std::optional<double> cache_tokens(const Case&) const { return std::nullopt; }
+    /// What it takes to move weights and cache from the placement of a prefill case to that of a decode case. Nothing
+    /// if the backend cannot say.
+    virtual std::optional<Seconds> transition(const Case& /*from*/, const Case& /*to*/) const { return std::nullopt; }
 };
 
 /// A row of the table of backends the build generates.
