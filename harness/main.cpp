@@ -18,6 +18,7 @@
 #include "harness/publish.hpp"
 #include "harness/result_file.hpp"
 #include "harness/run.hpp"
+#include "harness/validate/verbs.hpp"
 
 namespace wb {
 namespace {
@@ -211,6 +212,7 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
             return Exit::ok;
         };
     });
+    define_validation_verbs(app, {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
     auto* probe = app.add_subcommand("probe", "measure this machine and print it as a system file");
     probe->add_option("cpus", a.probe_cpus, "cores to use");
     probe->callback([&a, &chosen] { chosen = [&a] { return static_cast<Exit>(probe_main(a.probe_cpus)); }; });

@@ -1,0 +1,190 @@
+#include "harness/validate/case_maker.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.hpp"
+#include "core/tables.hpp"
+
+namespace wb {
+namespace {
+
+const Workload& workload_named(const std::string& name) {
+    for (const Workload& w : all_workloads())
+        if (w.name == name) return w;
+    throw Unanswerable(fmt::format("no workload \"{}\" yet", name));
+}
+
+Params complete(const Workload& w, const ParamList& given) {
+    Params p;
+    for (const ParamSpec& spec : w.params) {
+        if (spec.fallback) p.set(spec.name, *spec.fallback);
+        for (const auto& [name, value] : given)
+            if (name == spec.name) p.set(name, value);
+    }
+    return p;
+}
+
+/// "RxC" as rows and columns of PEs.
+std::pair<int, int> rectangle(const std::string& text) {
+    int rows = 0, columns = 0;
+    char end = 0;
+    if (std::sscanf(text.c_str(), "%dx%d%c", &rows, &columns, &end) != 2 || rows < 1 || columns < 1)
+        throw Unanswerable(fmt::format("mesh \"{}\" is not written RxC", text));
+    return {rows, columns};
+}
+
+std::string case_key(const Case& c) {
+    std::string key = fmt::format("{} {} | {}", c.workload, c.params.key(), c.system->id);
+    for (const auto& [option, choice] : c.system->chosen) key += fmt::format(" {}={}", option, choice);
+    return key + fmt::format(" units={} | {}", c.units, c.mapping.text());
+}
+
+}  // namespace
+
+CaseMaker::CaseMaker(const Files& files, SystemBook& systems, std::vector<Condition> conditions)
+    : files_(files), systems_(systems), conditions_(std::move(conditions)) {}
+
+std::map<std::string, std::string> CaseMaker::choices(const Point& point, const std::string& system) {
+    const auto plain = systems_.load(system);
+    std::map<std::string, std::string> out;
+    const auto choose = [&](const std::string& option, const std::string& choice) {
+        const auto offered = plain->options.find(option);
+        if (offered == plain->options.end()) return;
+        const auto& names = offered->second;
+        if (std::find(names.begin(), names.end(), choice) != names.end()) out[option] = choice;
+    };
+    for (const Condition& c : conditions_)
+        if (c.holds(point))
+            for (const auto& [option, choice] : c.options) choose(option, choice);
+    for (const auto& [key, value] : point.params) choose(key, value);
+    if (!point.has("clock_mhz") || !plain->options.contains("clock")) return out;
+    for (const std::string& name : plain->options.at("clock")) {
+        const auto other = systems_.load(system, {{"clock", name}});
+        if (!other->clock || std::abs(other->clock->value / 1e6 - point.number("clock_mhz")) > 0.5) continue;
+        for (const auto& [option, names] : plain->options) choose(option, name);  // what goes with that clock
+    }
+    return out;
+}
+
+Setting CaseMaker::setting(const Point& point, const std::string& system) {
+    Setting s;
+    s.system = systems_.load(system, choices(point, system), static_cast<int>(point.integer_or("gpus_per_node", 0)));
+    Mapping& m = s.mapping;
+    m.tensor = static_cast<int>(point.integer_or("tp", 1));
+    m.pipeline = static_cast<int>(point.integer_or("pp", 1));
+    m.context = static_cast<int>(point.integer_or("cp", 1));
+    const bool spread = point.has("tp") || point.has("pp") || point.has("dp");
+    const int inner = m.tensor * m.pipeline * m.context;
+    const auto gpus = static_cast<int>(point.integer_or("gpus", 0));
+    int data = static_cast<int>(point.integer_or("dp", spread && gpus > 0 ? std::max(1, gpus / inner) : 1));
+    const int experts = static_cast<int>(point.integer_or("ep", 1));  // a way to use data-parallel ranks
+    m.expert = experts > 1 && data % experts == 0 ? experts : 1;
+    m.data = data / m.expert;
+    s.units_known = gpus > 0 || m.units() > 1 || system != point.system;
+    s.units = gpus > 0 ? gpus : m.units();
+    if (point.has("global_batch") && point.has("micro_batch"))
+        m.microbatches = static_cast<int>(
+            std::max<std::int64_t>(1, point.integer("global_batch") / (data * point.integer("micro_batch"))));
+    if (point.has("mesh")) std::tie(m.rows, m.columns) = rectangle(point.word("mesh"));
+    m.algorithm = point.flag("partial_layers") ? "partial" : point.word_or("algorithm", "");
+    return s;
+}
+
+Case CaseMaker::make(const std::string& workload, const ParamList& given, const Setting& setting) {
+    const Workload& w = workload_named(workload);
+    Case c;
+    c.workload = workload;
+    c.params = complete(w, given);
+    c.system = setting.system;
+    c.units = setting.units;
+    c.mapping = setting.mapping;
+    c.protocol.verify = false;
+    c.protocol.warmup = 0;
+    c.protocol.min_samples = c.protocol.max_samples = 1;
+    const auto n16 = c.system->native16, n8 = c.system->native8;
+    const std::string plain = workload + " " + c.params.key();
+    std::shared_ptr<const Graph>& asked = graphs_[plain];
+    if (!asked) asked = std::make_shared<const Graph>(w.build(c.params, files_));
+    std::shared_ptr<const Graph>& resolved =
+        graphs_[fmt::format("{} {}/{}", plain, n16 ? name(*n16) : "", n8 ? name(*n8) : "")];
+    if (!resolved)
+        resolved = std::make_shared<const Graph>(
+            asked->resolved(n16.value_or(DType::any16), n8.value_or(DType::any8)));
+    for (const Tensor& t : resolved->tensors())
+        if (is_class(t.dtype)) throw Unanswerable(fmt::format("{} has no native {} type", c.system->id, name(t.dtype)));
+    c.graph = c.small = resolved;
+    c.key = case_key(c);
+    return c;
+}
+
+std::string CaseMaker::dtype(const Point& point) {
+    static const std::map<std::string, std::string> names{{"fp64", "f64"},      {"fp32", "f32"}, {"bf16", "bf16"},
+                                                          {"fp16", "f16"},      {"int8", "int8"}, {"fp8", "fp8_e4m3"},
+                                                          {"mxfp8", "fp8_e4m3"}};
+    if (!point.has("dtype")) return "16-bit";
+    const auto at = names.find(point.word("dtype"));
+    if (at == names.end()) throw Unanswerable(fmt::format("no workload in {} yet", point.word("dtype")));
+    return at->second;
+}
+
+std::string CaseMaker::model(const Point& point) const {
+    const std::string name = point.word("model");
+    const bool known = !files_.find("models/" + name + "/config.json").empty();
+    if (known) return name;
+    std::string shape;
+    for (const char* key : {"hidden", "layers", "heads", "kv_heads", "head_dim", "ffn", "vocab", "gated", "experts",
+                            "topk", "moe_ffn", "shared_experts"})
+        if (point.has(key)) shape += fmt::format("{}{}={}", shape.empty() ? "" : ",", key, point.word(key));
+    for (const char* key : {"hidden", "layers", "heads", "ffn", "vocab"})
+        if (!point.has(key))
+            throw Unanswerable(fmt::format("model \"{}\" is not in configs/models and the row does not say {}", name, key));
+    return "{" + shape + "}";
+}
+
+Question question_of(const Point& point, CaseMaker& make) {
+    using Ask = Question (*)(const Point&, CaseMaker&);
+    static const std::map<std::string, Ask> table{
+        {"gemm", ask_operator}, {"attention", ask_operator}, {"vector", ask_operator}, {"collective", ask_operator},
+        {"layer", ask_layer},   {"prefill", ask_model},      {"decode", ask_model},    {"serve", ask_model},
+        {"train_step", ask_model}};
+    Question q;
+    try {
+        const auto at = table.find(point.workload);
+        q = at == table.end() ? ask_other(point, make) : at->second(point, make);
+    } catch (const std::exception& e) {
+        q = {};
+        q.reason = without_stop(e.what());
+    }
+    return q;
+}
+
+void set_metric(Question& q, const Point& point, const Amounts& amounts) {
+    const Case& c = q.terms.front().c;
+    const double units = c.units;
+    q.inverse = point.sense() == Sense::rate;
+    const std::string& metric = point.metric;
+    if (metric == "time") q.factor = 1;
+    if (metric == "cycles") q.factor = c.system->clock ? c.system->clock->value : 0;
+    if (metric == "steps_per_s") q.factor = 1;
+    if (metric == "tokens_per_s") q.factor = amounts.tokens;
+    if (metric == "samples_per_s") q.factor = amounts.samples;
+    if (metric == "flop_per_s") q.factor = amounts.flops;
+    if (metric == "flop_per_s_per_device") q.factor = amounts.flops / units;
+    if (metric == "bandwidth" || metric == "logical_bandwidth") q.factor = amounts.bytes;
+    if (metric == "bus_bandwidth") q.factor = amounts.bus_bytes;
+    if (metric == "mfu") {
+        DType type = DType::any16;
+        for (const Op& op : c.graph->ops())
+            if (op.kind == OpKind::matmul && !op.in.empty()) type = c.graph->tensor(op.in[0]).dtype;
+        const auto peak = c.system->peak.find(type);
+        q.factor = peak == c.system->peak.end() ? 0 : amounts.flops / units / peak->second.value;
+    }
+    const bool told = metric != "ttft_mean" && metric != "ttft_p99" && metric != "tpot_mean";
+    if (!told || !(q.factor > 0) || point.sense() == Sense::amount)
+        throw Unanswerable(fmt::format("{} does not follow from one run of {}", metric, point.workload));
+}
+
+}  // namespace wb

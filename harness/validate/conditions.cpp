@@ -1,0 +1,37 @@
+#include "harness/validate/conditions.hpp"
+
+#include "core/config.hpp"
+
+namespace wb {
+
+bool name_matches(const std::string& pattern, const std::string& name) {
+    if (pattern.ends_with('*')) return name.starts_with(pattern.substr(0, pattern.size() - 1));
+    return name == pattern;
+}
+
+bool Condition::holds(const Point& point) const {
+    return (group.empty() || name_matches(group, point.group)) &&
+           (library.empty() || name_matches(library, point.word_or("library", "")));
+}
+
+std::vector<Condition> read_conditions(const Files& files) {
+    const std::string path = files.find("validation/conditions.toml");
+    std::vector<Condition> out;
+    if (path.empty()) return out;
+    const Config file = Config::load(path);
+    for (const Config& c : file.tables("condition")) {
+        Condition x;
+        x.group = c.text_or("group", "");
+        x.library = c.text_or("library", "");
+        if (x.group.empty() && x.library.empty())
+            throw Error({c.where(), "a condition names neither group nor library", "it would hold for every row", ""});
+        const Config options = c.table("options");
+        for (const std::string& key : options.keys()) x.options[key] = options.text(key);
+        c.text("why");
+        out.push_back(std::move(x));
+    }
+    file.finish();
+    return out;
+}
+
+}  // namespace wb

@@ -1,0 +1,167 @@
+#include "harness/validate/prediction.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+
+#include "core/error.hpp"
+
+namespace wb {
+namespace {
+
+constexpr std::array unit_counts{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64};
+
+Case with_units(Case c, int units) {
+    c.key += fmt::format(" x{}", units);
+    c.units = units;
+    return c;
+}
+
+Prediction unknown(std::string reason) { return {false, 0, std::move(reason)}; }
+
+/// Unit by unit, "activations" or several parts joined: weights_grads_optimizer.
+double held(const std::vector<MemoryUse>& memory, const std::string& component) {
+    double bytes = 0;
+    for (const MemoryUse& u : memory)
+        if (component == u.level || (component == "weights_grads_optimizer" &&
+                                     (u.level == "weights" || u.level == "gradients" || u.level == "optimizer")))
+            bytes += u.peak.si();
+    return bytes;
+}
+
+/// Whether a published row measured this very case.
+bool same_work(const Point& p, const Case& c) {
+    if (p.system != c.system->id || p.integer_or("gpus", 1) != c.units) return false;
+    const auto number = [&](const char* key) { return c.params.has(key) ? c.params.integer(key) : 0; };
+    if (c.workload == "gemm")
+        return p.workload == "gemm" && p.metric == "time" && p.integer("m") == number("m") &&
+               p.integer("n") == number("n") && p.integer("k") == number("k");
+    return p.workload == c.workload && p.metric == "tokens_per_s" && p.word_or("model", "") == c.params.word("model") &&
+           p.integer_or("input", 0) == number("seq") && p.integer_or("batch", 1) == number("batch");
+}
+
+double published_time_s(const Point& p, const Case& c) {
+    if (p.metric == "time") return p.value;
+    const double tokens = static_cast<double>(c.params.integer("batch")) *
+                          (c.workload == "prefill" ? static_cast<double>(c.params.integer("seq")) : 1.0);
+    return tokens / p.value;
+}
+
+}  // namespace
+
+Predictor::Predictor(const BackendSet& backends, Comm& comm, Runner::Hooks hooks, Limits limits)
+    : backends_(backends), limits_(limits), runner_(backends, comm, std::move(hooks)) {}
+
+Predictor::Answer Predictor::run(const Case& c, const std::string& backend) {
+    PlannedCase planned;
+    planned.c = c;
+    planned.c.backend = backend;
+    planned.backend = backends_.find(backend);
+    planned.kind = planned.backend->kind();
+    Answer a;
+    if (planned.kind == Kind::simulated) {
+        const double cost = planned.backend->estimate_s(planned.c);
+        if (cost > limits_.case_budget_s) {
+            a.reason = fmt::format("would take about {:.3g} s to simulate; the budget of a case is {:.3g} s", cost,
+                                   limits_.case_budget_s);
+            return a;
+        }
+    }
+    const Result r = runner_.run(planned);
+    a.reason = r.m.reason;
+    a.ok = r.m.status == Status::ok && !r.m.samples_s.empty();
+    if (!a.ok) return a;
+    a.time_s = r.median_s();
+    a.memory = r.m.memory;
+    if (r.m.energy) a.energy_J = r.m.energy->si();
+    return a;
+}
+
+const Predictor::Answer& Predictor::ask(const Case& c, const std::string& backend) {
+    const std::string key = backend + " " + c.key;
+    auto at = times_.find(key);
+    if (at == times_.end()) at = times_.emplace(key, run(c, backend)).first;
+    return at->second;
+}
+
+Prediction Predictor::predict(const Question& question, const std::string& backend,
+                              const std::vector<Point>& published) {
+    if (!question.reason.empty()) return unknown(question.reason);
+    try {
+        if (question.asks == Question::Asks::memory) return memory(question, backend);
+        if (question.asks == Question::Asks::energy_ratio) return energy_ratio(question, backend, published);
+        if (question.asks == Question::Asks::cache_tokens) {
+            Case c = question.terms.front().c;
+            c.backend = backend;
+            const auto tokens = backends_.find(backend)->cache_tokens(c);
+            return tokens ? Prediction{true, *tokens, ""} : unknown("the backend does not say how long a cache fits");
+        }
+        if (!question.search_units) return time(question, backend);
+        Prediction last;
+        for (int units : unit_counts) {
+            Question q = question;
+            for (Term& t : q.terms) t.c = with_units(t.c, units);
+            last = time(q, backend);
+            if (!last.known) continue;
+            last.reason = fmt::format("{}{}units not stated: {} assumed", question.note,
+                                      question.note.empty() ? "" : "; ", units);
+            return last;
+        }
+        return last;
+    } catch (const std::exception& e) {
+        return unknown(without_stop(e.what()));
+    }
+}
+
+Prediction Predictor::time(const Question& q, const std::string& backend) {
+    double total = 0;
+    for (const Term& t : q.terms) {
+        const Answer& a = ask(t.c, backend);
+        if (!a.ok) return unknown(a.reason);
+        total += t.weight * a.time_s;
+    }
+    if (q.moves) {
+        const auto move = backends_.find(backend)->transition(q.terms[0].c, q.terms[1].c);
+        if (!move) return unknown("the backend does not say what it takes to change the placement");
+        total += move->si();
+    }
+    if (!(total > 0) || !std::isfinite(total)) return unknown(fmt::format("predicted a time of {} s", total));
+    return {true, q.inverse ? q.factor / total : q.factor * total, q.note};
+}
+
+Prediction Predictor::memory(const Question& q, const std::string& backend) {
+    const Answer& a = ask(q.terms.front().c, backend);
+    if (!a.ok) return unknown(a.reason);
+    const double bytes = held(a.memory, q.component);
+    if (bytes > 0) return {true, bytes, q.note};
+    return unknown(fmt::format("the backend does not say what {} take", q.component));
+}
+
+std::optional<double> Predictor::reference_energy_J(const Case& c, const std::vector<Point>& published) {
+    for (const std::string& name : backends_.default_names()) {
+        const Kind kind = backends_.find(name)->kind();
+        if (kind == Kind::measured || kind == Kind::bound || kind == Kind::simulated) continue;
+        const Answer& a = ask(c, name);
+        if (a.ok && a.energy_J) return a.energy_J;
+    }
+    const auto power = c.system->power.find("unit");
+    if (power == c.system->power.end()) return std::nullopt;
+    for (const Point& p : published)
+        if (same_work(p, c)) return power->second.value * c.units * published_time_s(p, c);
+    return std::nullopt;
+}
+
+Prediction Predictor::energy_ratio(const Question& q, const std::string& backend, const std::vector<Point>& published) {
+    const Case& mine = q.terms.front().c;
+    const Answer& a = ask(mine, backend);
+    if (!a.ok) return unknown(a.reason);
+    const auto power = mine.system->power.find("unit");
+    if (!a.energy_J && power == mine.system->power.end()) return unknown("the backend gives no energy");
+    const double energy_J = a.energy_J ? *a.energy_J : power->second.value * mine.units * a.time_s;
+    const auto theirs = reference_energy_J(q.reference.front().c, published);
+    if (!theirs) return unknown(fmt::format("no backend and no point gives the time on {}", q.reference[0].c.system->id));
+    return {true, *theirs / energy_J, q.note};
+}
+
+}  // namespace wb

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/system.hpp"
+#include "core/workload.hpp"
+
+namespace wb {
+
+/// A constant of a system file, by table and key: {"wse", "fitted", "summa_cycles"}.
+struct ConstantName {
+    std::string system, table, key;
+    auto operator<=>(const ConstantName&) const = default;
+    std::string text() const { return system + " " + table + "." + key; }
+};
+
+/// Systems as their files describe them, read once, with constants that a fit may replace.
+class SystemBook {
+public:
+    explicit SystemBook(const Files& files) : files_(files) {}
+
+    /// `units_per_node` other than 0: nodes of so many units, where the file's innermost fabric is the node.
+    std::shared_ptr<const System> load(const std::string& id, const std::map<std::string, std::string>& choices = {},
+                                       int units_per_node = 0);
+
+    /// The value in the file. Throws Error if the file has no such constant.
+    Fact constant(const ConstantName& name);
+    /// From now on systems have this value instead of the file's.
+    void replace(const ConstantName& name, double value);
+    void restore();  ///< all constants as the files say
+
+private:
+    const Files& files_;
+    std::map<ConstantName, double> replaced_;
+    std::map<std::string, std::shared_ptr<const System>> read_, made_;
+};
+
+/// The table of facts "mesh", "fitted" or "measured" of a system; throws Error for another name.
+std::map<std::string, Fact>& facts_of(System& system, const std::string& table);
+
+}  // namespace wb

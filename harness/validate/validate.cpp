@@ -1,0 +1,121 @@
+#include "harness/validate/validate.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <span>
+
+#include "core/suggest.hpp"
+#include "core/units.hpp"
+#include "harness/progress.hpp"
+#include "harness/publish.hpp"
+#include "harness/signals.hpp"
+#include "harness/validate/case_maker.hpp"
+#include "harness/validate/point_file.hpp"
+#include "harness/validate/validate_report.hpp"
+
+namespace wb {
+namespace {
+
+std::vector<std::string> backend_names(const ValidateOptions& o, const BackendSet& backends) {
+    for (const std::string& name : o.backends) backends.require(name, "--backend");
+    if (!o.backends.empty()) return o.backends;
+    std::vector<std::string> out;
+    for (const std::string& name : backends.default_names()) {
+        const Kind kind = backends.find(name)->kind();
+        if (kind == Kind::modelled || kind == Kind::simulated || kind == Kind::emulated) out.push_back(name);
+    }
+    return out;
+}
+
+void filter(std::vector<Point>& points, const std::string& pattern, const char* option,
+            const std::string Point::*field) {
+    if (pattern.empty()) return;
+    std::vector<std::string> known;
+    for (const Point& p : points)
+        if (std::find(known.begin(), known.end(), p.*field) == known.end()) known.push_back(p.*field);
+    std::erase_if(points, [&](const Point& p) { return !name_matches(pattern, p.*field); });
+    if (points.empty())
+        throw Error({option, fmt::format("no point has the {} {}", option + 2, in_quotes(pattern)),
+                     "there is nothing to judge", did_you_mean(pattern, known)});
+}
+
+void write_file(const std::string& path, const std::string& text) {
+    if (!path.empty()) replace_file(path, std::as_bytes(std::span(text)));
+}
+
+/// One line drawn over again on a terminal; nothing elsewhere.
+class Counter {
+public:
+    Counter(std::size_t total, bool on) : total_(total), on_(on && stderr_sink().redraw) {}
+    ~Counter() {
+        if (on_) std::fputs("\r\x1b[K", stderr);
+    }
+    Counter(const Counter&) = delete;
+    Counter& operator=(const Counter&) = delete;
+    void next(const std::string& what) {
+        ++done_;
+        if (on_) fmt::print(stderr, "\r\x1b[K[{}/{}] {}", done_, total_, what);
+    }
+
+private:
+    std::size_t total_, done_ = 0;
+    bool on_;
+};
+
+double seconds_of(const std::string& text, const char* option) {
+    try {
+        return parse<Seconds>(text).si();
+    } catch (const UnitProblem& p) {
+        throw p.at(option);
+    }
+}
+
+}  // namespace
+
+Exit validate(const ValidateOptions& o, const Files& files, Comm& comm) {
+    const BackendSet backends;
+    const std::vector<std::string> names = backend_names(o, backends);
+    const double budget_s = seconds_of(o.budget, "--budget");
+    const std::vector<Point> all = read_all_points(files, o.points, o.points_only);
+    std::vector<Point> points = all;
+    filter(points, o.group, "--group", &Point::group);
+    filter(points, o.system, "--system", &Point::system);
+    filter(points, o.workload, "--workload", &Point::workload);
+    if (names.empty())
+        throw Error({"validate", "no backend here models, simulates or emulates", "there is nothing to judge",
+                     "Name one: --backend roofline."});
+    const Signals signals;
+    SystemBook systems(files);
+    CaseMaker make(files, systems, read_conditions(files));
+    Predictor predictor(backends, comm, {[&signals] { return signals.asked(); }, {}}, {budget_s});
+    std::vector<Judged> rows;
+    {
+        Counter counter(points.size(), !o.quiet && comm.rank() == 0);
+        for (const Point& p : points) {
+            counter.next(fmt::format("{} {}", p.group, p.id));
+            const Question q = question_of(p, make);
+            for (const std::string& name : names) rows.push_back({&p, name, predictor.predict(q, name, all)});
+            const Stop asked = signals.asked();
+            if (comm.max(asked == Stop::none ? 0 : 1) > 0)
+                throw Error({"validate", fmt::format("stopped after {} of {} points", rows.size() / names.size(),
+                                                     points.size()),
+                             "nothing was written", ""},
+                            asked == Stop::terminate ? Exit::requeue : Exit::interrupted);
+        }
+    }
+    if (comm.rank() != 0) return Exit::ok;
+    const auto groups = summarise_groups(rows), families = summarise_groups(rows, true);
+    write_file(o.csv, points_csv(rows));
+    write_file(o.json, errors_json(groups, families));
+    if (!o.out.empty()) write_validation(o.out, rows, groups);
+    if (!o.quiet) {
+        fmt::print("{}", error_table(groups, families, o.format, o.colour));
+        const std::string reasons = reasons_table(rows, o.format, o.colour);
+        if (!reasons.empty()) fmt::print("\n{}", reasons);
+    }
+    return Exit::ok;
+}
+
+}  // namespace wb
