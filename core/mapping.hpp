@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace wb {
@@ -7,12 +8,20 @@ namespace wb {
 /// How a workload is spread over the units of a system; never what is computed. Products of the counts are the units
 /// used.
 struct Mapping {
-    int tensor = 1;        ///< shards of every weight matrix and head group (Megatron tensor parallelism)
-    int pipeline = 1;      ///< stages of layers
-    int data = 1;          ///< replicas that share a batch
-    int context = 1;       ///< shards of the sequence
-    int expert = 1;        ///< shards of the experts
-    int microbatches = 1;  ///< pieces of a replica's batch
+    int tensor = 1;          ///< shards of every weight matrix and head group (Megatron tensor parallelism)
+    int pipeline = 1;        ///< stages of layers
+    int data = 1;            ///< replicas that share a batch
+    int context = 1;         ///< shards of the sequence
+    int expert = 1;          ///< shards of the experts
+    int microbatches = 1;    ///< pieces of a replica's batch
+    int virtual_stages = 1;  ///< runs of layers a pipeline stage holds (interleaved 1F1B)
+    enum class Recompute : std::uint8_t {
+        none,
+        selective,
+        full
+    } recompute = Recompute::none;   ///< in the backward pass
+    bool sequence_parallel = false;  ///< what tensor ranks would repeat is dealt by tokens (Korthikanti et al. 2022)
+    int shard = 0;  ///< data-parallel ranks share: 1 optimizer state, 2 also gradients, 3 also weights (ZeRO, FSDP)
     int rows = 0, columns = 0;  ///< the rectangle of PEs to use on a mesh; 0 = the backend's choice
     std::string algorithm;      ///< a named algorithm ("summa"); empty = the backend's choice
 
@@ -28,7 +37,11 @@ struct Mapping {
         put("cp", context);
         put("ep", expert);
         put("mb", microbatches);
+        put("vp", virtual_stages);
         const auto word = [&out](const std::string& text) { out += (out.empty() ? "" : " ") + text; };
+        if (sequence_parallel) word("sp");
+        if (shard > 0) word("zero" + std::to_string(shard));
+        if (recompute != Recompute::none) word(recompute == Recompute::full ? "recompute" : "selective");
         if (rows > 0) word(std::to_string(rows) + "x" + std::to_string(columns));
         if (!algorithm.empty()) word(algorithm);
         return out.empty() ? "1" : out;

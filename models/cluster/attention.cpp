@@ -1,0 +1,46 @@
+#include <algorithm>
+#include <cmath>
+
+#include "models/cluster/kernel.hpp"
+
+namespace wb::cluster {
+namespace {
+
+constexpr double block = 128;  // queries and keys of one step of FlashAttention-2 and later
+
+/// Key blocks that the query block starting at `first` visits.
+double visited(const Attributes& a, double first) {
+    const double q = static_cast<double>(a.seq), kv = static_cast<double>(a.seq_kv);
+    const double last = std::min(q, first + block) - 1 + (kv - q);  // the newest key its last query sees
+    const double end = a.causal || a.window > 0 ? std::min(kv, last + 1) : kv;
+    const double begin = a.window > 0 ? std::max(0.0, first + (kv - q) - static_cast<double>(a.window) + 1) : 0.0;
+    return std::ceil(end / block) - std::floor(begin / block);
+}
+
+}  // namespace
+
+Kernel attention(const Device& d, const Attributes& a, double tokens, DType type, bool backward) {
+    const double width = bits(type) / 8.0, heads = tokens * static_cast<double>(a.batch * a.heads);
+    const double dim = 0.5 * static_cast<double>(a.head_dim + a.v_head_dim);
+    const double kv_bytes = tokens * static_cast<double>(a.batch * a.kv_heads * a.seq_kv) *
+                            static_cast<double>(a.shared_kv ? a.head_dim : a.head_dim + a.v_head_dim) * width;
+    const double q_bytes = 2 * heads * static_cast<double>(a.seq) * dim * width;
+    Kernel out;
+    out.bytes = (backward ? 2 : 1) * (kv_bytes + q_bytes);
+    const double memory =
+        out.bytes /
+        (d.constant_or("attention_memory_fraction", d.constant("vector_memory_fraction")) * d.memory_rate());
+    const double prologue = d.constant_or("attention_prologue", 0);
+    double blocks = 0;
+    for (double first = 0; first < static_cast<double>(a.seq); first += block) blocks += visited(a, first) + prologue;
+    const double rows = std::min(block, static_cast<double>(a.seq));
+    const double products = backward ? 10 : 4;  // 2 FLOP x (2 forward, 5 backward) products
+    out.flops = products * heads * blocks * rows * block * dim;
+    const double fraction = d.constant(backward && d.has("attention_backward_fraction") ? "attention_backward_fraction"
+                                                                                        : "attention_fraction") /
+                            (1 + d.constant_or("attention_width_loss", 0) * 32 / dim);
+    out.time = std::max(memory, out.flops / (fraction * d.peak({type})));
+    return out;
+}
+
+}  // namespace wb::cluster

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "core/op.hpp"
+#include "models/cluster/device.hpp"
+
+namespace wb::cluster {
+
+/// What one kernel costs a unit, without the launch: seconds of the busier of its two sides, and what it moves.
+struct Kernel {
+    double time = 0;   ///< s, on the device alone
+    double bytes = 0;  ///< through main memory
+    double flops = 0;
+    bool exists = true;  ///< false: fused into its neighbour or a change of view, nothing is launched
+};
+
+/// A product of `groups` independent pairs, each C[m,n] = A[m,k] B[k,n].
+struct Product {
+    double groups = 1, m = 1, n = 1, k = 1;
+    DType a, b, c;
+    bool shared_b = false;  ///< all groups multiply the same B
+};
+
+/// Tiles dealt to SMs in waves, K split where that pays, the slower of arithmetic and memory; without tile constants
+/// (devices that are no GPU) one wave. Fitted form: 3-7 % held out on two sets of published GEMM times.
+Kernel product(const Device& device, const Product& p);
+
+/// Blocks of 128 queries by 128 keys; masked blocks are skipped whole, each query block pays a prologue
+/// (FlashAttention-2/3). Few queries: bound by reading the keys and values.
+/// `tokens`: the share of the sequences worked on.
+Kernel attention(const Device& device, const Attributes& a, double tokens, DType type, bool backward);
+
+/// Reads and writes `bytes` at memory or, where they fit, cache speed. `family` names the constant:
+/// "softmax", "norm", "elementwise", "gather", "optimizer".
+Kernel moving(const Device& device, const std::string& family, double bytes);
+
+}  // namespace wb::cluster

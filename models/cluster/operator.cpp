@@ -1,0 +1,108 @@
+#include "models/cluster/operator.hpp"
+
+#include <algorithm>
+
+namespace wb::cluster {
+namespace {
+
+double extent(const Graph& g, TensorId id, int from_end) {
+    const Shape& s = g.tensor(id).shape;
+    return static_cast<double>(s.at(s.size() - static_cast<std::size_t>(from_end)));
+}
+
+/// Weights and state are whole whatever part of the tokens is worked on.
+double bytes_of(const Graph& g, const Op& op, double tokens) {
+    const auto moved = [&](TensorId id) {
+        const Role role = g.tensor(id).role;
+        return g.bytes(id).si() * (role == Role::weight || role == Role::state ? 1 : tokens);
+    };
+    double sum = 0;
+    for (TensorId id : op.in) sum += moved(id);
+    for (TensorId id : op.out) sum += moved(id);
+    return sum;
+}
+
+Product product_of(const Graph& g, const Op& op, double tokens) {
+    const Attributes& a = op.attributes;
+    Product p;
+    p.a = g.tensor(op.in[0]).dtype;
+    p.b = g.tensor(op.in[1]).dtype;
+    p.c = g.tensor(op.out[0]).dtype;
+    p.m = extent(g, op.in[0], a.trans_a ? 1 : 2);
+    p.k = extent(g, op.in[0], a.trans_a ? 2 : 1);
+    p.n = extent(g, op.in[1], a.trans_b ? 2 : 1);
+    p.groups = static_cast<double>(g.elements(op.in[0])) / (p.m * p.k);
+    p.shared_b = g.elements(op.in[1]) <= static_cast<std::int64_t>(p.k * p.n);
+    (a.trans_a ? p.k : p.m) *= tokens;
+    return p;
+}
+
+/// Rows are dealt evenly: expert e of E multiplies its tokens by a matrix of its own.
+Product grouped_of(const Graph& g, const Op& op, double tokens) {
+    Product p = product_of(g, op, 1);
+    const double experts = op.attributes.experts > 0 ? static_cast<double>(op.attributes.experts) : 1;
+    const double rows = std::max(1.0, extent(g, op.in[0], 2) * tokens);
+    if (op.attributes.trans_a) {  // gradient of the matrices: the tokens are what is summed over
+        p.m = extent(g, op.in[0], 1);
+        p.k = std::max(1.0, rows / experts);
+        p.n = extent(g, op.in[1], 1);
+        p.groups = experts;
+    } else {
+        p.groups = std::min(experts, rows);
+        p.m = rows / p.groups;
+    }
+    p.shared_b = false;
+    return p;
+}
+
+/// x [t, heads * k] times w [heads, k, n].
+Product heads_of(const Graph& g, const Op& op, double tokens) {
+    Product p = product_of(g, op, 1);
+    p.groups = extent(g, op.in[1], 3);
+    p.m = extent(g, op.in[0], 2) * tokens;
+    p.k = extent(g, op.in[1], 2);
+    p.n = extent(g, op.in[1], 1);
+    p.shared_b = false;
+    return p;
+}
+
+Kernel table(const Device& d, const Graph& g, const Op& op, double tokens) {
+    // Only the rows that are looked up move, not the table.
+    double bytes = 0;
+    for (TensorId id : op.out) bytes += 2 * g.bytes(id).si();
+    if (op.kind == OpKind::embed_backward || op.kind == OpKind::position_embed_backward)
+        bytes = 3 * g.bytes(op.in[0]).si();
+    return moving(d, "gather", tokens * bytes);
+}
+
+}  // namespace
+
+Kernel kernel_of(const Device& d, const Graph& g, const Op& op, double tokens) {
+    using enum OpKind;
+    switch (op.kind) {
+        case matmul: return product(d, product_of(g, op, tokens));
+        case grouped_matmul: return product(d, grouped_of(g, op, tokens));
+        case head_matmul: return product(d, heads_of(g, op, tokens));
+        case OpKind::attention: return cluster::attention(d, op.attributes, tokens, g.tensor(op.in[0]).dtype, false);
+        case attention_backward: return cluster::attention(d, op.attributes, tokens, g.tensor(op.in[1]).dtype, true);
+        case layernorm:
+        case layernorm_backward:
+        case rmsnorm:
+        case rmsnorm_backward: return moving(d, "norm", bytes_of(g, op, tokens));
+        case softmax:
+        case softmax_backward:
+        case cross_entropy:
+        case cross_entropy_backward: return moving(d, "softmax", bytes_of(g, op, tokens));
+        case embed:
+        case embed_backward:
+        case position_embed:
+        case position_embed_backward:
+        case last_rows:
+        case last_rows_backward: return table(d, g, op, tokens);
+        case cache_write: return moving(d, "gather", 2 * tokens * g.bytes(op.in[1]).si());
+        case adamw: return moving(d, "optimizer", bytes_of(g, op, 1));
+        default: return moving(d, "elementwise", bytes_of(g, op, tokens));
+    }
+}
+
+}  // namespace wb::cluster

@@ -1,0 +1,149 @@
+#include <doctest/doctest.h>
+
+#include <rapidcheck.h>
+#include <cmath>
+#include <filesystem>
+
+#include "core/backend.hpp"
+#include "core/tables.hpp"
+#include "core/workload.hpp"
+
+namespace wb {
+std::unique_ptr<Backend> make_roofline();
+std::unique_ptr<Backend> make_cluster();
+}  // namespace wb
+
+using namespace wb;
+
+namespace {
+
+const std::string configs = std::string(WB_SOURCE_DIR) + "/configs";
+
+System shipped(const std::string& id, const std::map<std::string, std::string>& choices = {}) {
+    return load_system(configs + "/systems/" + id + ".toml", choices);
+}
+
+std::vector<System> modelled_systems() {
+    std::vector<System> out;
+    for (const auto& entry : std::filesystem::directory_iterator(configs + "/systems")) {
+        System s = load_system(entry.path().string());
+        if (s.kind == SystemKind::cluster && !s.fitted.empty()) out.push_back(std::move(s));
+    }
+    return out;
+}
+
+Graph gemm(std::int64_t m, std::int64_t n, std::int64_t k, DType type) {
+    Graph g("gemm");
+    const TensorId a = g.input("a", {m, k}, type), b = g.input("b", {k, n}, type);
+    g.mark_output(g.add(OpKind::matmul, "c", {a, b}));
+    return g;
+}
+
+Graph softmax(std::int64_t rows, std::int64_t columns, DType type) {
+    Graph g("softmax");
+    g.mark_output(g.add(OpKind::softmax, "y", {g.input("x", {rows, columns}, type)}));
+    return g;
+}
+
+Graph attention(std::int64_t batch, std::int64_t heads, std::int64_t seq, std::int64_t dim, bool causal, DType type) {
+    Attributes a;
+    a.batch = batch;
+    a.heads = a.kv_heads = heads;
+    a.seq = a.seq_kv = seq;
+    a.head_dim = a.v_head_dim = dim;
+    a.causal = causal;
+    a.scale = 1 / std::sqrt(static_cast<double>(dim));
+    Graph g("attention");
+    const auto in = [&](const char* name) { return g.input(name, {batch * seq, heads * dim}, type); };
+    g.mark_output(g.apply(OpKind::attention, "o", {in("q"), in("k"), in("v")}, a).front());
+    return g;
+}
+
+Graph allreduce(std::int64_t bytes, DType type) {
+    Attributes a;
+    a.collective = CollectiveKind::allreduce;
+    Graph g("collective");
+    g.mark_output(g.add(OpKind::collective, "y", {g.input("x", {bytes * 8 / bits(type)}, type)}, a));
+    return g;
+}
+
+Case one(Graph g, const System& s, int units = 1) {
+    Case c;
+    c.graph = std::make_shared<Graph>(std::move(g));
+    c.system = std::make_shared<System>(s);
+    c.units = units;
+    return c;
+}
+
+double seconds(const Backend& backend, const Case& c) {
+    REQUIRE(backend.supports(c, 1).reason == "");
+    return backend.prepare(c, *single_process())->run().elapsed.si();
+}
+double modelled(const Case& c) { return seconds(*make_cluster(), c); }
+
+}  // namespace
+
+TEST_CASE("no prediction lies below the bound of its machine") {
+    for (const System& s : modelled_systems()) {
+        CAPTURE(s.id);
+        for (std::int64_t m : {1, 17, 512, 8192})
+            for (std::int64_t k : {64, 4096, 16384}) {
+                const Case c = one(gemm(m, 4096, k, *s.native16), s);
+                CHECK(modelled(c) >= seconds(*make_roofline(), c));
+            }
+        for (std::int64_t seq : {128, 1000, 16384})
+            for (bool causal : {false, true}) {
+                const Case c = one(attention(2, 16, seq, 128, causal, *s.native16), s);
+                CHECK(modelled(c) >= seconds(*make_roofline(), c));
+            }
+        for (std::int64_t rows : {1, 1024, 1 << 18}) {
+            const Case c = one(softmax(rows, 4096, *s.native16), s);
+            CHECK(modelled(c) >= seconds(*make_roofline(), c));
+        }
+    }
+}
+
+TEST_CASE("more work is never faster") {
+    const System s = shipped("h100-sxm");
+    CHECK(rc::check("twice the rows, columns, depth", [&] {
+        const auto extent = [] { return *rc::gen::inRange<std::int64_t>(512, 6000); };
+        const std::int64_t m = extent(), n = extent(), k = 64 * (1 + extent() / 64);
+        const double t = modelled(one(gemm(m, n, k, DType::bf16), s));
+        // More tiles keep more of the memory busy: a tiny product may gain a little.
+        RC_ASSERT(modelled(one(gemm(2 * m, n, k, DType::bf16), s)) >= 0.98 * t);
+        RC_ASSERT(modelled(one(gemm(m, 2 * n, k, DType::bf16), s)) >= 0.98 * t);
+        RC_ASSERT(modelled(one(gemm(m, n, 2 * k, DType::bf16), s)) >= 0.98 * t);
+    }));
+    CHECK(rc::check("more bytes or more units of an allreduce", [&] {
+        const auto bytes = *rc::gen::inRange<std::int64_t>(64, 1 << 28) / 4 * 4;
+        const int units = *rc::gen::inRange(2, 8);
+        const double t = modelled(one(allreduce(bytes, DType::f32), s, units));
+        RC_ASSERT(modelled(one(allreduce(2 * bytes, DType::f32), s, units)) >= t);
+        RC_ASSERT(modelled(one(allreduce(bytes, DType::f32), s, units + 1)) >= t);
+    }));
+}
+
+TEST_CASE("published times: tolerance and source") {
+    // LLMCompass artefact, A100, PyTorch wall clock, 8192^3: 0.90 of 312 TFLOP/s.
+    const System wall = shipped("a100-sxm-80g", {{"timer", "wall"}});
+    CHECK(modelled(one(gemm(8192, 8192, 8192, DType::f16), wall)) ==
+          doctest::Approx(2 * std::pow(8192.0, 3) / (0.90 * 312e12)).epsilon(0.07));
+    // FlashAttention-3 (Shah et al. 2024, figure 5): forward, d 128, 16k tokens, no mask: about 650 to 660 TFLOP/s.
+    const double flops = 4 * 16 * 16384.0 * 16384 * 128;
+    CHECK(flops / modelled(one(attention(1, 16, 16384, 128, false, DType::f16), shipped("h100-sxm"))) ==
+          doctest::Approx(655e12).epsilon(0.07));
+    // Independent measurements of 1 GiB over 8 A100 agree on 231 to 235 GB/s bus bandwidth.
+    const double busbw = 1.75 * 1073741824 / modelled(one(allreduce(1 << 30, DType::f32), shipped("a100-sxm-80g"), 8));
+    CHECK(busbw == doctest::Approx(231e9).epsilon(0.06));
+}
+
+TEST_CASE("cases it cannot model are declined with a reason") {
+    const auto backend = make_cluster();
+    CHECK(backend->supports(one(gemm(8, 8, 8, DType::f32), shipped("wse2")), 1).reason ==
+          "wse2 is no cluster of discrete units");
+    CHECK(backend->supports(one(allreduce(1024, DType::f32), shipped("h100-sxm")), 1).reason ==
+          "a collective needs two units or more");
+    Case c = one(gemm(8, 8, 8, DType::bf16), shipped("h100-sxm"), 4);
+    c.mapping.data = 3;
+    CHECK(backend->supports(c, 1).reason == "mapping dp3 takes 3 units, the case has 4");
+}
