@@ -37,7 +37,7 @@ std::string memory_difference(const Script& script, const Outcome& expected, con
 }  // namespace
 
 const char* name(End end) {
-    constexpr const char* names[] = {"finished", "deadlock", "wavelets never received", "endless"};
+    constexpr const char* names[] = {"finished", "deadlock", "wavelets never received", "refused", "endless"};
     return names[static_cast<int>(end)];
 }
 

@@ -152,11 +152,12 @@ void break_a_line(Node& node, Dice& dice) {
     Step& s = node.steps[static_cast<std::size_t>(i)];
     const Step pause{Kind::wait};
     if (s.kind >= Kind::compute) return;
-    switch (dice.below(3)) {
+    switch (dice.below(4)) {
         case 0: s.a.count = s.b.count = std::max(0, s.a.count - 1); break;
         case 1:
             if (!s.async) s = pause;
             break;
+        case 2: s.async = true; break;
         default: {
             if (i + 1 == n) break;
             Step& t = node.steps[static_cast<std::size_t>(i + 1)];

@@ -45,7 +45,7 @@ private:
     std::set<int> held_;        ///< regions of the step being made
 };
 
-/// Drops, swaps or shortens a random line.
+/// Drops, swaps, shortens a random line, or lets it run on a microthread that nobody awaits.
 void break_a_line(Node& node, Dice& dice);
 
 }  // namespace wb::fabric::test

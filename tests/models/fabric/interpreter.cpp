@@ -124,6 +124,10 @@ Outcome run_engine(const Script& script, const EngineOptions& options) {
             o.end = End::deadlock;
         else if (o.message.find("never received") != std::string::npos)
             o.end = End::never_received;
+        else if (o.message.find("two receivers") != std::string::npos ||
+                 o.message.find("two senders") != std::string::npos ||
+                 o.message.find("microthreads") != std::string::npos)
+            o.end = End::refused;
         else
             throw;
     }

@@ -4,7 +4,6 @@
 #include <bit>
 #include <cmath>
 #include <set>
-#include <stdexcept>
 
 namespace wb::fabric::test {
 
@@ -50,6 +49,16 @@ Oracle::Oracle(const Script& script) : script_(script) {
 }
 
 Outcome Oracle::run(std::uint64_t most_cycles) {
+    try {
+        return run_all(most_cycles);
+    } catch (const Refused& e) {
+        Outcome o = outcome(End::refused);
+        o.message = e.what();
+        return o;
+    }
+}
+
+Outcome Oracle::run_all(std::uint64_t most_cycles) {
     const int nodes = static_cast<int>(pes_.size());
     for (; now_ < most_cycles; ++now_) {
         bool moved = false, all_finished = true;
@@ -115,14 +124,14 @@ bool Oracle::begin(int node, int step) {
         }
         return true;
     }
-    check_rules(node, s);
     const int start = mesh.vector_start_cycles + (s.async ? mesh.microthread_start_cycles : 0);
-    const std::uint64_t first = now_ + static_cast<std::uint64_t>(start);
     const int total = wavelets(s.a.count, carried_in_halves(node, s));
-    if (total == 0)
-        pe.resumes[step] = first;
-    else
-        pe.active.push_back({step, first, 0, total});
+    if (total == 0 && start == 0) {
+        pe.resumes[step] = now_;
+        return !s.async;
+    }
+    check_rules(node, s);
+    pe.active.push_back({step, now_ + static_cast<std::uint64_t>(start), 0, total});
     return !s.async;
 }
 
@@ -131,11 +140,12 @@ void Oracle::check_rules(int node, const Step& s) const {
     int threads = 0;
     for (const Active& a : pe.active) {
         const Step& other = script_.nodes[static_cast<std::size_t>(node)].steps[static_cast<std::size_t>(a.step)];
-        if (receives(s.kind) && receives(other.kind) && s.in == other.in) throw std::logic_error("two receivers");
-        if (sends(s.kind) && sends(other.kind) && s.out == other.out) throw std::logic_error("two senders");
         threads += other.async;
+        if (a.total == 0 || s.a.count == 0) continue;
+        if (receives(s.kind) && receives(other.kind) && s.in == other.in) throw Refused("two receivers");
+        if (sends(s.kind) && sends(other.kind) && s.out == other.out) throw Refused("two senders");
     }
-    if (s.async && threads >= script_.mesh.microthreads) throw std::logic_error("too many microthreads");
+    if (s.async && threads >= script_.mesh.microthreads) throw Refused("too many microthreads");
 }
 
 // ---- routers and ramps
@@ -247,7 +257,7 @@ bool Oracle::progress(int node) {
     }
     result_.busy[static_cast<std::size_t>(node)] += arithmetic;
     for (auto a = pe.active.begin(); a != pe.active.end();) {
-        if (a->done < a->total) {
+        if (a->done < a->total || (a->total == 0 && a->first > now_ + 1)) {
             ++a;
             continue;
         }
@@ -262,7 +272,7 @@ bool Oracle::progress(int node) {
 bool Oracle::fabric_progress(int node, Active& a, bool& emitted, bool& arithmetic) {
     Pe& pe = pes_[static_cast<std::size_t>(node)];
     const Step& s = script_.nodes[static_cast<std::size_t>(node)].steps[static_cast<std::size_t>(a.step)];
-    if (a.first > now_) return false;
+    if (a.first > now_ || a.total == 0) return false;
     if (receives(s.kind) && (pe.in[s.in].empty() || pe.in[s.in].front().ready > now_)) return false;
     if (sends(s.kind) && (emitted || static_cast<int>(pe.out[s.out].size()) >= script_.mesh.ramp_cycles + 2))
         return false;

@@ -3,6 +3,7 @@
 #include <deque>
 #include <list>
 #include <map>
+#include <stdexcept>
 
 #include "script.hpp"
 
@@ -14,8 +15,7 @@ class Oracle {
 public:
     explicit Oracle(const Script& script);
 
-    /// Runs until the end or until so many cycles have passed without one. Throws std::logic_error if the script
-    /// breaks a rule of programs: two receivers or senders on a colour, too many microthreads.
+    /// Runs until the end or until so many cycles have passed without one.
     Outcome run(std::uint64_t most_cycles = 100000);
 
 private:
@@ -49,12 +49,16 @@ private:
         std::uint64_t sleeps_until = 0;
         bool finished = false;
     };
+    struct Refused : std::logic_error {
+        using std::logic_error::logic_error;
+    };
     struct Move {
         int node, colour;
     };
     bool run_main(int node);
     bool begin(int node, int step);
     void check_rules(int node, const Step& s) const;
+    Outcome run_all(std::uint64_t most_cycles);
     std::vector<Move> router_moves() const;
     std::vector<Move> injections() const;
     bool can_leave(int node, int colour, const bool (&taken)[5]) const;

@@ -14,10 +14,10 @@ namespace {
 
 /// How the programs of one check ended: a generator that only makes deadlocks would test nothing.
 struct Tally {
-    int ends[4] = {};
+    int ends[5] = {};
     std::uint64_t cycles = 0, hops = 0;
     double finished() const {
-        const int all = ends[0] + ends[1] + ends[2] + ends[3];
+        const int all = ends[0] + ends[1] + ends[2] + ends[3] + ends[4];
         return all == 0 ? 0 : static_cast<double>(ends[0]) / all;
     }
     void add(const Outcome& o) {
@@ -54,12 +54,14 @@ void check_programs(const std::string& what, int programs) {
     const auto result =
         rc::detail::checkTestable([&](const Recipe& recipe) { same_on_both(recipe, tally); }, about, params);
     rc::detail::printResultMessage(result, std::cerr);
-    std::cerr << fmt::format("\n{}: {} programs finished, {} deadlocked, {} left wavelets behind; {} cycles, {} hops\n",
-                             what, tally.ends[0], tally.ends[1], tally.ends[2], tally.cycles, tally.hops);
+    std::cerr << fmt::format(
+        "\n{}: {} finished, {} deadlocked, {} left wavelets, {} were refused; {} cycles, {} hops\n", what,
+        tally.ends[0], tally.ends[1], tally.ends[2], tally.ends[3], tally.cycles, tally.hops);
     CHECK(result.is<rc::detail::SuccessResult>());
     CHECK(tally.finished() > 0.6);
     CHECK(tally.ends[1] > programs / 50);
     CHECK(tally.ends[2] > programs / 100);
+    CHECK(tally.ends[3] > programs / 500);
 }
 
 }  // namespace

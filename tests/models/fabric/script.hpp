@@ -80,7 +80,8 @@ struct Script {
     const Node& at(int row, int column) const { return nodes[static_cast<std::size_t>(row * columns + column)]; }
 };
 
-enum class End { finished, deadlock, never_received, endless };
+/// How a run ends; refused: the program broke a rule (two receivers on a colour, too many microthreads).
+enum class End { finished, deadlock, never_received, refused, endless };
 
 /// What a run of a script gave; all but `end` and `message` are of finished runs only.
 struct Outcome {
