@@ -1,0 +1,67 @@
+#include "models/vector_laws.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.hpp"
+
+namespace wb {
+namespace {
+
+/// `count` vector instructions of `elements` each.
+double instructions(const Mesh& mesh, double count, double elements, double element_cycles) {
+    return count * (mesh.vector_start_cycles + elements * element_cycles);
+}
+
+}  // namespace
+
+VectorPasses passes(VectorOp op) {
+    switch (op) {
+        case VectorOp::add: return {0, 1, 0, 0};
+        // x sigmoid(2 u): u in 3, exp, 1 + e, its reciprocal, times x.
+        case VectorOp::gelu_tanh: return {0, 5 + exp_passes + reciprocal_passes, 0, 0};
+        // Abramowitz and Stegun 7.1.26: |x|, 1 / (1 + p |x|), degree 5, exp(-x x), product, sign, 0.5 x (1 + erf).
+        case VectorOp::gelu_erf: return {0, 12 + exp_passes + reciprocal_passes, 0, 0};
+        case VectorOp::silu_mul: return {0, 3 + exp_passes + reciprocal_passes, 0, 0};
+        case VectorOp::rope: return {0, 2, 0, 0};  // four products of half the features each
+        case VectorOp::softmax: return {2, 2 + exp_passes, reciprocal_passes, 2};
+        case VectorOp::layernorm: return {2, 3, 2 + rsqrt_passes, 2};
+        case VectorOp::rmsnorm: return {1, 2, 1 + rsqrt_passes, 1};
+    }
+    return {};
+}
+
+double element_cycles(const Mesh& mesh, DType type) {
+    if (type == DType::f32) return mesh.f32_sram_fma_cycles;
+    if (type == DType::f16) return mesh.f16_sram_fma_cycles;
+    throw Error(
+        {std::string(name(type)), "is no type of the PEs' datapath", "it works in f32 and f16", "Use one of them."});
+}
+
+double mixed_element_cycles(const Mesh& mesh, DType type) {
+    return type == DType::f32 ? element_cycles(mesh, type)
+                              : std::min(mesh.f32_sram_fma_cycles, 2 * element_cycles(mesh, type));
+}
+
+LineAllreduce line_allreduce(const Mesh& mesh, int pes, std::int64_t wavelets) {
+    if (pes < 2) return {};
+    const double p = pes, b = static_cast<double>(wavelets), ramp = mesh.ramp_cycles, start = mesh.vector_start_cycles;
+    const double broadcast = start + b + p + 2 * ramp;
+    const double chain = start + b + (2 * ramp + 2) * (p - 1);
+    const double group = std::ceil(std::sqrt(p)), groups = std::ceil(p / group);
+    const double two_phase = 2 * (start + b) + (2 * ramp + 2) * (group - 1) + (2 * ramp + 1 + group) * (groups - 1);
+    const bool two = pes > 3 && two_phase < chain;
+    return {two, (two ? two_phase : chain) + broadcast};
+}
+
+double vector_op_cycles(const Mesh& mesh, VectorOp op, const Spread& s) {
+    const VectorPasses p = passes(op);
+    const double tile = static_cast<double>(s.tile_rows() * s.tile_columns()),
+                 rows = static_cast<double>(s.tile_rows());
+    return instructions(mesh, p.sums, tile, mixed_element_cycles(mesh, s.type)) +
+           instructions(mesh, p.plain, tile, element_cycles(mesh, s.type)) +
+           instructions(mesh, p.row, rows, mesh.f32_sram_fma_cycles) +
+           p.allreduces * line_allreduce(mesh, s.mesh_columns, s.tile_rows()).cycles;
+}
+
+}  // namespace wb
