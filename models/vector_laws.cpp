@@ -56,8 +56,8 @@ LineAllreduce line_allreduce(const Mesh& mesh, int pes, std::int64_t wavelets) {
 
 double vector_op_cycles(const Mesh& mesh, VectorOp op, const Spread& s) {
     const VectorPasses p = passes(op);
-    const double tile = static_cast<double>(s.tile_rows() * s.tile_columns()),
-                 rows = static_cast<double>(s.tile_rows());
+    const double columns = static_cast<double>(op == VectorOp::rope ? s.paired_tile_columns() : s.tile_columns());
+    const double rows = static_cast<double>(s.tile_rows()), tile = rows * columns;
     return instructions(mesh, p.sums, tile, mixed_element_cycles(mesh, s.type)) +
            instructions(mesh, p.plain, tile, element_cycles(mesh, s.type)) +
            instructions(mesh, p.row, rows, mesh.f32_sram_fma_cycles) +

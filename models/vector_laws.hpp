@@ -16,6 +16,8 @@ struct Spread {
 
     std::int64_t tile_rows() const { return (rows + mesh_rows - 1) / mesh_rows; }
     std::int64_t tile_columns() const { return (columns + mesh_columns - 1) / mesh_columns; }
+    /// Where columns are dealt in pairs, as for rope.
+    std::int64_t paired_tile_columns() const { return 2 * (((columns + 1) / 2 + mesh_columns - 1) / mesh_columns); }
 };
 
 /// Vector work on a spread matrix. softmax and the norms work along the columns, which lie on several PEs: their
