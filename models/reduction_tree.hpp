@@ -4,8 +4,6 @@
 #include <span>
 #include <vector>
 
-#include "models/mesh.hpp"
-
 namespace wb {
 
 /// Who adds up what in a reduction of PEs 0 .. count - 1 of a line to PE 0 (Luczynski et al., HPDC 2024, "pre-order
@@ -44,7 +42,5 @@ int two_phase_group(int count);
 ReductionTree least_energy_tree(int count, int depth);
 /// e[count, depth] itself, without the tree, in time proportional to the longest message.
 std::int64_t least_energy(int count, int depth);
-/// The tree of least_energy_tree() of the depth that is best for messages of this many wavelets ("Auto-Gen").
-ReductionTree generated_tree(int count, std::int64_t wavelets, const Mesh& mesh);
 
 }  // namespace wb
