@@ -1,9 +1,9 @@
 #include "models/vector_laws.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.hpp"
+#include "models/collective_laws.hpp"
 
 namespace wb {
 namespace {
@@ -45,13 +45,9 @@ double mixed_element_cycles(const Mesh& mesh, DType type) {
 
 LineAllreduce line_allreduce(const Mesh& mesh, int pes, std::int64_t wavelets) {
     if (pes < 2) return {};
-    const double p = pes, b = static_cast<double>(wavelets), ramp = mesh.ramp_cycles, start = mesh.vector_start_cycles;
-    const double broadcast = start + b + p + 2 * ramp;
-    const double chain = start + b + (2 * ramp + 2) * (p - 1);
-    const double group = std::ceil(std::sqrt(p)), groups = std::ceil(p / group);
-    const double two_phase = 2 * (start + b) + (2 * ramp + 2) * (group - 1) + (2 * ramp + 1 + group) * (groups - 1);
-    const bool two = pes > 3 && two_phase < chain;
-    return {two, (two ? two_phase : chain) + broadcast};
+    const std::int64_t chain = chain_cycles(mesh, pes, wavelets), two_phase = two_phase_cycles(mesh, pes, wavelets);
+    return {two_phase < chain,
+            static_cast<double>(std::min(chain, two_phase) + broadcast_cycles(mesh, pes, wavelets))};
 }
 
 double vector_op_cycles(const Mesh& mesh, VectorOp op, const Spread& s) {
