@@ -20,7 +20,7 @@ std::vector<int> depths(int count) {
 
 /// Answers that take a while to find; the same for all threads.
 template <class Key, class Value>
-class Memory {
+class Memo {
 public:
     template <class Find>
     Value operator()(const Key& key, const Find& find) {
@@ -128,9 +128,9 @@ ReduceChoice best_simple_reduce(const Mesh& m, int count, std::int64_t b) {
 
 ReduceChoice best_reduce(const Mesh& m, int count, std::int64_t b) {
     using Key = std::tuple<int, std::int64_t, int, int, int>;
-    static Memory<Key, ReduceChoice> memory;
+    static Memo<Key, ReduceChoice> memo;
     const Key key{count, b, m.ramp_cycles, m.hop_cycles, m.vector_start_cycles};
-    return memory(key, [&] {
+    return memo(key, [&] {
         ReduceChoice best = best_simple_reduce(m, count, b);
         for (const ReduceAlgorithm algorithm : {ReduceAlgorithm::generated, ReduceAlgorithm::fastest})
             if (const std::int64_t cycles = reduce_cycles(algorithm, m, count, b); cycles < best.cycles)

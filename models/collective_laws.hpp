@@ -24,9 +24,6 @@ std::int64_t broadcast_cycles(const Mesh& mesh, int count, std::int64_t wavelets
 /// One multicast from a corner: B + M + N - 2 + 2 T_R + 1.
 std::int64_t broadcast_2d_cycles(const Mesh& mesh, int rows, int columns, std::int64_t wavelets);
 
-/// When a PE between leaf and root sends: while the last child's wavelets come in, or after them.
-enum class Forwarding : std::uint8_t { streamed, stored };
-
 /// Any tree: of each PE, children are consumed one after another, each message without a gap.
 std::int64_t reduce_cycles(const Mesh& mesh, const ReductionTree& tree, std::int64_t wavelets,
                            Forwarding forwarding = Forwarding::streamed);

@@ -28,6 +28,9 @@ private:
     std::vector<int> parent_, children_, first_;
 };
 
+/// When a PE between leaf and root sends: while the last child's wavelets come in, or after them.
+enum class Forwarding : std::uint8_t { streamed, stored };
+
 /// Every PE sends to PE 0, which adds up one after another. Depth 1.
 ReductionTree star_tree(int count);
 /// Every PE adds its part to what comes from its neighbour. Depth count - 1, every link used once.

@@ -15,31 +15,37 @@ struct Colours {
 
 /// A reduction tree with a colour for every message and the routes that follow: made once, shared by all PEs. If the
 /// colours suffice, no two messages that touch share one: the plan is `reusable`, any number of reductions may follow
-/// one another. Else messages to the same PE share colours, ordered by switch positions, and it serves once a program.
+/// one another. Else messages share colours, ordered by switch positions, and the plan serves once in a program.
 class ReducePlan {
 public:
-    /// Throws Error if the colours do not suffice: needed_colours() tells what would.
-    ReducePlan(ReductionTree tree, Colours colours);
-
-    struct Position {
-        bool from_ramp, to_ramp;  ///< else from the next PE, to the previous one
-    };
-    struct Routing {
-        Colour colour;
-        std::vector<Position> positions;
-    };
+    /// Throws Error if the colours do not suffice.
+    ReducePlan(ReductionTree tree, Colours colours, Forwarding forwarding = Forwarding::streamed);
 
     const ReductionTree& tree() const { return tree_; }
-    int colours() const { return used_; }
+    bool streamed() const { return forwarding_ == Forwarding::streamed; }
     bool reusable() const { return !switched_; }
+    int colours() const { return used_; }  ///< of those lent, used
     /// Of the message that PE i > 0 sends.
     Colour colour(int i) const { return colour_[static_cast<std::size_t>(i)]; }
-    const std::vector<Routing>& routing(int i) const { return routing_[static_cast<std::size_t>(i)]; }
+
+    /// What one colour does in the router of a PE, in this order.
+    struct Use {
+        Colour colour;
+        int received;  ///< messages to this PE
+        bool sent;     ///< the PE's own message
+        bool passes;   ///< messages from beyond to PEs before this one
+    };
+    std::vector<Use> uses(int i) const;
 
 private:
+    bool give_own_colours(Colours colours);
+    bool give_shared_colours(Colours colours, int lanes, bool switch_receivers);
+    void note_passing();
+
     ReductionTree tree_;
+    Forwarding forwarding_;
     std::vector<Colour> colour_;
-    std::vector<std::vector<Routing>> routing_;
+    std::vector<std::uint32_t> passing_;  // bit c: messages of colour c pass over the PE
     int used_ = 0;
     bool switched_ = false;
 };
