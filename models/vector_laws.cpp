@@ -1,6 +1,7 @@
 #include "models/vector_laws.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.hpp"
 #include "models/collective_laws.hpp"
@@ -8,9 +9,9 @@
 namespace wb {
 namespace {
 
-/// `count` vector instructions of `elements` each.
+/// `count` vector instructions of `elements` each, one after another: whole cycles.
 double instructions(const Mesh& mesh, double count, double elements, double element_cycles) {
-    return count * (mesh.vector_start_cycles + elements * element_cycles);
+    return std::ceil(count * (mesh.vector_start_cycles + elements * element_cycles));
 }
 
 }  // namespace
@@ -46,15 +47,14 @@ double mixed_element_cycles(const Mesh& mesh, DType type) {
 LineAllreduce line_allreduce(const Mesh& mesh, int pes, std::int64_t wavelets) {
     if (pes < 2) return {};
     const std::int64_t chain = chain_cycles(mesh, pes, wavelets), two_phase = two_phase_cycles(mesh, pes, wavelets);
-    return {two_phase < chain,
-            static_cast<double>(std::min(chain, two_phase) + broadcast_cycles(mesh, pes, wavelets))};
+    return {two_phase < chain, static_cast<double>(std::min(chain, two_phase) + broadcast_cycles(mesh, pes, wavelets))};
 }
 
 double vector_op_cycles(const Mesh& mesh, VectorOp op, const Spread& s) {
     const VectorPasses p = passes(op);
     const double columns = static_cast<double>(op == VectorOp::rope ? s.paired_tile_columns() : s.tile_columns());
     const double rows = static_cast<double>(s.tile_rows()), tile = rows * columns;
-    return instructions(mesh, p.sums, tile, mixed_element_cycles(mesh, s.type)) +
+    return p.sums * instructions(mesh, 1, tile, mixed_element_cycles(mesh, s.type)) +
            instructions(mesh, p.plain, tile, element_cycles(mesh, s.type)) +
            instructions(mesh, p.row, rows, mesh.f32_sram_fma_cycles) +
            p.allreduces * line_allreduce(mesh, s.mesh_columns, s.tile_rows()).cycles;

@@ -143,10 +143,10 @@ TEST_CASE("closed form of vector ops agrees with the simulator within 5 %") {
                         const Result r = Simulator(mesh, mesh_options(side, side, false))
                                              .run(vector_program(call, mesh, side, side));
                         const Spread spread{call.rows, call.columns, side, side, dtype(type)};
-                        const double error = agreement.add(
-                            fmt::format("{} {} {}x{} tiles of {}x{}{}", name_of(op), name(dtype(type)), side, side,
-                                        rows, columns, costly ? ", starts cost" : ""),
-                            r.cycles, vector_op_cycles(mesh, op, spread));
+                        const double error =
+                            agreement.add(fmt::format("{} {} {}x{} tiles of {}x{}{}", name_of(op), name(dtype(type)),
+                                                      side, side, rows, columns, costly ? ", starts cost" : ""),
+                                          r.cycles, vector_op_cycles(mesh, op, spread));
                         CHECK(error < 0.05);
                     }
         }

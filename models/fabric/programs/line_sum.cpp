@@ -8,8 +8,8 @@ LineSum::LineSum(const Mesh& mesh, int pes, std::int64_t wavelets, Colour first)
     if (pes < 2) return;
     const Colours colours{first, 3};
     const bool two_phase = line_allreduce(mesh, pes, wavelets).two_phase;
-    how_.emplace(Allreduce{two_phase ? two_phase_plan(pes, colours) : chain_plan(pes, colours),
-                           static_cast<Colour>(first + 3)});
+    how_.emplace(
+        Allreduce{two_phase ? two_phase_plan(pes, colours) : chain_plan(pes, colours), static_cast<Colour>(first + 3)});
 }
 
 void LineSum::route(Pe& pe, Line line) const {

@@ -103,7 +103,9 @@ void fold(Pe& pe, const Tile& t, float from, const F& f) {
     }
 }
 
-float statistic(const Pe& pe, const Tile& t, std::int64_t i) { return pe.get(t.statistic, static_cast<std::size_t>(i)); }
+float statistic(const Pe& pe, const Tile& t, std::int64_t i) {
+    return pe.get(t.statistic, static_cast<std::size_t>(i));
+}
 
 float gelu(float x, bool tanh_form) {
     const double slope = std::sqrt(2 / std::numbers::pi), cubic = 0.044715, v = x;  // Hendrycks and Gimpel 2016
@@ -125,7 +127,8 @@ void turn_pairs(Pe& pe, const Tile& t, const Attributes& a) {
     for (std::int64_t p = 0; 2 * p + 1 < t.columns.count; ++p) {
         const std::int64_t pair = t.columns.first / 2 + p;
         if (pair >= turning) return;
-        const double rate = std::pow(a.theta, -2.0 * static_cast<double>(pair % half) / static_cast<double>(a.rotary_dim));
+        const double rate =
+            std::pow(a.theta, -2.0 * static_cast<double>(pair % half) / static_cast<double>(a.rotary_dim));
         for (std::int64_t i = 0; i < t.rows.count; ++i) {
             const double angle = static_cast<double>(a.offset + (t.rows.first + i) % a.seq) * rate;
             const auto c = static_cast<float>(std::cos(angle));
@@ -197,9 +200,8 @@ Process centre(Pe& pe, const Tile& t, const Shared& s) {
 Process norm(Pe& pe, const Tile& t, const Shared& s) {
     const bool centred = s.call.op == VectorOp::layernorm;
     if (centred) co_await centre(pe, t, s);
-    co_await pe.compute(sum_sweep(pe, s.call.type, 1, t.size(), credit(t, s.call)), [&] {
-        fold(pe, t, 0, [](float a, float b) { return std::fma(b, b, a); });
-    });
+    co_await pe.compute(sum_sweep(pe, s.call.type, 1, t.size(), credit(t, s.call)),
+                        [&] { fold(pe, t, 0, [](float a, float b) { return std::fma(b, b, a); }); });
     co_await s.sum.run(pe, row_line(pe), t.statistic, Combine::add);
     co_await pe.compute(sweep(pe, Type::f32, 1 + rsqrt_passes, t.rows.count), [&] {
         for (std::int64_t i = 0; i < t.rows.count; ++i) {
@@ -234,8 +236,7 @@ Process run(Pe& pe, const Shared& s) {
 Program vector_program(VectorCall call, const Mesh& mesh, int mesh_rows, int mesh_columns) {
     const std::int64_t statistics = (call.rows + mesh_rows - 1) / mesh_rows;
     auto shared = std::make_shared<Shared>(
-        Shared{std::move(call), LineSum(mesh, mesh_columns, statistics, 0), {}, mesh_rows,
-               mesh_columns});
+        Shared{std::move(call), LineSum(mesh, mesh_columns, statistics, 0), {}, mesh_rows, mesh_columns});
     if (shared->call.op == VectorOp::rope) shared->order = rope_order(shared->call);
     return [shared](Pe& pe) { return run(pe, *shared); };
 }

@@ -12,10 +12,10 @@ struct VectorCall {
     VectorOp op = VectorOp::add;
     std::int64_t rows = 1, columns = 1;
     Type type = Type::f32;
-    Attributes a;   ///< eps of the norms; heads, rotary_dim, rotary_offset, theta, offset, seq, inverse, interleaved
-    Load x;         ///< the matrix
-    Load y;         ///< add, silu_mul: the second matrix; norms: gamma, as row 0
-    Load beta;      ///< layernorm: as row 0
+    Attributes a;  ///< eps of the norms; heads, rotary_dim, rotary_offset, theta, offset, seq, inverse, interleaved
+    Load x;        ///< the matrix
+    Load y;        ///< add, silu_mul: the second matrix; norms: gamma, as row 0
+    Load beta;     ///< layernorm: as row 0
     Store out;
 };
 
