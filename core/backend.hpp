@@ -65,6 +65,8 @@ public:
     virtual ~Backend() = default;
     virtual Kind kind() const = 0;
     virtual Support supports(const Case& c, int ranks) const = 0;
+    /// Machines of this kind are its business; an experiment that names no backends is spared the refusals of others.
+    virtual bool suits(SystemKind) const { return true; }
     /// Allocates, shards and places; never timed. Collective over `comm`.
     virtual std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const = 0;
     /// True: all ranks run each case together. False: one rank computes it alone.

@@ -115,6 +115,7 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                         if (s.backends.empty() && backend.kind() == Kind::measured &&
                             s.system->kind != SystemKind::host)
                             continue;  // nothing here can be measured there; an experiment that names it is told so
+                        if (s.backends.empty() && !backend.suits(s.system->kind)) continue;
                         PlannedCase x;
                         x.backend = &backend;
                         x.kind = backend.kind();
