@@ -7,16 +7,21 @@ namespace wb {
 /// How a workload is spread over the units of a system; never what is computed. Products of the counts are the units
 /// used.
 struct Mapping {
-    int tensor = 1;        ///< shards of every weight matrix and head group (Megatron tensor parallelism)
-    int pipeline = 1;      ///< stages of layers
-    int data = 1;          ///< replicas that share a batch
-    int context = 1;       ///< shards of the sequence
-    int expert = 1;        ///< shards of the experts
-    int microbatches = 1;  ///< pieces of a replica's batch
+    int tensor = 1;             ///< shards of every weight matrix and head group (Megatron tensor parallelism)
+    int pipeline = 1;           ///< stages of layers
+    int data = 1;               ///< replicas that share a batch
+    int context = 1;            ///< shards of the sequence
+    int expert = 1;             ///< shards of the experts
+    int microbatches = 1;       ///< pieces of a replica's batch
     int rows = 0, columns = 0;  ///< the rectangle of PEs to use on a mesh; 0 = the backend's choice
     std::string algorithm;      ///< a named algorithm ("summa"); empty = the backend's choice
 
     int units() const { return tensor * pipeline * data * context * expert; }
+    /// "32x32 summa", what of it is named; empty if nothing is.
+    std::string mesh_text() const {
+        std::string out = rows > 0 ? std::to_string(rows) + "x" + std::to_string(columns) : "";
+        return out.empty() || algorithm.empty() ? out + algorithm : out + " " + algorithm;
+    }
     std::string text() const {
         std::string out;
         const auto put = [&out](const char* name, int n) {
@@ -28,9 +33,7 @@ struct Mapping {
         put("cp", context);
         put("ep", expert);
         put("mb", microbatches);
-        const auto word = [&out](const std::string& text) { out += (out.empty() ? "" : " ") + text; };
-        if (rows > 0) word(std::to_string(rows) + "x" + std::to_string(columns));
-        if (!algorithm.empty()) word(algorithm);
+        if (const std::string mesh = mesh_text(); !mesh.empty()) out += (out.empty() ? "" : " ") + mesh;
         return out.empty() ? "1" : out;
     }
 };
