@@ -1,0 +1,35 @@
+#include "models/fabric/simulator.hpp"
+
+#include <fmt/format.h>
+
+#include "core/error.hpp"
+#include "models/fabric/engine.hpp"
+
+namespace wb::fabric {
+
+Simulator::Simulator(const Mesh& mesh, const Options& options) : mesh_(mesh), options_(options) {
+    WB_EXPECT(options.rows > 0 && options.columns > 0 && options.threads > 0);
+    if (options.rows > mesh.rows || options.columns > mesh.columns)
+        throw Error({"mesh", fmt::format("{} x {} PEs are asked", options.rows, options.columns),
+                     fmt::format("the machine has {} x {}", mesh.rows, mesh.columns), "Choose a smaller mesh."});
+    if (mesh.hop_cycles != 1 || mesh.ramp_cycles < 1)
+        throw Error({"mesh", fmt::format("hop_cycles = {}, ramp_cycles = {}", mesh.hop_cycles, mesh.ramp_cycles),
+                     "the simulator knows hops of one cycle and ramps of at least one", ""});
+    if (mesh.colours < 1 || mesh.colours > 32)
+        throw Error({"mesh", fmt::format("{} colours", mesh.colours), "the simulator knows 1 to 32", ""});
+}
+
+Simulator::~Simulator() = default;
+Simulator::Simulator(Simulator&&) noexcept = default;
+
+Result Simulator::run(const Program& program) {
+    engine_ = std::make_unique<Engine>(mesh_, options_);
+    return engine_->run(program);
+}
+
+Pe& Simulator::pe(int row, int column) {
+    WB_EXPECT(engine_ != nullptr && row >= 0 && row < options_.rows && column >= 0 && column < options_.columns);
+    return engine_->pe(row, column);
+}
+
+}  // namespace wb::fabric

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <memory>
+
+#include "models/fabric/program.hpp"
+#include "models/fabric/result.hpp"
+#include "models/mesh.hpp"
+
+namespace wb::fabric {
+
+struct Options {
+    int rows = 1, columns = 1;  ///< of the program's mesh
+    bool data = true;           ///< else timing only: the same cycles without payload and memory
+    int threads = 1;            ///< the result is the same for any number
+    bool link_use = true;       ///< fill Result::link_use
+};
+
+class Engine;
+
+/// Runs one program on a mesh of PEs, wavelet by wavelet and cycle by cycle.
+class Simulator {
+public:
+    /// Throws Error if the mesh is larger than the machine's, or has times this simulator does not know.
+    Simulator(const Mesh& mesh, const Options& options);
+    ~Simulator();
+    Simulator(Simulator&&) noexcept;
+
+    /// Throws Error for mistakes of the program: bad routes, SRAM overflow, deadlock, wavelets never received.
+    Result run(const Program& program);
+
+    /// A PE after the run, to read its memory: valid until the next run.
+    Pe& pe(int row, int column);
+
+private:
+    Mesh mesh_;
+    Options options_;
+    std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace wb::fabric
