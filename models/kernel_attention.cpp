@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/cluster/kernel.hpp"
+#include "models/kernel.hpp"
 
 namespace wb::cluster {
 namespace {
