@@ -28,7 +28,8 @@ public:
     const Backend* find(const std::string& name) const;
     /// Throws Error for a name that is unknown or was not built.
     const Backend& require(const std::string& name, const std::string& where) const;
-    std::vector<std::string> default_names() const;
+    /// Those not on request; where an experiment names a mesh, simulators too.
+    std::vector<std::string> default_names(bool mesh = false) const;
 
 private:
     std::vector<std::pair<std::string, std::unique_ptr<Backend>>> built_;

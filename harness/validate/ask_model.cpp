@@ -9,6 +9,9 @@ namespace {
 
 /// Context of a decode row that does not state it, such as a public speed test of an interface.
 constexpr std::int64_t unstated_context = 1024;
+/// Tokens of the prompt before a cache is filled by decoding, where the row does not state it: that of the source's
+/// other tables.
+constexpr std::int64_t cache_prompt = 4096;
 
 ParamList model_params(const Point& p, CaseMaker& make, std::int64_t batch, std::int64_t seq) {
     return {{"model", make.model(p)}, {"batch", batch}, {"seq", seq}, {"dtype", make.dtype(p)}};
@@ -82,7 +85,9 @@ Question ask_memory(const Point& p, CaseMaker& make) {
     if (q.component == "kv_cache_capacity") {
         q.asks = Question::Asks::cache_tokens;
         s.mapping.algorithm = p.word_or("manager", "");
-        q.terms.push_back({make.make("decode", model_params(p, make, 1, 1), s), 1});
+        const std::int64_t prompt = p.integer_or("input", cache_prompt);
+        q.note = fmt::format("after a prompt of {} tokens", prompt);
+        q.terms.push_back({make.make("decode", model_params(p, make, 1, prompt), s), 1});
         return q;
     }
     q.asks = Question::Asks::memory;

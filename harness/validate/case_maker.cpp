@@ -78,6 +78,12 @@ Setting CaseMaker::setting(const Point& point, const std::string& system) {
     m.tensor = static_cast<int>(point.integer_or("tp", 1));
     m.pipeline = static_cast<int>(point.integer_or("pp", 1));
     m.context = static_cast<int>(point.integer_or("cp", 1));
+    m.virtual_stages = static_cast<int>(point.integer_or("vp", 1));
+    m.sequence_parallel = point.flag("sequence_parallel");
+    const std::string again = point.word_or("recompute", "none");
+    m.recompute = again == "full"        ? Mapping::Recompute::full
+                  : again == "selective" ? Mapping::Recompute::selective
+                                         : Mapping::Recompute::none;
     const bool spread = point.has("tp") || point.has("pp") || point.has("dp");
     const int inner = m.tensor * m.pipeline * m.context;
     const auto gpus = static_cast<int>(point.integer_or("gpus", 0));

@@ -45,6 +45,14 @@ Cost gemv(const Machine& m, double rows, double k, double n, DType type, Grid gr
     return c;
 }
 
+Cost gemv_group(const Machine& m, double groups, double rows, double k, double n, DType type, Grid grid) {
+    const double a = share(k, grid.rows), b = share(n, grid.columns);
+    Cost c = reduce(m, groups * rows * b, type, grid.rows, true);
+    c.bytes *= grid.columns;
+    c.compute = groups * rows * a * (m.row_start + b * m.fma_cycles(type));
+    return c;
+}
+
 Cost gemm(const Machine& m, double rows, double k, double n, DType type, Grid grid) {
     const int steps = std::max(grid.rows, grid.columns);
     const double a = share(rows, grid.rows), b = share(k, steps), c = share(n, grid.columns);
@@ -56,9 +64,12 @@ Cost gemm(const Machine& m, double rows, double k, double n, DType type, Grid gr
     return cost;
 }
 
-double gemv_bytes(double rows, double k, double n, DType type, Grid grid) {
-    const double a = share(k, grid.rows), b = share(n, grid.columns);
-    return size_of(type) * (a * b + rows * (a + 2 * b));
+double gemv_weight_bytes(double k, double n, DType type, Grid grid) {
+    return size_of(type) * share(k, grid.rows) * share(n, grid.columns);
+}
+
+double gemv_buffer_bytes(double rows, double k, double n, DType type, Grid grid) {
+    return size_of(type) * rows * (share(k, grid.rows) + 2 * share(n, grid.columns));
 }
 
 double gemm_bytes(double rows, double k, double n, DType type, Grid grid) {

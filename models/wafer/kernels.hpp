@@ -31,13 +31,18 @@ Cost reduce(const Machine& m, double elements, DType type, int pes, bool everywh
 /// a reduction along the rows' axis. `rows` independent vectors share the weights.
 Cost gemv(const Machine& m, double rows, double k, double n, DType type, Grid grid, bool everywhere);
 
+/// `groups` of them with weights of their own, reduced in one message.
+Cost gemv_group(const Machine& m, double groups, double rows, double k, double n, DType type, Grid grid);
+
 /// C[m, n] = A[m, k] B[k, n], all dealt in tiles: as many compute-shift steps as the longer side has PEs, neighbours
 /// two hops away (MeshGEMM, He et al., OSDI 2025). A step takes its start, the words of the two tiles that arrive, and
 /// the multiply-adds on them.
 Cost gemm(const Machine& m, double rows, double k, double n, DType type, Grid grid);
 
-/// Bytes of the fullest PE for each: operands, result and the tiles in flight.
-double gemv_bytes(double rows, double k, double n, DType type, Grid grid);
+/// Bytes of the fullest PE: the matrix of a gemv; its vectors, input, result and the message in flight; all of a gemm,
+/// the tiles in flight included.
+double gemv_weight_bytes(double k, double n, DType type, Grid grid);
+double gemv_buffer_bytes(double rows, double k, double n, DType type, Grid grid);
 double gemm_bytes(double rows, double k, double n, DType type, Grid grid);
 
 }  // namespace wb::wafer

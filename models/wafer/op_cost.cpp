@@ -43,25 +43,30 @@ Sizes sizes(const Call& c) {
 Cost product(const Call& c, Sizes s, DType type, Grid grid) {
     const bool bare = c.g.ops().size() == 1;  // nobody waits for the result everywhere
     const bool only_gemv = c.where.algorithm.find("meshgemv") != std::string::npos;
-    const bool only_gemm = c.where.algorithm.find("meshgemm") != std::string::npos;
+    const bool only_gemm = c.where.algorithm.find("meshgemm") != std::string::npos ||
+                           gemv_buffer_bytes(s.m, s.k, s.n, type, grid) > c.where.room;
+    if (s.n < s.m) std::swap(s.m, s.n);  // the matrix is the larger operand
     const Cost by_vector = gemv(c.m, s.m, s.k, s.n, type, grid, !bare);
     if (only_gemv) return by_vector;
     const Cost by_matrix = gemm(c.m, s.m, s.k, s.n, type, grid);
     return only_gemm || by_matrix.cycles() < by_vector.cycles() ? by_matrix : by_vector;
 }
 
-/// Rows go to experts. One after another on the whole rectangle, or side by side, each on its own part of it.
+/// Rows go to experts, all of which lie spread over the whole rectangle. With few rows the busy experts' tiles are
+/// worked off one by one and reduced in one message; with many, each expert is a product of its own, one after another
+/// or on a part of the rectangle each.
 Cost experts(const Call& c) {
     const Attributes& a = c.op.attributes;
+    const Grid grid = c.where.grid;
     const double k = extent(c.in(0), 1), n = a.trans_b ? extent(c.in(1), 2) : extent(c.in(1), 1);
-    const double rows = c.pieces(extent(c.in(0), 2));
-    const double busy = std::min(rows, static_cast<double>(a.experts));
-    const Sizes each{std::ceil(rows / busy), k, n};
-    const Cost in_turn = product(c, each, c.type(), c.where.grid) * busy;
+    const double rows = c.pieces(extent(c.in(0), 2)), busy = std::min(rows, static_cast<double>(a.experts));
+    const double each = std::ceil(rows / busy);
     const int parts = std::max(1, static_cast<int>(std::sqrt(static_cast<double>(a.experts))));
-    const Grid part{std::max(1, c.where.grid.rows / parts), std::max(1, c.where.grid.columns / parts)};
-    const Cost beside = product(c, each, c.type(), part);
-    return beside.cycles() < in_turn.cycles() ? beside : in_turn;
+    const Grid part{std::max(1, grid.rows / parts), std::max(1, grid.columns / parts)};
+    const Cost options[] = {gemv_group(c.m, busy, each, k, n, c.type(), grid),
+                            product(c, {each, k, n}, c.type(), grid) * busy, product(c, {each, k, n}, c.type(), part)};
+    return *std::min_element(std::begin(options), std::end(options),
+                             [](const Cost& x, const Cost& y) { return x.cycles() < y.cycles(); });
 }
 
 /// One query a sequence. Keys and values lie with their tokens over the rows and their features over the columns; the
@@ -128,6 +133,18 @@ Cost moved_rows(const Call& c, const Tensor& what) {
     return cost;
 }
 
+/// New tokens enter a cache that is kept even: every row of PEs hands as many to the next (the shift of He et al.).
+Cost new_tokens(const Call& c) {
+    const Tensor& rows = c.in(1);
+    const double tokens = share(c.pieces(extent(rows, 2)), c.where.grid.rows);
+    const double words =
+        std::ceil(tokens * share(extent(rows, 1), c.where.grid.columns) / elements_per_wavelet(c.type()));
+    Cost cost;
+    cost.fabric = words * c.m.gemm_word;
+    cost.bytes = words * 4 * c.where.grid.pes();
+    return cost;
+}
+
 /// Among the PEs of the rectangle, each with a buffer of its own: along rows, then along columns.
 Cost bare_collective(const Call& c) {
     const Grid grid = c.where.grid;
@@ -166,6 +183,7 @@ Cost body(const Call& c) {
         case last_rows:
         case moe_dispatch: return moved_rows(c, c.out());
         case moe_combine: return moved_rows(c, c.in(0)) + row_work(c, 0);
+        case cache_write: return new_tokens(c);
         case collective: return bare_collective(c);
         default: return row_work(c, 0);
     }
@@ -184,8 +202,10 @@ double op_bytes(const Graph& g, const Op& op, const Where& where) {
     const Attributes& a = op.attributes;
     const Tensor &x = g.tensor(op.in.at(0)), &y = g.tensor(op.in.at(1));
     const double k = a.trans_a ? extent(x, 2) : extent(x, 1), n = a.trans_b ? extent(y, 2) : extent(y, 1);
-    const double rows = count(x) / k;
-    return std::min(gemv_bytes(rows, k, n, x.dtype, where.grid), gemm_bytes(rows, k, n, x.dtype, where.grid));
+    const double rows = count(x) / k, few = std::min(rows, n), many = std::max(rows, n);
+    return std::min(
+        gemv_weight_bytes(k, many, x.dtype, where.grid) + gemv_buffer_bytes(few, k, many, x.dtype, where.grid),
+        gemm_bytes(rows, k, n, x.dtype, where.grid));
 }
 
 }  // namespace wb::wafer

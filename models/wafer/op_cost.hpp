@@ -13,6 +13,7 @@ struct Where {
     Grid grid;
     std::int64_t split = 1;
     std::string algorithm = {};
+    double room = 0;  ///< bytes of each PE's SRAM that nothing resident takes
 };
 
 /// Cost of one execution of an op, by the cheapest algorithm that fits.

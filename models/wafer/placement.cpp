@@ -118,13 +118,15 @@ Placement evaluate(const Machine& m, const Request& r, Grid grid, std::int64_t p
     p.pieces = pieces;
     p.mode = r.streamed() ? Mode::streamed : Mode::resident;
     p.regions = p.mode == Mode::streamed ? 1 : std::max(regions_of(m, f, grid), r.wafers);
+    const double taken = r.partial() ? m.usable_bytes() / 2 : f.total() / r.wafers / m.whole().pes();
+    const Where where{grid, pieces, r.mapping.algorithm, std::max(0.0, m.usable_bytes() - taken)};
     // A pipeline of equal regions with `pieces` under way: the time of one piece, and one region more for each other.
     const double stretch = 1 + static_cast<double>(pieces - 1) / p.regions;
     for (std::size_t b = 0; b < g.blocks().size(); ++b) {
         const Block& block = g.blocks()[b];
         Cost sum;
         for (int i = block.first; i < block.last; ++i)
-            sum = sum + op_cost(m, g, g.ops()[static_cast<std::size_t>(i)], {grid, pieces, r.mapping.algorithm});
+            sum = sum + op_cost(m, g, g.ops()[static_cast<std::size_t>(i)], where);
         sum = sum * (static_cast<double>(block.repeat) * stretch);
         p.cost = p.cost + sum;
         add_span(p, "compute", block, m.seconds(sum.compute));

@@ -14,7 +14,7 @@ namespace wb::wafer {
 enum class Mode {
     resident,  ///< all in SRAM; each layer in a region of its own, used one after another or, with several pieces of
                ///< the batch under way, as a pipeline
-    streamed  ///< from outside, layer by layer, under the arithmetic of the layer before
+    streamed   ///< from outside, layer by layer, under the arithmetic of the layer before
 };
 
 /// One placement of a graph on wafers, and what it costs.

@@ -83,6 +83,7 @@ private:
 class Wafer final : public Backend {
 public:
     Kind kind() const override { return Kind::modelled; }
+    bool suits(SystemKind kind) const override { return kind == SystemKind::wafer; }
 
     Support supports(const Case& c, int) const override {
         if (c.system->kind != SystemKind::wafer) return Support::no(fmt::format("{} is no wafer", c.system->id));
