@@ -38,6 +38,7 @@ struct SpotValue {
 struct ResourceUse {
     std::vector<MemoryUse> memory;
     std::vector<CommUse> communication;  ///< of one run, on this rank
+    std::vector<Grid> grids;             ///< of any size; the harness thins them out
     std::optional<Joules> energy;
     Flops useful, overhead;  ///< credited on this rank for one run
     std::string mapping, detail;
@@ -71,6 +72,10 @@ public:
     virtual std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const = 0;
     /// True: all ranks run each case together. False: one rank computes it alone.
     virtual bool collective() const { return kind() == Kind::measured || kind() == Kind::emulated; }
+    /// Reads Mapping::rows, columns and algorithm. Where it does not, cases that differ in these alone are one.
+    virtual bool takes_mesh() const { return kind() == Kind::simulated || kind() == Kind::modelled; }
+    /// The words it knows for Mapping::algorithm; empty: it does not say.
+    virtual std::vector<std::string> algorithms() const { return {}; }
     /// For the judge: a few random elements of the outputs of a graph of one op at its full size, recomputed from the
     /// fills alone. Empty where it cannot.
     virtual std::vector<SpotValue> spot_values(const Case&, int /*count*/) const { return {}; }

@@ -26,6 +26,11 @@ struct Mapping {
     std::string algorithm;      ///< a named algorithm ("summa"); empty = the backend's choice
 
     int units() const { return tensor * pipeline * data * context * expert; }
+    /// "32x32 summa", what of it is named; empty if nothing is.
+    std::string mesh_text() const {
+        std::string out = rows > 0 ? std::to_string(rows) + "x" + std::to_string(columns) : "";
+        return out.empty() || algorithm.empty() ? out + algorithm : out + " " + algorithm;
+    }
     std::string text() const {
         std::string out;
         const auto put = [&out](const char* name, int n) {
@@ -42,8 +47,7 @@ struct Mapping {
         if (sequence_parallel) word("sp");
         if (shard > 0) word("zero" + std::to_string(shard));
         if (recompute != Recompute::none) word(recompute == Recompute::full ? "recompute" : "selective");
-        if (rows > 0) word(std::to_string(rows) + "x" + std::to_string(columns));
-        if (!algorithm.empty()) word(algorithm);
+        if (const std::string mesh = mesh_text(); !mesh.empty()) word(mesh);
         return out.empty() ? "1" : out;
     }
 };

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/grid.hpp"
 #include "core/quantity.hpp"
 
 namespace wb {
@@ -71,6 +72,7 @@ struct Measurement {
     std::vector<Span> spans;                          ///< of one run, on rank 0
     std::vector<MemoryUse> memory;                    ///< largest over ranks
     std::vector<CommUse> communication;               ///< sum over ranks of bytes and calls, maximum of times
+    std::vector<Grid> grids;                          ///< over the PEs of a mesh, thinned out
     std::optional<Joules> energy;
     Flops useful, overhead;  ///< credited over all ranks; done beyond the graph's own
     Verification verification;

@@ -9,6 +9,7 @@
 #include "core/case.hpp"
 #include "core/config.hpp"
 #include "core/workload.hpp"
+#include "harness/mesh_choice.hpp"
 
 namespace wb {
 
@@ -17,6 +18,8 @@ struct SystemChoice {
     std::shared_ptr<const System> system;
     std::vector<std::string> backends;  ///< empty: every built backend that is not on request
     std::vector<std::int64_t> units;
+    std::vector<MeshChoice> meshes;       ///< empty: the backend's choice
+    std::vector<std::string> algorithms;  ///< empty: the backend's choice
     int threads = 0;
     std::string where;  ///< file:line:column
 };

@@ -13,6 +13,7 @@
 #include "core/units.hpp"
 #include "harness/catalogue.hpp"
 #include "harness/compare.hpp"
+#include "harness/heat_map.hpp"
 #include "harness/host.hpp"
 #include "harness/mpi_comm.hpp"
 #include "harness/publish.hpp"
@@ -43,7 +44,7 @@ struct Arguments {
     RunOptions run;
     std::string budget, what, a, b, file, threshold = "5%", show_filter;
     CompareOptions compare;
-    bool wide = false, measure_again = false;
+    bool wide = false, heat = false, measure_again = false;
     int probe_cpus = 1;
 };
 
@@ -183,9 +184,13 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     show->add_option("file", a.file, "results .h5 or .journal")->required();
     show->add_option("--filter", a.show_filter, "only cases whose key contains this");
     show->add_flag("--wide", a.wide, "verification, memory and communication too");
+    show->add_flag("--heat", a.heat, "instead: heat maps of simulated cases, links and PEs of the mesh");
     show->callback([&a, &comm, &chosen, colour] {
         chosen = [&a, &comm, colour] {
-            print(comm, show_results(read_results(a.file), format_of(a.format), colour, a.wide, a.show_filter));
+            const ResultSet set = read_results(a.file);
+            const Format format = format_of(a.format);
+            print(comm, a.heat ? show_heat_maps(set, format, colour, a.show_filter)
+                               : show_results(set, format, colour, a.wide, a.show_filter));
             return Exit::ok;
         };
     });

@@ -8,6 +8,7 @@
 
 #include "core/suggest.hpp"
 #include "core/tables.hpp"
+#include "harness/validate/bands.hpp"
 
 namespace wb {
 
@@ -34,10 +35,11 @@ const Backend& BackendSet::require(const std::string& name, const std::string& w
     throw Error({where, fmt::format("there is no backend \"{}\"", name), "", did_you_mean(name, known)});
 }
 
-std::vector<std::string> BackendSet::default_names() const {
+std::vector<std::string> BackendSet::default_names(bool mesh) const {
     std::vector<std::string> out;
     for (const BackendRow& row : all_backends())
-        if (row.make && !row.on_request) out.push_back(row.name);
+        if (row.make && (!row.on_request || (mesh && find(row.name)->kind() == Kind::simulated)))
+            out.push_back(row.name);
     return out;
 }
 
@@ -99,72 +101,146 @@ std::string label_of(const WorkloadChoice& w, const Params& p) {
     return out;
 }
 
+/// The graphs of one point of a workload: built when first needed, resolved once for each pair of native types.
+class Point {
+public:
+    Point(const WorkloadChoice& w, const Params& p, const Files& files) : workload_(w), params_(p), files_(files) {}
+
+    /// Gives the case its graphs, or the reason why it has none.
+    void resolve(PlannedCase& x) {
+        if (!built_) built_ = build(*workload_.workload, params_, files_, workload_.where);
+        const System& system = *x.c.system;
+        const Built& r = resolved(system);
+        x.c.graph = r.graph;
+        x.c.small = r.small;
+        x.c.small_text = r.small_text;
+        for (std::size_t i = 0; i < r.graph->tensors().size(); ++i) {
+            const DType asked = built_->graph->tensors()[i].dtype, got = r.graph->tensors()[i].dtype;
+            if (is_class(asked) && is_class(got))
+                x.refused = fmt::format("{} has no native {} type", system.id, wb::name(asked));
+            if (is_class(asked) && !is_class(got))
+                x.c.resolved_dtype = fmt::format("{} -> {}", wb::name(asked), wb::name(got));
+        }
+    }
+
+private:
+    const Built& resolved(const System& system) {
+        const auto n16 = system.native16, n8 = system.native8;
+        const std::string types = fmt::format("{}/{}", n16 ? wb::name(*n16) : "", n8 ? wb::name(*n8) : "");
+        if (const auto found = resolved_.find(types); found != resolved_.end()) return found->second;
+        const auto with_types = [&](const Graph& g) {
+            return std::make_shared<const Graph>(g.resolved(n16.value_or(DType::any16), n8.value_or(DType::any8)));
+        };
+        Built r = *built_;
+        r.graph = with_types(*built_->graph);
+        r.small = built_->small == built_->graph ? r.graph : with_types(*built_->small);
+        return resolved_[types] = r;
+    }
+
+    const WorkloadChoice& workload_;
+    const Params& params_;
+    const Files& files_;
+    std::optional<Built> built_;
+    std::map<std::string, Built> resolved_;
+};
+
+std::vector<std::string> names_of(const SystemChoice& s, const BackendSet& backends) {
+    return s.backends.empty() ? backends.default_names(!s.meshes.empty()) : s.backends;
+}
+
+/// What the experiment names of a mapping, one for each combination; ranks are what a measured backend was started
+/// with.
+std::vector<Mapping> mappings_of(const SystemChoice& s, const Backend& backend, int ranks) {
+    Mapping given;
+    if (backend.kind() == Kind::measured && backend.collective()) given.tensor = ranks;
+    if (!backend.takes_mesh()) return {given};
+    std::vector<Mapping> out;
+    const std::vector<MeshChoice> any_mesh{{}};
+    const std::vector<std::string> any_algorithm{""};
+    for (const MeshChoice& m : s.meshes.empty() ? any_mesh : s.meshes)
+        for (const std::string& a : s.algorithms.empty() ? any_algorithm : s.algorithms) {
+            given.rows = m.rows;
+            given.columns = m.columns;
+            given.algorithm = a;
+            out.push_back(given);
+        }
+    return out;
+}
+
+/// An algorithm that no backend of the system knows is a misspelt one.
+void check_algorithms(const SystemChoice& s, const BackendSet& backends) {
+    if (s.algorithms.empty()) return;
+    std::vector<std::string> known;
+    for (const std::string& name : names_of(s, backends)) {
+        const Backend& backend = backends.require(name, s.where);
+        if (!backend.takes_mesh()) continue;
+        const std::vector<std::string> its = backend.algorithms();
+        if (its.empty()) return;  // it will say itself
+        for (const std::string& a : its)
+            if (std::find(known.begin(), known.end(), a) == known.end()) known.push_back(a);
+    }
+    for (const std::string& a : s.algorithms)
+        if (std::find(known.begin(), known.end(), a) == known.end())
+            throw Error({s.where, fmt::format("no backend of {} has an algorithm {}", s.system->id, in_quotes(a)), "",
+                         did_you_mean(a, known)});
+}
+
+PlannedCase begin(const Experiment& e, const SystemChoice& s, int units, const std::string& name,
+                  const Backend& backend, const Mapping& mapping) {
+    PlannedCase x;
+    x.backend = &backend;
+    x.kind = backend.kind();
+    x.c.system = s.system;
+    x.c.backend = name;
+    x.c.units = units;
+    x.c.threads = s.threads;
+    x.c.mapping = mapping;
+    x.c.protocol = e.protocol;
+    x.c.seed = e.seed;
+    if (backend.kind() == Kind::measured && units > 1)
+        x.refused = fmt::format("{} of this machine cannot be measured: there is one", units);
+    return x;
+}
+
+std::string key_of(const Case& c) {
+    std::string key = fmt::format("{} {} | {}", c.workload, c.params.key(), c.system->id);
+    for (const auto& [option, choice] : c.system->chosen) key += fmt::format(" {}={}", option, choice);
+    key += fmt::format(" units={} | {}", c.units, c.backend);
+    if (c.mapping.units() > 1 || !c.mapping.mesh_text().empty()) key += " " + c.mapping.text();
+    if (c.threads > 0) key += fmt::format(" threads={}", c.threads);
+    return key;
+}
+
 }  // namespace
 
 std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const BackendSet& backends, int ranks,
                                 const std::string& filter) {
+    for (const SystemChoice& s : e.systems) check_algorithms(s, backends);
     std::vector<PlannedCase> plan;
+    const Bands bands = Bands::read(files);
     for (const WorkloadChoice& w : e.workloads)
         for (const Params& p : w.points) {
-            std::optional<Built> built;
-            std::map<std::string, Built> resolved;
+            Point point(w, p, files);
             for (const SystemChoice& s : e.systems)
                 for (std::int64_t units : s.units)
-                    for (const std::string& name : s.backends.empty() ? backends.default_names() : s.backends) {
+                    for (const std::string& name : names_of(s, backends)) {
                         const Backend& backend = backends.require(name, s.where);
                         if (s.backends.empty() && backend.kind() == Kind::measured &&
                             s.system->kind != SystemKind::host)
                             continue;  // nothing here can be measured there; an experiment that names it is told so
                         if (s.backends.empty() && !backend.suits(s.system->kind)) continue;
-                        PlannedCase x;
-                        x.backend = &backend;
-                        x.kind = backend.kind();
-                        x.c.workload = w.workload->name;
-                        x.c.params = p;
-                        x.c.system = s.system;
-                        x.c.backend = name;
-                        x.c.units = static_cast<int>(units);
-                        x.c.threads = s.threads;
-                        x.c.protocol = e.protocol;
-                        x.c.seed = e.seed;
-                        if (backend.kind() == Kind::measured && backend.collective()) x.c.mapping.tensor = ranks;
-                        std::string key = fmt::format("{} {} | {}", w.workload->name, p.key(), s.system->id);
-                        for (const auto& [option, choice] : s.system->chosen)
-                            key += fmt::format(" {}={}", option, choice);
-                        key += fmt::format(" units={} | {}", units, name);
-                        if (x.c.mapping.units() > 1) key += " " + x.c.mapping.text();
-                        if (s.threads > 0) key += fmt::format(" threads={}", s.threads);
-                        x.c.key = key;
-                        x.label = label_of(w, p);
-                        if (backend.kind() == Kind::measured && units > 1)
-                            x.refused = fmt::format("{} of this machine cannot be measured: there is one", units);
-                        if (!passes(key, filter)) continue;
-                        if (!built) built = build(*w.workload, p, files, w.where);
-                        const auto n16 = s.system->native16, n8 = s.system->native8;
-                        const std::string types =
-                            fmt::format("{}/{}", n16 ? wb::name(*n16) : "", n8 ? wb::name(*n8) : "");
-                        if (!resolved.contains(types)) {
-                            Built r = *built;
-                            r.graph = std::make_shared<const Graph>(
-                                built->graph->resolved(n16.value_or(DType::any16), n8.value_or(DType::any8)));
-                            r.small = built->small == built->graph
-                                          ? r.graph
-                                          : std::make_shared<const Graph>(built->small->resolved(
-                                                n16.value_or(DType::any16), n8.value_or(DType::any8)));
-                            resolved[types] = r;
+                        for (const Mapping& mapping : mappings_of(s, backend, ranks)) {
+                            PlannedCase x = begin(e, s, static_cast<int>(units), name, backend, mapping);
+                            x.c.workload = w.workload->name;
+                            x.c.params = p;
+                            x.c.key = key_of(x.c);
+                            x.label = label_of(w, p);
+                            if (x.kind != Kind::measured && x.kind != Kind::bound)
+                                x.band = bands.of(name, s.system->kind, w.workload->name);
+                            if (!passes(x.c.key, filter)) continue;
+                            point.resolve(x);
+                            plan.push_back(std::move(x));
                         }
-                        const Built& r = resolved[types];
-                        x.c.graph = r.graph;
-                        x.c.small = r.small;
-                        x.c.small_text = r.small_text;
-                        for (std::size_t i = 0; i < r.graph->tensors().size(); ++i) {
-                            const DType asked = built->graph->tensors()[i].dtype, got = r.graph->tensors()[i].dtype;
-                            if (is_class(asked) && is_class(got))
-                                x.refused = fmt::format("{} has no native {} type", s.system->id, wb::name(asked));
-                            if (is_class(asked) && !is_class(got))
-                                x.c.resolved_dtype = fmt::format("{} -> {}", wb::name(asked), wb::name(got));
-                        }
-                        plan.push_back(std::move(x));
                     }
         }
     return plan;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +17,8 @@ struct PlannedCase {
     std::string label;  ///< short: workload and the parameters the experiment names
     const Backend* backend = nullptr;
     Kind kind = Kind::measured;
-    std::string refused;  ///< not empty: skipped, with this reason
+    std::string refused;       ///< not empty: skipped, with this reason
+    std::optional<Band> band;  ///< of what a model says, from its errors against published measurements
 };
 
 /// Which backends exist in this build.
@@ -26,7 +28,8 @@ public:
     const Backend* find(const std::string& name) const;
     /// Throws Error for a name that is unknown or was not built.
     const Backend& require(const std::string& name, const std::string& where) const;
-    std::vector<std::string> default_names() const;
+    /// Those not on request; where an experiment names a mesh, simulators too.
+    std::vector<std::string> default_names(bool mesh = false) const;
 
 private:
     std::vector<std::pair<std::string, std::unique_ptr<Backend>>> built_;

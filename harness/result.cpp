@@ -29,6 +29,32 @@ std::vector<double> numbers(const json& j) {
     return out;
 }
 
+json grid_json(const Grid& g) {
+    return {{"name", g.name},
+            {"unit", g.unit},
+            {"about", g.about},
+            {"rows", g.rows},
+            {"columns", g.columns},
+            {"rows_per_cell", g.rows_per_cell},
+            {"columns_per_cell", g.columns_per_cell},
+            {"mean", number(g.mean)},
+            {"largest", number(g.largest)},
+            {"values", numbers(g.values)}};
+}
+
+Grid grid_from(const json& j) {
+    return {j.at("name"),
+            j.at("unit"),
+            j.at("about"),
+            j.at("rows"),
+            j.at("columns"),
+            j.at("rows_per_cell"),
+            j.at("columns_per_cell"),
+            number(j.at("mean")),
+            number(j.at("largest")),
+            numbers(j.at("values"))};
+}
+
 json measurement_json(const Measurement& m) {
     json j{{"status", name(m.status)},
            {"reason", m.reason},
@@ -58,6 +84,7 @@ json measurement_json(const Measurement& m) {
     for (const CommUse& u : m.communication)
         j["communication"].push_back(
             {u.fabric, u.operation, u.calls, number(u.bytes.si()), number(u.time.si()), number(u.exposed.si())});
+    for (const Grid& g : m.grids) j["grids"].push_back(grid_json(g));
     if (m.energy) j["energy_J"] = number(m.energy->si());
     return j;
 }
@@ -89,6 +116,7 @@ Measurement measurement_from(const json& j) {
     for (const json& u : j.value("communication", json::array()))
         m.communication.push_back(
             {u.at(0), u.at(1), u.at(2), Bytes(number(u.at(3))), Seconds(number(u.at(4))), Seconds(number(u.at(5)))});
+    for (const json& g : j.value("grids", json::array())) m.grids.push_back(grid_from(g));
     if (j.contains("energy_J")) m.energy = Joules(number(j.at("energy_J")));
     return m;
 }
@@ -103,6 +131,7 @@ Result result_from(const json& j) {
     r.system = j.at("system");
     r.backend = j.at("backend");
     r.fingerprint = j.at("fingerprint");
+    r.mesh = j.value("mesh", "");  // absent before schema 1.1
     r.units = j.at("units");
     r.ranks = j.at("ranks");
     r.threads = j.at("threads");
@@ -148,6 +177,7 @@ std::string to_record(const Result& r) {
                  {"system", r.system},
                  {"backend", r.backend},
                  {"fingerprint", r.fingerprint},
+                 {"mesh", r.mesh},
                  {"units", r.units},
                  {"ranks", r.ranks},
                  {"threads", r.threads},

@@ -15,6 +15,7 @@ struct Result {
     std::string
         full_key;  ///< digest of key, graph, system file, protocol and code: equal only if a run would repeat this one
     std::string label, workload, params, system, backend, fingerprint;
+    std::string mesh;  ///< "32x32 summa": the mesh and algorithm the experiment names, if it names any
     int units = 1, ranks = 1, threads = 0;
     double flops = 0, matmul_flops = 0, compulsory_bytes = 0;
     Measurement m;

@@ -87,6 +87,7 @@ Table cases_table(const ResultSet& set) {
         t.text("fingerprint", "digest of the graph: equal means the same workload", r.fingerprint, "derived");
         t.text("dtype", "what a class of element types became here", m.resolved_dtype, "derived");
         t.text("mapping", "how the workload was spread", m.mapping, "derived");
+        t.text("mesh", "mesh of PEs and algorithm the experiment names", r.mesh);
         t.text("detail", "what ran, or what limits", m.detail, "derived");
         t.whole({"ranks", "1", "processes that ran it together", "input"}, r.ranks);
         t.whole({"threads", "1", "threads of each rank, 0 = all", "input"}, r.threads);
@@ -201,6 +202,55 @@ Table communication_table(const ResultSet& set) {
     return t.take();
 }
 
+std::string path_of(std::int64_t id, const Grid& g) { return fmt::format("heat_maps/case_{}/{}", id, g.name); }
+
+Table grids_table(const ResultSet& set) {
+    TableBuilder t("grids", "heat maps over the PEs of a mesh: what they show, and which dataset holds them");
+    std::int64_t id = 0;
+    for (const Result& r : set.results) {
+        for (const Grid& g : r.m.grids) {
+            t.whole({"case_id", "1", "row of cases", "input"}, id);
+            t.text("name", "what is shown", g.name, "derived");
+            t.text("units", "of mean, largest and the dataset", g.unit, "derived");
+            t.text("about", "what is shown, in words", g.about, "derived");
+            t.text("dataset", "where the cells are", "/" + path_of(id, g), "derived");
+            t.whole({"rows", "1", "cells from north to south", "derived"}, g.rows);
+            t.whole({"columns", "1", "cells from west to east", "derived"}, g.columns);
+            t.whole({"rows_per_cell", "1", "rows of PEs a cell is the mean of; the last may have fewer", "derived"},
+                    g.rows_per_cell);
+            t.whole({"columns_per_cell", "1", "columns of PEs a cell is the mean of", "derived"}, g.columns_per_cell);
+            t.real({"mean", "by row", "over all PEs", "by case, see cases/kind"}, g.mean);
+            t.real({"largest", "by row", "of all PEs", "by case, see cases/kind"}, g.largest);
+            t.end_row();
+        }
+        ++id;
+    }
+    return t.take();
+}
+
+void write_heat_maps(Hdf5Writer& w, const ResultSet& set) {
+    std::int64_t id = 0;
+    for (const Result& r : set.results) {
+        for (const Grid& g : r.m.grids) {
+            // Grids of one case share their axes only where they have the same shape.
+            const bool same = g.rows == r.m.grids.front().rows && g.columns == r.m.grids.front().columns;
+            const std::vector<std::string> axes =
+                same ? std::vector<std::string>{"row", "column"}
+                     : std::vector<std::string>{"row_of_" + g.name, "column_of_" + g.name};
+            w.write(Array{path_of(id, g),
+                          g.unit,
+                          g.about,
+                          "by case, see cases/kind",
+                          "none",
+                          axes,
+                          {static_cast<std::size_t>(g.rows), static_cast<std::size_t>(g.columns)},
+                          g.values,
+                          {}});
+        }
+        ++id;
+    }
+}
+
 Table warnings_table(const ResultSet& set) {
     TableBuilder t("warnings", "what may have disturbed a number; case -1 = the whole run");
     const auto put = [&](std::int64_t id, const std::string& text) {
@@ -237,8 +287,9 @@ void write_results(const std::filesystem::path& path, const ResultSet& set) {
         w.attribute("title", info.title.empty() ? std::string("waferbench results") : info.title);
         w.attribute("default", std::string("cases"));
         for (const auto table : {cases_table, samples_table, rank_samples_table, spans_table, memory_table,
-                                 communication_table, warnings_table, records_table})
+                                 communication_table, grids_table, warnings_table, records_table})
             if (const Table t = table(set); !t.columns.empty()) w.write(t);  // one at a time: they are large
+        write_heat_maps(w, set);
         w.text("provenance/config_toml", info.config_toml, "experiment file, verbatim");
         w.text("provenance/command", info.command, "command line");
         w.text("provenance/environment_before", info.environment_before, "JSON: the machine when the run began");

@@ -53,6 +53,7 @@ Result Runner::run(const PlannedCase& planned) {
     r.compulsory_bytes = c.graph->compulsory_bytes().si();
     r.m.kind = planned.kind;
     r.m.resolved_dtype = c.resolved_dtype;
+    r.mesh = c.mapping.mesh_text();
     const bool together = planned.backend->collective();
     r.ranks = together ? comm_.size() : 1;
     const double begin = now_s();
@@ -119,6 +120,7 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
         ResourceUse use;
         if (!guarded([&] { use = session->usage(); })) return fail(m, Status::failed, problem);
         collect(use, together, c, m);
+        if (planned.band) m.band = *planned.band;
     }
 }
 
@@ -184,6 +186,7 @@ void Runner::collect(const ResourceUse& use, bool together, const Case& c, Measu
     Comm& comm = comm_;
     m.memory = use.memory;
     m.communication = use.communication;
+    for (const Grid& g : use.grids) m.grids.push_back(thinned(g));
     m.energy = use.energy;
     m.mapping = use.mapping.empty() ? c.mapping.text() : use.mapping;
     m.detail = use.detail;

@@ -55,6 +55,7 @@ Cell rate_cell(const Result& r, double t) {
 std::string name_of(const Result& r) {
     std::string out = r.system;
     if (r.units > 1) out += fmt::format(" x{}", r.units);
+    if (!r.mesh.empty()) out += " " + r.mesh;
     if (r.ranks > 1) out += fmt::format(", {} ranks", r.ranks);
     return out;
 }

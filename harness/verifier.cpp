@@ -17,9 +17,12 @@ constexpr double infinite = std::numeric_limits<double>::infinity();
 constexpr double whole_limit = 3e8;  // FLOPs the judge does in a second or two
 
 /// The case as the judge sees it: one rank and the whole graph, but for collectives, whose results depend on the ranks.
+/// On a mesh the ranks of a bare collective are its PEs.
 Case for_judge(Case c) {
     const bool bare = c.graph->ops().size() == 1 && c.graph->ops().front().kind == OpKind::collective;
-    if (!bare) c.mapping = {};
+    const int ranks = c.mapping.rows > 0 ? c.mapping.rows * c.mapping.columns : c.mapping.tensor;
+    c.mapping = {};
+    if (bare) c.mapping.tensor = ranks;
     return c;
 }
 

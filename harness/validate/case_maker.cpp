@@ -39,6 +39,8 @@ std::pair<int, int> rectangle(const std::string& text) {
 std::string case_key(const Case& c) {
     std::string key = fmt::format("{} {} | {}", c.workload, c.params.key(), c.system->id);
     for (const auto& [option, choice] : c.system->chosen) key += fmt::format(" {}={}", option, choice);
+    if (const auto node = c.system->node.find("units"); node != c.system->node.end())
+        key += fmt::format(" node={}", node->second.value);
     return key + fmt::format(" units={} | {}", c.units, c.mapping.text());
 }
 
@@ -76,6 +78,12 @@ Setting CaseMaker::setting(const Point& point, const std::string& system) {
     m.tensor = static_cast<int>(point.integer_or("tp", 1));
     m.pipeline = static_cast<int>(point.integer_or("pp", 1));
     m.context = static_cast<int>(point.integer_or("cp", 1));
+    m.virtual_stages = static_cast<int>(point.integer_or("vp", 1));
+    m.sequence_parallel = point.flag("sequence_parallel");
+    const std::string again = point.word_or("recompute", "none");
+    m.recompute = again == "full"        ? Mapping::Recompute::full
+                  : again == "selective" ? Mapping::Recompute::selective
+                                         : Mapping::Recompute::none;
     const bool spread = point.has("tp") || point.has("pp") || point.has("dp");
     const int inner = m.tensor * m.pipeline * m.context;
     const auto gpus = static_cast<int>(point.integer_or("gpus", 0));

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <map>
 
-#include "models/cluster/network.hpp"
-#include "models/cluster/operator.hpp"
+#include "models/collective_time.hpp"
+#include "models/operator_cost.hpp"
 
 namespace wb::cluster {
 namespace {

@@ -5,7 +5,7 @@
 #include "core/graph.hpp"
 #include "core/mapping.hpp"
 #include "core/measurement.hpp"
-#include "models/cluster/device.hpp"
+#include "models/device.hpp"
 
 namespace wb::cluster {
 

@@ -41,6 +41,18 @@ TEST_CASE("a mistake in an experiment is refused with its place and a hint, and 
          "waferbench: e.toml:10:7: there is no backend \"fak\". Did you mean \"fake\"?\n"},
         {{"--set", "system.0.units=0"},
          "waferbench: --set system.0.units: units is 0 (it must be a whole number of at least 1).\n"},
+        {{"--set", "system.0.mesh=32x32"},
+         "waferbench: --set system.0.mesh: h100-sxm has no mesh of PEs (only a wafer has one). Leave mesh out.\n"},
+        {{"--set", "system.0.use=wse2", "--set", "system.0.mesh=32"},
+         "waferbench: --set system.0.mesh: 32 is no mesh (a mesh is rows x columns of PEs). Write \"32x32\".\n"},
+        {{"--set", "system.0.use=wse2", "--set", "system.0.mesh=[\"8x8\", \"8x0\"]"},
+         "waferbench: --set system.0.mesh: \"8x0\" is no mesh (a mesh is rows x columns of PEs). Write \"32x32\".\n"},
+        {{"--set", "system.0.use=wse2", "--set", "system.0.mesh=[]"}, "mesh has no values (nothing would run)."},
+        {{"--set", "system.0.use=wse2", "--set", "system.0.mesh=995x750"},
+         "waferbench: --set system.0.mesh: a mesh of 995x750 is larger than that of wse2 (a program gets 994x750 PEs, "
+         "rows x columns). Use fewer PEs.\n"},
+        {{"--set", "system.0.algorithm=summa"},
+         "waferbench: e.toml:10:7: no backend of h100-sxm has an algorithm \"summa\".\n"},
         {{"--set", "workload.0.m=0"},
          "waferbench: e.toml:4:7: workload \"gemm\" with m=0 n=32 k=32 batch=1 trans_a=false trans_b=false dtype=f32 "
          "cannot be built "

@@ -195,8 +195,8 @@ TEST_CASE("verify: says what is wrong with a file that was changed or never fini
           std::string::npos);
     CHECK(changed("waferbench run", "waferbench RUN").find("/provenance/argv has changed") != std::string::npos);
     CHECK(changed("measured", "modelled").find("/cases/elapsed_s has changed") != std::string::npos);
-    CHECK(changed("1.0.0", "1.0.1").find("/ has changed") != std::string::npos);
-    CHECK(changed("1.0.0", "2.0.0").find("has schema 2.0.0") != std::string::npos);
+    CHECK(changed(schema_version, "1.0.1").find("/ has changed") != std::string::npos);
+    CHECK(changed(schema_version, "2.0.0").find("has schema 2.0.0") != std::string::npos);
     CHECK(changed("closed", "xlosed").find("/integrity has no number closed") != std::string::npos);
     CHECK(changed("record_count", "record_xount").find("/integrity has no number record_count") != std::string::npos);
     CHECK(verify(folder.path / "absent").size() == 1);

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "models/cluster/kernel.hpp"
+#include "models/kernel.hpp"
 
 namespace wb::cluster {
 namespace {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "core/op.hpp"
-#include "models/cluster/device.hpp"
+#include "models/device.hpp"
 
 namespace wb::cluster {
 

@@ -1,4 +1,4 @@
-#include "models/cluster/device.hpp"
+#include "models/device.hpp"
 
 #include <fmt/format.h>
 

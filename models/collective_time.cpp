@@ -1,4 +1,4 @@
-#include "models/cluster/network.hpp"
+#include "models/collective_time.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "models/cluster/kernel.hpp"
+#include "models/kernel.hpp"
 
 namespace wb::cluster {
 

@@ -1,4 +1,4 @@
-#include "models/cluster/operator.hpp"
+#include "models/operator_cost.hpp"
 
 #include <algorithm>
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "core/graph.hpp"
-#include "models/cluster/kernel.hpp"
+#include "models/kernel.hpp"
 
 namespace wb::cluster {
 

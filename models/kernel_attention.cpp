@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/cluster/kernel.hpp"
+#include "models/kernel.hpp"
 
 namespace wb::cluster {
 namespace {
@@ -30,16 +30,25 @@ Kernel attention(const Device& d, const Attributes& a, double tokens, DType type
     const double memory =
         out.bytes /
         (d.constant_or("attention_memory_fraction", d.constant("vector_memory_fraction")) * d.memory_rate());
+    const double products = backward ? 10 : 4;  // 2 FLOP x (2 forward, 5 backward) products
+    const double peak = d.peak({type}), fraction = d.constant("attention_fraction");
+    if (const double passes = d.constant_or("attention_score_passes", 0); passes > 0) {
+        // Not fused: the scores of every head go through memory, masked or not; two and a half times so backward.
+        const double scores = heads * static_cast<double>(a.seq) * static_cast<double>(a.seq_kv);
+        const double crossing = (backward ? 2.5 : 1) * passes * scores * width;
+        out.bytes += crossing;
+        out.flops = products * scores * dim;
+        out.time = memory + crossing / (d.constant("vector_memory_fraction") * d.memory_rate()) +
+                   out.flops / (fraction * peak);
+        return out;
+    }
     const double prologue = d.constant_or("attention_prologue", 0);
     double blocks = 0;
     for (double first = 0; first < static_cast<double>(a.seq); first += block) blocks += visited(a, first) + prologue;
     const double rows = std::min(block, static_cast<double>(a.seq));
-    const double products = backward ? 10 : 4;  // 2 FLOP x (2 forward, 5 backward) products
     out.flops = products * heads * blocks * rows * block * dim;
-    const double fraction = d.constant(backward && d.has("attention_backward_fraction") ? "attention_backward_fraction"
-                                                                                        : "attention_fraction") /
-                            (1 + d.constant_or("attention_width_loss", 0) * 32 / dim);
-    out.time = std::max(memory, out.flops / (fraction * d.peak({type})));
+    const double narrow = 1 + d.constant_or("attention_width_loss", 0) * 32 / dim;
+    out.time = std::max(memory, out.flops * narrow / (fraction * peak));
     return out;
 }
 

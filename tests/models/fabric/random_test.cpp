@@ -1,0 +1,75 @@
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "compare.hpp"
+#include "interpreter.hpp"
+#include "oracle.hpp"
+#include "recipe.hpp"
+
+using namespace wb::fabric::test;
+
+namespace {
+
+/// How the programs of one check ended: a generator that only makes deadlocks would test nothing.
+struct Tally {
+    int ends[5] = {};
+    std::uint64_t cycles = 0, hops = 0;
+    double finished() const {
+        const int all = ends[0] + ends[1] + ends[2] + ends[3] + ends[4];
+        return all == 0 ? 0 : static_cast<double>(ends[0]) / all;
+    }
+    void add(const Outcome& o) {
+        ++ends[static_cast<int>(o.end)];
+        cycles += o.cycles;
+        hops += o.hops;
+    }
+};
+
+/// The simulator against the oracle; on the way, what each program must conserve.
+void same_on_both(const Recipe& recipe, Tally& tally) {
+    const Script script = cook(recipe);
+    RC_LOG() << describe(script);
+    const Outcome expected = Oracle(script).run();
+    tally.add(expected);
+    RC_PRE(expected.end != End::endless);
+    const auto agree = [&](const EngineOptions& options) {
+        const std::string text = difference(script, expected, run_engine(script, options));
+        if (!text.empty())
+            RC_FAIL(fmt::format("{} threads, {}: {}", options.threads, options.data ? "data" : "timing", text));
+    };
+    agree({});
+    agree({.data = false});
+    agree({.data = true, .threads = 2 + static_cast<int>(recipe.seed % 2)});
+}
+
+void check_programs(const std::string& what, int programs) {
+    Tally tally;
+    const rc::detail::TestParams& given = rc::detail::configuration().testParams;
+    rc::detail::TestParams params = given;
+    params.maxSuccess = std::max(programs, given.maxSuccess);
+    rc::detail::TestMetadata about;
+    about.id = about.description = what;
+    const auto result =
+        rc::detail::checkTestable([&](const Recipe& recipe) { same_on_both(recipe, tally); }, about, params);
+    rc::detail::printResultMessage(result, std::cerr);
+    std::cerr << fmt::format(
+        "\n{}: {} finished, {} deadlocked, {} left wavelets, {} were refused; {} cycles, {} hops\n", what,
+        tally.ends[0], tally.ends[1], tally.ends[2], tally.ends[3], tally.cycles, tally.hops);
+    CHECK(result.is<rc::detail::SuccessResult>());
+    CHECK(tally.finished() > 0.6);
+    CHECK(tally.ends[1] > programs / 50);
+    CHECK(tally.ends[2] > programs / 100);
+    CHECK(tally.ends[3] > programs / 500);
+}
+
+}  // namespace
+
+TEST_CASE("3,000 random programs: the simulator does what the oracle does") { check_programs("random programs", 3000); }
+
+TEST_SUITE("nightly") {
+    TEST_CASE("20,000 random programs: the simulator does what the oracle does") {
+        check_programs("many random programs", 20000);
+    }
+}
