@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace wb {
+
+/// Who adds up what in a reduction of PEs 0 .. count - 1 of a line to PE 0 (Luczynski et al., HPDC 2024, "pre-order
+/// reduction trees"): every PE receives from its children one after another, nearest first, and passes the last one's
+/// wavelets on to its parent with its own part added. The PEs below a PE are the ones next to it, away from PE 0, so
+/// messages nest and never cross.
+class ReductionTree {
+public:
+    /// `parent[i]` < i, `parent[0]` = -1. Throws ContractError if the messages cross.
+    explicit ReductionTree(std::vector<int> parent);
+
+    int count() const { return static_cast<int>(parent_.size()); }
+    int parent(int i) const { return parent_[static_cast<std::size_t>(i)]; }
+    /// Nearest first, which is the order of receiving.
+    std::span<const int> children(int i) const;
+
+    int depth() const;             ///< most messages that wait for one another, D
+    std::int64_t energy() const;   ///< hops of all messages together, E for one element each
+    int most_children() const;     ///< contention C for one element each
+
+private:
+    std::vector<int> parent_, children_, first_;
+};
+
+/// When a PE between leaf and root sends: while the last child's wavelets come in, or after them.
+enum class Forwarding : std::uint8_t { streamed, stored };
+
+/// Every PE sends to PE 0, which adds up one after another. Depth 1.
+ReductionTree star_tree(int count);
+/// Every PE adds its part to what comes from its neighbour. Depth count - 1, every link used once.
+ReductionTree chain_tree(int count);
+/// In step k the PEs at odd multiples of 2^k send to those 2^k nearer. Depth log2 count, rounded up.
+ReductionTree binary_tree(int count);
+/// Chains within groups of `group` PEs, then a chain over their first PEs. 0: groups of the rounded square root.
+ReductionTree two_phase_tree(int count, int group = 0);
+/// Groups of the two-phase reduction: the square root of `count`, rounded up.
+int two_phase_group(int count);
+/// The least energy for depth <= `depth`: e[n, d] = min over s of e[s, d - 1] + e[n - s, d] + (n - s).
+ReductionTree least_energy_tree(int count, int depth);
+/// e[count, depth] itself, without the tree, in time proportional to the longest message.
+std::int64_t least_energy(int count, int depth);
+
+}  // namespace wb
