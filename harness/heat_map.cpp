@@ -71,8 +71,7 @@ std::string draw(const Grid& g, bool colour, int width, int height) {
             else
                 text += ramp[level(v, largest, ramp.size())];
         }
-        if (!colour) text.erase(text.find_last_not_of(' ') + 1);
-        out += text + (colour ? "\x1b[0m\n" : "\n");
+        out += colour ? text + "\x1b[0m\n" : "|" + text + "|\n";
     }
     return out;
 }

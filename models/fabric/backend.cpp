@@ -10,7 +10,7 @@ std::unique_ptr<Backend> make_fabric();
 
 namespace {
 
-class Fabric final : public Backend {
+class MeshBackend final : public Backend {
 public:
     Kind kind() const override { return Kind::simulated; }
 
@@ -31,6 +31,6 @@ public:
 
 }  // namespace
 
-std::unique_ptr<Backend> make_fabric() { return std::make_unique<Fabric>(); }
+std::unique_ptr<Backend> make_fabric() { return std::make_unique<MeshBackend>(); }
 
 }  // namespace wb

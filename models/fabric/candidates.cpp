@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "models/collective_laws.hpp"
 #include "models/fabric/candidate.hpp"
 
 namespace wb::fabric {
@@ -13,7 +14,10 @@ Candidates candidates(const Placing& p) {
 }
 
 std::vector<std::string> known_algorithms() {
-    return {"star", "chain", "tree", "two_phase", "generated", "snake", "ring", "multicast"};
+    std::vector<std::string> known{"snake", "ring", "multicast"};
+    using enum ReduceAlgorithm;
+    for (const ReduceAlgorithm a : {star, chain, tree, two_phase, generated}) known.emplace_back(name(a));
+    return known;
 }
 
 }  // namespace wb::fabric

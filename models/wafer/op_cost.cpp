@@ -173,16 +173,17 @@ Cost body(const Call& c) {
         case layernorm: return row_work(c, 2);
         case softmax:
         case layernorm_backward:
-        case cross_entropy:
-        case topk_gate: return row_work(c, 2);
+        case cross_entropy: return row_work(c, 2);
+        case topk_gate:  // the best of each part are merged
         case rmsnorm:
         case rmsnorm_backward:
         case softmax_backward:
         case sum_rows: return row_work(c, 1);
         case embed: return moved_rows(c, c.out());
-        case last_rows:
-        case moe_dispatch: return moved_rows(c, c.out());
-        case moe_combine: return moved_rows(c, c.in(0)) + row_work(c, 0);
+        case last_rows: return moved_rows(c, c.out());
+        // Experts lie spread over the whole rectangle, where every token already is: nothing moves, results are added.
+        case moe_dispatch: return Cost{};
+        case moe_combine: return row_work(c, 0);
         case cache_write: return new_tokens(c);
         case collective: return bare_collective(c);
         default: return row_work(c, 0);

@@ -104,10 +104,10 @@ TEST_CASE("a file of schema 1.0, which knows no grids, is read") {
 
 TEST_CASE("a heat map is drawn north on top, with a character for each cell or for several") {
     const Grid g = make_grid("x", "1", "", 2, 3, {0, 0.5, 1, 0.001, 0, 0});
-    CHECK(draw(g, false) == " +@\n.\n");
-    CHECK(draw(g, false, 64, 1) == ".:+\n");
+    CHECK(draw(g, false) == "| +@|\n|.  |\n");
+    CHECK(draw(g, false, 64, 1) == "|.:+|\n");
     CHECK(draw(g, true).find("\x1b[48;5;226m") != std::string::npos);
-    CHECK(draw(make_grid("x", "1", "", 1, 2, {0, 0}), false) == "\n");
+    CHECK(draw(make_grid("x", "1", "", 1, 2, {0, 0}), false) == "|  |\n");
 }
 
 TEST_CASE("show --heat tells mean and largest in every format, and says where there is nothing") {
