@@ -8,6 +8,7 @@
 
 #include "core/suggest.hpp"
 #include "core/tables.hpp"
+#include "harness/validate/bands.hpp"
 
 namespace wb {
 
@@ -104,6 +105,7 @@ std::string label_of(const WorkloadChoice& w, const Params& p) {
 std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const BackendSet& backends, int ranks,
                                 const std::string& filter) {
     std::vector<PlannedCase> plan;
+    const Bands bands = Bands::read(files);
     for (const WorkloadChoice& w : e.workloads)
         for (const Params& p : w.points) {
             std::optional<Built> built;
@@ -118,6 +120,8 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                         PlannedCase x;
                         x.backend = &backend;
                         x.kind = backend.kind();
+                        if (x.kind != Kind::measured && x.kind != Kind::bound)
+                            x.band = bands.of(name, s.system->kind, w.workload->name);
                         x.c.workload = w.workload->name;
                         x.c.params = p;
                         x.c.system = s.system;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +17,8 @@ struct PlannedCase {
     std::string label;  ///< short: workload and the parameters the experiment names
     const Backend* backend = nullptr;
     Kind kind = Kind::measured;
-    std::string refused;  ///< not empty: skipped, with this reason
+    std::string refused;       ///< not empty: skipped, with this reason
+    std::optional<Band> band;  ///< of what a model says, from its errors against published measurements
 };
 
 /// Which backends exist in this build.

@@ -119,6 +119,7 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
         ResourceUse use;
         if (!guarded([&] { use = session->usage(); })) return fail(m, Status::failed, problem);
         collect(use, together, c, m);
+        if (planned.band) m.band = *planned.band;
     }
 }
 

@@ -39,6 +39,8 @@ std::pair<int, int> rectangle(const std::string& text) {
 std::string case_key(const Case& c) {
     std::string key = fmt::format("{} {} | {}", c.workload, c.params.key(), c.system->id);
     for (const auto& [option, choice] : c.system->chosen) key += fmt::format(" {}={}", option, choice);
+    if (const auto node = c.system->node.find("units"); node != c.system->node.end())
+        key += fmt::format(" node={}", node->second.value);
     return key + fmt::format(" units={} | {}", c.units, c.mapping.text());
 }
 

@@ -29,6 +29,16 @@ std::vector<double> ranks(std::span<const double> values) {
     return out;
 }
 
+/// Seconds and tokens/s cannot be ranked together.
+std::string commonest_metric(const std::vector<const Judged*>& rows) {
+    std::map<std::string, std::size_t> count;
+    for (const Judged* r : rows)
+        if (r->prediction.known) ++count[r->point->metric];
+    const auto most = std::max_element(count.begin(), count.end(),
+                                       [](const auto& a, const auto& b) { return a.second < b.second; });
+    return most == count.end() ? "" : most->first;
+}
+
 }  // namespace
 
 double Judged::error() const { return std::abs(ratio() - 1); }
@@ -60,13 +70,16 @@ ErrorSummary summarise_errors(const std::vector<const Judged*>& rows) {
     ErrorSummary s;
     s.n = rows.size();
     std::vector<double> errors, signed_errors, predicted, measured;
+    const std::string metric = commonest_metric(rows);
     s.worst = -1;
     for (const Judged* r : rows) {
         if (!r->prediction.known) continue;
         errors.push_back(r->error());
         signed_errors.push_back(r->ratio() - 1);
-        predicted.push_back(r->prediction.value);
-        measured.push_back(r->point->value);
+        if (r->point->metric == metric) {
+            predicted.push_back(r->prediction.value);
+            measured.push_back(r->point->value);
+        }
         if (r->error() > s.worst) s.worst = r->error(), s.worst_id = r->point->id;
     }
     s.predicted = errors.size();

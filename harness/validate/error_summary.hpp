@@ -28,7 +28,7 @@ struct ErrorSummary {
     double median = 0, p90 = 0, worst = 0;  ///< of |predicted / measured - 1|
     std::string worst_id;
     double bias = 0;              ///< median of predicted / measured - 1
-    double rank_correlation = 0;  ///< Spearman; NaN below three values or where all are equal
+    double rank_correlation = 0;  ///< Spearman, over the rows of the commonest metric; NaN where undefined
     double coverage() const { return n == 0 ? 0 : static_cast<double>(predicted) / static_cast<double>(n); }
 };
 

@@ -62,7 +62,7 @@ const std::string* Point::find(const std::string& key) const {
 
 const std::string& Point::word(const std::string& key) const {
     if (const std::string* v = find(key)) return *v;
-    throw Error({place, fmt::format("the row does not say \"{}\"", key), "the case cannot be built without it", ""});
+    throw Error({"", fmt::format("the row does not say \"{}\"", key), "", ""});
 }
 
 std::int64_t Point::integer(const std::string& key) const {
@@ -70,7 +70,7 @@ std::int64_t Point::integer(const std::string& key) const {
     std::int64_t n = 0;
     const auto r = std::from_chars(v.data(), v.data() + v.size(), n);
     if (r.ec == std::errc() && r.ptr == v.data() + v.size()) return n;
-    throw Error({place, fmt::format("{} is \"{}\"", key, v), "it must be a whole number", ""});
+    throw Error({"", fmt::format("{} is \"{}\"", key, v), "it must be a whole number", ""});
 }
 
 double Point::number(const std::string& key) const {
@@ -78,7 +78,7 @@ double Point::number(const std::string& key) const {
     double x = 0;
     const auto r = std::from_chars(v.data(), v.data() + v.size(), x);
     if (r.ec == std::errc() && r.ptr == v.data() + v.size() && std::isfinite(x)) return x;
-    throw Error({place, fmt::format("{} is \"{}\"", key, v), "it must be a finite number", ""});
+    throw Error({"", fmt::format("{} is \"{}\"", key, v), "it must be a finite number", ""});
 }
 
 std::string Point::word_or(const std::string& key, const std::string& fallback) const {

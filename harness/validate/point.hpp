@@ -32,12 +32,13 @@ struct Point {
     std::string id, system, workload, params_text, metric, value_text, unit, group, quality, source, locator;
     std::vector<std::pair<std::string, std::string>> params;
     double value = 0;   ///< SI
-    std::string place;  ///< file:line
+    std::string place;     ///< file:line
+    bool shipped = false;  ///< of configs/validation, or a newer version of such a row
 
     const std::string* find(const std::string& key) const;
     bool has(const std::string& key) const { return find(key) != nullptr; }
     bool flag(const std::string& key) const { return integer_or(key, 0) != 0; }
-    /// Throw Error at the row if the key is missing or is no such value.
+    /// Throw Error, without a place, if the key is missing or is no such value.
     const std::string& word(const std::string& key) const;
     std::int64_t integer(const std::string& key) const;
     double number(const std::string& key) const;

@@ -49,6 +49,26 @@ double finite(const std::string& place, const std::string& text) {
     return value;
 }
 
+/// Keys whose values are numbers.
+const std::vector<std::string>& numeric_keys() {
+    static const std::vector<std::string> keys{
+        "batch",  "heads",   "kv_heads", "seq_q",    "seq_kv",  "seq",          "head_dim",      "hidden",
+        "layers", "ffn",     "vocab",    "experts",  "topk",    "moe_ffn",      "shared_experts", "rows",
+        "cols",   "m",       "n",        "k",        "groups",  "tile",         "clock_mhz",     "gpus",
+        "nodes",  "bytes",   "tp",       "pp",       "dp",      "cp",           "ep",            "vp",
+        "fsdp",   "input",   "output",   "seq_in",   "seq_out", "global_batch", "micro_batch",   "gpus_per_node",
+        "causal", "trans_a", "trans_b",  "gated",    "kernel_only"};
+    return keys;
+}
+
+void check_number(const Point& p, const std::string& key, const std::string& text) {
+    if (std::find(numeric_keys().begin(), numeric_keys().end(), key) == numeric_keys().end()) return;
+    double value = 0;
+    const auto r = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (r.ec != std::errc() || r.ptr != text.data() + text.size() || !std::isfinite(value) || value < 0)
+        throw Error({p.place, fmt::format("{} is {}", key, in_quotes(text)), "it must be a finite number, 0 or more", ""});
+}
+
 void read_params(Point& p) {
     if (p.params_text.empty()) return;
     for (const std::string& pair : split(p.params_text, ';')) {
@@ -60,6 +80,7 @@ void read_params(Point& p) {
         if (p.has(key))
             throw Error({p.place, fmt::format("params hold {} twice", in_quotes(key)), "only one of them can be true",
                          ""});
+        check_number(p, key, pair.substr(at + 1));
         p.params.emplace_back(key, pair.substr(at + 1));
     }
 }
@@ -120,13 +141,15 @@ std::vector<Point> read_all_points(const Files& files, const std::vector<std::st
     if (!only_more)
         for (const std::string& name : files.names("validation", ".csv"))
             paths.push_back(files.find("validation/" + name + ".csv"));
+    const std::size_t shipped = paths.size();
     paths.insert(paths.end(), more.begin(), more.end());
     std::vector<Point> all;
-    for (const std::string& path : paths) {
+    for (std::size_t file = 0; file < paths.size(); ++file) {
         std::map<std::string, std::size_t> earlier;
         for (std::size_t i = 0; i < all.size(); ++i) earlier.emplace(all[i].id, i);
-        for (Point& p : read_points(path, systems)) {
+        for (Point& p : read_points(paths[file], systems)) {
             const auto at = earlier.find(p.id);
+            p.shipped = file < shipped || (at != earlier.end() && all[at->second].shipped);
             if (at == earlier.end())
                 all.push_back(std::move(p));
             else

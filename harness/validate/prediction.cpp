@@ -98,20 +98,33 @@ Prediction Predictor::predict(const Question& question, const std::string& backe
             return tokens ? Prediction{true, *tokens, ""} : unknown("the backend does not say how long a cache fits");
         }
         if (!question.search_units) return time(question, backend);
-        Prediction last;
-        for (int units : unit_counts) {
-            Question q = question;
-            for (Term& t : q.terms) t.c = with_units(t.c, units);
-            last = time(q, backend);
-            if (!last.known) continue;
-            last.reason = fmt::format("{}{}units not stated: {} assumed", question.note,
-                                      question.note.empty() ? "" : "; ", units);
-            return last;
-        }
-        return last;
+        return search_units(question, backend);
     } catch (const std::exception& e) {
         return unknown(without_stop(e.what()));
     }
+}
+
+/// The fewest units whose time is within twice the best: those that need not fetch weights from afar.
+Prediction Predictor::search_units(const Question& question, const std::string& backend) {
+    std::vector<std::pair<int, Prediction>> found;
+    Prediction last;
+    double best = 0;  // rate or 1 / time
+    const auto goodness = [&](const Prediction& p) { return question.inverse ? p.value : 1 / p.value; };
+    for (int units : unit_counts) {
+        Question q = question;
+        for (Term& t : q.terms) t.c = with_units(t.c, units);
+        last = time(q, backend);
+        if (!last.known) continue;
+        best = std::max(best, goodness(last));
+        found.emplace_back(units, last);
+    }
+    for (auto& [units, p] : found)
+        if (goodness(p) >= best / 2) {
+            p.reason =
+                fmt::format("{}{}units not stated: {} assumed", question.note, question.note.empty() ? "" : "; ", units);
+            return p;
+        }
+    return last;
 }
 
 Prediction Predictor::time(const Question& q, const std::string& backend) {

@@ -43,6 +43,7 @@ private:
     const Answer& ask(const Case& c, const std::string& backend);
     Answer run(const Case& c, const std::string& backend);
     Prediction time(const Question& question, const std::string& backend);
+    Prediction search_units(const Question& question, const std::string& backend);
     Prediction memory(const Question& question, const std::string& backend);
     Prediction energy_ratio(const Question& question, const std::string& backend, const std::vector<Point>& published);
     std::optional<double> reference_energy_J(const Case& c, const std::vector<Point>& published);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <span>
 
 #include "core/suggest.hpp"
@@ -11,7 +12,10 @@
 #include "harness/progress.hpp"
 #include "harness/publish.hpp"
 #include "harness/signals.hpp"
+#include "harness/validate/bands.hpp"
 #include "harness/validate/case_maker.hpp"
+#include "harness/validate/fitter.hpp"
+#include "harness/validate/gates.hpp"
 #include "harness/validate/point_file.hpp"
 #include "harness/validate/validate_report.hpp"
 
@@ -72,6 +76,31 @@ double seconds_of(const std::string& text, const char* option) {
     }
 }
 
+/// Rows with the factors that count for bands: those of fitted groups from fits that left them out.
+std::vector<BandSample> band_samples(const std::vector<Judged>& rows, const BackendSet& backends, SystemBook& systems,
+                                     const std::map<std::pair<std::string, std::string>, double>& left_out,
+                                     const std::vector<FitSpec>& fits) {
+    std::vector<BandSample> out;
+    for (const Judged& r : rows) {
+        const Kind kind = backends.find(r.backend)->kind();
+        if (!r.prediction.known || r.point->sense() == Sense::amount || kind == Kind::bound || kind == Kind::measured)
+            continue;
+        const auto other = left_out.find({r.backend, r.point->id});
+        const bool fitted = std::any_of(fits.begin(), fits.end(), [&](const FitSpec& f) {
+            return f.backend == r.backend && f.uses(*r.point);
+        });
+        if (fitted && other == left_out.end()) continue;
+        out.push_back({r.backend, std::string(name(systems.load(r.point->system)->kind)), r.point->workload,
+                       r.point->group, fitted ? other->second : r.time_factor()});
+    }
+    return out;
+}
+
+std::string bands_file(const Files& files) {
+    const std::string found = files.find("validation/bands.toml");
+    return found.empty() ? files.roots().back() + "/validation/bands.toml" : found;
+}
+
 }  // namespace
 
 Exit validate(const ValidateOptions& o, const Files& files, Comm& comm) {
@@ -115,7 +144,23 @@ Exit validate(const ValidateOptions& o, const Files& files, Comm& comm) {
         const std::string reasons = reasons_table(rows, o.format, o.colour);
         if (!reasons.empty()) fmt::print("\n{}", reasons);
     }
-    return Exit::ok;
+    if (o.update_bands) {
+        const std::vector<FitSpec> fits = read_fits(files);
+        Fitter fitter(systems, make, predictor, all, [&signals] {
+            if (signals.asked() != Stop::none)
+                throw Error({"validate", "interrupted", "the bands are as they were", ""}, Exit::interrupted);
+        });
+        std::map<std::pair<std::string, std::string>, double> left_out;
+        for (const FitSpec& spec : fits)
+            if (std::find(names.begin(), names.end(), spec.backend) != names.end())
+                for (const auto& [id, factor] : fitter.run(spec).left_out_factors) left_out[{spec.backend, id}] = factor;
+        const Bands bands = derive_bands(band_samples(rows, backends, systems, left_out, fits));
+        write_file(bands_file(files), bands.toml());
+        fmt::print("wrote {}: {} bands\n", bands_file(files), bands.rows().size());
+    }
+    const std::vector<std::string> broken = breaches(read_gates(files), rows, all, backends);
+    for (const std::string& sentence : broken) fmt::print(stderr, "waferbench: {}\n", sentence);
+    return broken.empty() ? Exit::ok : Exit::regression;
 }
 
 }  // namespace wb

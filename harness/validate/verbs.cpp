@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "harness/validate/fit.hpp"
 #include "harness/validate/validate.hpp"
 
 namespace wb {
@@ -45,8 +46,36 @@ void define_validate(CLI::App& app, const VerbContext& context) {
     });
 }
 
+constexpr const char* fit_footer = R"help(Examples:
+  waferbench fit                       every fitted constant of every system, from configs/validation/fits.toml
+  waferbench fit wse2                  those of one system
+  waferbench fit wse2 --write          and put the values into its file
+
+Exit codes: 0 done; 1 usage or a bad file; 2 a constant is called fitted and no entry derives it; 130 interrupted.)help";
+
+void define_fit(CLI::App& app, const VerbContext& context) {
+    const auto o = std::make_shared<FitOptions>();
+    auto* verb = app.add_subcommand("fit", "derive the fitted constants of system files from published measurements");
+    verb->footer(fit_footer);
+    verb->add_option("systems", o->systems, "only fits of these systems");
+    verb->add_option("--points", o->points, "further CSV file of published measurements; repeatable")
+        ->allow_extra_args(false);
+    verb->add_option("--budget", o->budget, "leave out simulated cases expected to take longer")->capture_default_str();
+    verb->add_flag("--write", o->write, "put the values into the system files, in place");
+    verb->callback([o, context] {
+        context.chosen = [o, context] {
+            o->format = context.format();
+            o->colour = context.colour;
+            return fit(*o, context.files(), context.comm);
+        };
+    });
+}
+
 }  // namespace
 
-void define_validation_verbs(CLI::App& app, const VerbContext& context) { define_validate(app, context); }
+void define_validation_verbs(CLI::App& app, const VerbContext& context) {
+    define_validate(app, context);
+    define_fit(app, context);
+}
 
 }  // namespace wb

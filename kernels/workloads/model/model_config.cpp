@@ -8,6 +8,7 @@
 
 #include "core/error.hpp"
 #include "core/suggest.hpp"
+#include "kernels/workloads/model/inline_model.hpp"
 
 namespace wb {
 namespace {
@@ -167,6 +168,7 @@ constexpr Reader readers[] = {
 }  // namespace
 
 ModelConfig load_model(const std::string& name, const Files& files) {
+    if (is_inline_model(name)) return inline_model(name);
     const std::string path = files.find("models/" + name + "/config.json");
     if (path.empty())
         throw Error({"model", fmt::format("there is no model \"{}\"", name), "its shape is not known",

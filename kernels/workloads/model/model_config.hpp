@@ -42,7 +42,7 @@ struct ModelConfig {
     ModelConfig shrunk() const;
 };
 
-/// Reads configs/models/<name>/config.json. Unknown model_type or missing keys are Errors with the file's name.
+/// Reads configs/models/<name>/config.json, or a shape in braces (see inline_model). Unknown model_type or missing keys are Errors with the file's name.
 ModelConfig load_model(const std::string& name, const Files& files);
 
 }  // namespace wb

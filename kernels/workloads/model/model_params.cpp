@@ -10,7 +10,7 @@
 namespace wb {
 
 std::vector<ParamSpec> model_params(const char* about_seq) {
-    return {{"model", "a folder of configs/models", {}},
+    return {{"model", "a folder of configs/models, or a shape: {hidden=4096,layers=32,heads=32,ffn=11008,vocab=32000,gated=1}", {}},
             {"batch", "sequences", std::int64_t{1}},
             {"seq", about_seq, {}},
             {"layers", "build only that many layers (0 = all)", std::int64_t{0}},

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/workload.hpp"
+#include "harness/validate/point.hpp"
+#include "harness/validate/system_book.hpp"
+
+namespace wb {
+
+/// How one set of constants follows from published measurements.
+struct FitSpec {
+    struct Constant {
+        std::string table, key;
+        bool whole = false;  ///< only whole numbers mean anything
+        std::string text() const { return table + "." + key; }
+    };
+    std::string name, backend;
+    std::vector<std::string> systems;  ///< share the constants
+    std::vector<Constant> constants;
+    std::vector<std::string> groups;  ///< "prefix*" or whole names
+    std::string leave_out;            ///< rows with the same value of this key are left out together; empty: groups
+    std::string where;
+
+    bool uses(const Point& point) const;
+};
+
+/// configs/validation/fits.toml; nothing where there is none. Throws Error at file:line:column.
+std::vector<FitSpec> read_fits(const Files& files);
+
+/// Constants that a system file calls fitted ([fitted], or a [mesh] fact whose source or note begins with "fitted")
+/// and that no entry of the list derives.
+std::vector<ConstantName> underived(const std::vector<FitSpec>& fits, const Files& files);
+
+}  // namespace wb

@@ -1,0 +1,121 @@
+#include "harness/validate/fitter.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "core/error.hpp"
+#include "harness/validate/minimise.hpp"
+
+namespace wb {
+namespace {
+
+constexpr double unpredicted = 5;  // |log error| that a row counts which constants make impossible
+
+ErrorSummary summary(const std::vector<Judged>& rows) {
+    std::vector<const Judged*> all;
+    for (const Judged& r : rows) all.push_back(&r);
+    return summarise_errors(all);
+}
+
+/// Which rows go together when parts are left out.
+std::string part_of(const Point& p, const FitSpec& spec, bool by_group, std::size_t index) {
+    if (!spec.leave_out.empty()) return p.word_or(spec.leave_out, "");
+    return by_group ? p.group : std::to_string(index % 5);
+}
+
+}  // namespace
+
+void Fitter::set(const FitSpec& spec, const std::vector<double>& values) {
+    systems_.restore();
+    for (const std::string& system : spec.systems)
+        for (std::size_t i = 0; i < values.size(); ++i)
+            systems_.replace({system, spec.constants[i].table, spec.constants[i].key},
+                             spec.constants[i].whole ? std::round(values[i]) : values[i]);
+    predictor_.forget();
+}
+
+std::vector<Judged> Fitter::judge(const FitSpec& spec, const Rows& rows, const std::vector<double>& values) {
+    set(spec, values);
+    std::vector<Judged> out;
+    for (const Point* p : rows)
+        out.push_back({p, spec.backend, predictor_.predict(question_of(*p, make_), spec.backend, points_)});
+    return out;
+}
+
+std::vector<double> Fitter::fit(const FitSpec& spec, const Rows& rows, const std::vector<double>& start) {
+    const auto cost = [&](const std::vector<double>& values) {
+        check_stop_();
+        double sum = 0;
+        for (const Judged& r : judge(spec, rows, values))
+            sum += r.prediction.known && r.ratio() > 0 ? std::min(unpredicted, std::abs(std::log(r.ratio())))
+                                                       : unpredicted;
+        return sum / static_cast<double>(rows.size());
+    };
+    std::vector<double> steps;
+    for (std::size_t i = 0; i < start.size(); ++i) {
+        const double step = start[i] > 0 ? 0.25 * start[i] : 1;
+        steps.push_back(spec.constants[i].whole ? std::max(1.0, std::round(step)) : step);
+    }
+    std::vector<double> best = minimise(cost, start, steps, 120 * static_cast<int>(start.size())).at;
+    for (std::size_t i = 0; i < best.size(); ++i)
+        if (spec.constants[i].whole) best[i] = std::round(best[i]);
+    return best;
+}
+
+void Fitter::leave_out(const FitSpec& spec, FitResult& result) {
+    std::set<std::string> groups, parts;
+    for (const Point* p : result.points) groups.insert(p->group);
+    const auto part = [&](std::size_t i) { return part_of(*result.points[i], spec, groups.size() > 1, i); };
+    for (std::size_t i = 0; i < result.points.size(); ++i) parts.insert(part(i));
+    result.lowest = result.highest = result.fitted;
+    if (parts.size() < 2) return;
+    result.parts = parts.size();
+    std::vector<Judged> judged;
+    for (const std::string& name : parts) {
+        Rows mine, others;
+        for (std::size_t i = 0; i < result.points.size(); ++i)
+            (part(i) == name ? mine : others).push_back(result.points[i]);
+        const std::vector<double> values = fit(spec, others, result.fitted);
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            result.lowest[i] = std::min(result.lowest[i], values[i]);
+            result.highest[i] = std::max(result.highest[i], values[i]);
+        }
+        for (Judged& r : judge(spec, mine, values)) judged.push_back(std::move(r));
+    }
+    for (const Judged& r : judged)
+        if (r.prediction.known && std::isfinite(r.time_factor())) result.left_out_factors[r.point->id] = r.time_factor();
+    result.left_out = summary(judged);
+}
+
+FitResult Fitter::run(const FitSpec& spec) {
+    FitResult result;
+    for (const Point& p : points_) {
+        const bool mine = std::find(spec.systems.begin(), spec.systems.end(), p.system) != spec.systems.end();
+        if (mine && spec.uses(p)) result.points.push_back(&p);
+    }
+    for (const FitSpec::Constant& c : spec.constants)
+        result.stored.push_back(systems_.constant({spec.systems.front(), c.table, c.key}).value);
+    Rows rows;
+    const std::vector<Judged> first = judge(spec, result.points, result.stored);
+    for (const Judged& r : first)
+        if (r.prediction.known) rows.push_back(r.point);
+    result.as_stored = summary(first);
+    if (rows.size() <= spec.constants.size())
+        throw Error({spec.where,
+                     fmt::format("the fit \"{}\" has {} constants and {} rows that {} predicts", spec.name,
+                                 spec.constants.size(), rows.size(), spec.backend),
+                     "more rows than constants are needed",
+                     first.empty() || first.front().prediction.known ? "" : "First: " + first.front().prediction.reason + "."});
+    result.points = rows;
+    result.fitted = fit(spec, rows, result.stored);
+    result.in_sample = summary(judge(spec, rows, result.fitted));
+    leave_out(spec, result);
+    systems_.restore();
+    predictor_.forget();
+    return result;
+}
+
+}  // namespace wb

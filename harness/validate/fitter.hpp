@@ -1,0 +1,50 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "harness/validate/case_maker.hpp"
+#include "harness/validate/error_summary.hpp"
+#include "harness/validate/fit_list.hpp"
+#include "harness/validate/prediction.hpp"
+
+namespace wb {
+
+/// What a fit found.
+struct FitResult {
+    std::vector<double> stored, fitted;       ///< by constant, SI
+    std::vector<double> lowest, highest;      ///< over the fits that left a part out
+    std::vector<const Point*> points;
+    ErrorSummary in_sample, left_out;         ///< with the fitted constants; each part by constants fitted without it
+    ErrorSummary as_stored;                   ///< with the constants in the file
+    std::map<std::string, double> left_out_factors;  ///< id -> measured / predicted time
+    std::size_t parts = 0;
+};
+
+/// Derives constants by the smallest mean |log(predicted / measured)|, and again without each part of the points.
+class Fitter {
+public:
+    Fitter(SystemBook& systems, CaseMaker& make, Predictor& predictor, const std::vector<Point>& points,
+           std::function<void()> check_stop)
+        : systems_(systems), make_(make), predictor_(predictor), points_(points), check_stop_(std::move(check_stop)) {}
+
+    /// Throws Error if no point of the list's groups can be predicted. Systems are as before afterwards.
+    FitResult run(const FitSpec& spec);
+
+private:
+    using Rows = std::vector<const Point*>;
+    void set(const FitSpec& spec, const std::vector<double>& values);
+    std::vector<Judged> judge(const FitSpec& spec, const Rows& rows, const std::vector<double>& values);
+    std::vector<double> fit(const FitSpec& spec, const Rows& rows, const std::vector<double>& start);
+    void leave_out(const FitSpec& spec, FitResult& result);
+
+    SystemBook& systems_;
+    CaseMaker& make_;
+    Predictor& predictor_;
+    const std::vector<Point>& points_;
+    std::function<void()> check_stop_;
+};
+
+}  // namespace wb

@@ -1,0 +1,51 @@
+#include "models/wafer/machine.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/error.hpp"
+
+namespace wb::wafer {
+namespace {
+
+double fitted(const System& s, const std::string& key) {
+    const auto found = s.fitted.find(key);
+    if (found == s.fitted.end())
+        throw Error({s.file, fmt::format("[fitted] has no \"{}\"", key), "the closed form of a wafer needs it",
+                     "Fit it, or carry it over from a wafer that has it, and say so."});
+    return found->second.value;
+}
+
+}  // namespace
+
+Machine::Machine(const System& s) : mesh(mesh_of(s)) {
+    row_start = fitted(s, "gemv_row_cycles");
+    reduce_stage = fitted(s, "reduce_stage_cycles");
+    dispatch = fitted(s, "dispatch_cycles");
+    gemm_step = fitted(s, "gemm_step_cycles");
+    gemm_word = fitted(s, "gemm_word_cycles");
+    train_fraction = fitted(s, "train_peak_fraction");
+    update_parameter = Seconds(fitted(s, "update_parameter_time"));
+    reserved_bytes = fitted(s, "reserved_bytes");
+    if (s.memories.size() > 1 && s.memories.back().bandwidth)
+        external = BytesPerSecond(s.memories.back().bandwidth->value);
+    for (const Fabric& f : s.fabrics) {
+        if (f.units) joined = std::max(joined, f.units->value);
+        if (f.bandwidth) link = BytesPerSecond(f.bandwidth->value);
+        if (f.latency) latency = Seconds(f.latency->value);
+    }
+}
+
+double Machine::fma_cycles(DType type) const {
+    return type == DType::f16 ? mesh.f16_sram_fma_cycles : mesh.f32_sram_fma_cycles;
+}
+
+std::string missing_type(const Graph& graph, const System& system) {
+    for (const Tensor& t : graph.tensors())
+        if (t.dtype != DType::f16 && t.dtype != DType::f32 && t.dtype != DType::int32)
+            return fmt::format("the PEs of {} compute in f32 and f16, \"{}\" is {}", system.id, t.name, name(t.dtype));
+    return "";
+}
+
+}  // namespace wb::wafer

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/dtype.hpp"
+#include "core/graph.hpp"
+#include "core/quantity.hpp"
+#include "core/system.hpp"
+#include "models/mesh.hpp"
+
+namespace wb::wafer {
+
+/// A rectangle of PEs.
+struct Grid {
+    int rows = 0, columns = 0;
+    double pes() const { return static_cast<double>(rows) * columns; }
+    bool operator==(const Grid&) const = default;
+};
+
+/// What the closed form knows of a machine: its mesh, and the [fitted] costs of the software that runs on it, each with
+/// its source in the system file. Cycles are of the PE clock.
+struct Machine {
+    Mesh mesh;
+    double row_start = 0;       ///< gemv: starting the multiply-add of one input element with its row of weights
+    double reduce_stage = 0;    ///< one software stage of a tree reduction
+    double dispatch = 0;        ///< starting one op of the graph on all PEs
+    double gemm_step = 0;       ///< one compute-shift step of a product of matrices
+    double gemm_word = 0;       ///< receiving, storing and reading again one word of the two tiles of a step
+    double train_fraction = 0;  ///< of the peak, reached by streamed training where nothing else limits
+    Seconds update_parameter;   ///< one parameter's update by the service that holds the weights
+    double reserved_bytes = 0;  ///< of a PE's SRAM: program and buffers
+    BytesPerSecond external;    ///< weights streamed to one wafer; 0: unknown
+    BytesPerSecond link;        ///< between wafers; 0: one wafer only
+    Seconds latency;            ///< between wafers
+    double joined = 1;          ///< wafers that fabrics join at most
+
+    explicit Machine(const System& system);
+
+    Grid whole() const { return {mesh.rows, mesh.columns}; }
+    double usable_bytes() const { return static_cast<double>(mesh.sram_bytes) - reserved_bytes; }  ///< of a PE
+    double fma_cycles(DType type) const;  ///< of one element, operands in SRAM
+    Seconds seconds(double cycles) const { return Seconds(cycles / mesh.clock_hz); }
+};
+
+/// Why this graph cannot be computed there at all: a type the PEs lack. Empty if it can.
+std::string missing_type(const Graph& graph, const System& system);
+
+}  // namespace wb::wafer

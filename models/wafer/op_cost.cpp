@@ -1,0 +1,191 @@
+#include "models/wafer/op_cost.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <vector>
+
+namespace wb::wafer {
+namespace {
+
+/// What every rule below needs.
+struct Call {
+    const Machine& m;
+    const Graph& g;
+    const Op& op;
+    const Where& where;
+
+    const Tensor& in(std::size_t i) const { return g.tensor(op.in.at(i)); }
+    const Tensor& out() const { return g.tensor(op.out.at(0)); }
+    DType type() const { return in(0).dtype == DType::int32 ? out().dtype : in(0).dtype; }
+    double pieces(double n) const { return std::max(1.0, std::ceil(n / static_cast<double>(where.split))); }
+};
+
+double extent(const Tensor& t, int from_end) {
+    const std::size_t rank = t.shape.size(), back = static_cast<std::size_t>(from_end);
+    return back <= rank ? static_cast<double>(t.shape[rank - back]) : 1;
+}
+
+double count(const Tensor& t) { return static_cast<double>(elements(t.shape)); }
+
+/// Rows, depth and columns of a product.
+struct Sizes {
+    double m, k, n;
+};
+
+Sizes sizes(const Call& c) {
+    const Attributes& a = c.op.attributes;
+    const Tensor &x = c.in(0), &y = c.in(1);
+    const double k = a.trans_a ? extent(x, 2) : extent(x, 1), n = a.trans_b ? extent(y, 2) : extent(y, 1);
+    return {c.pieces(count(x) / k), k, n};
+}
+
+Cost product(const Call& c, Sizes s, DType type, Grid grid) {
+    const bool bare = c.g.ops().size() == 1;  // nobody waits for the result everywhere
+    const bool only_gemv = c.where.algorithm.find("meshgemv") != std::string::npos;
+    const bool only_gemm = c.where.algorithm.find("meshgemm") != std::string::npos;
+    const Cost by_vector = gemv(c.m, s.m, s.k, s.n, type, grid, !bare);
+    if (only_gemv) return by_vector;
+    const Cost by_matrix = gemm(c.m, s.m, s.k, s.n, type, grid);
+    return only_gemm || by_matrix.cycles() < by_vector.cycles() ? by_matrix : by_vector;
+}
+
+/// Rows go to experts. One after another on the whole rectangle, or side by side, each on its own part of it.
+Cost experts(const Call& c) {
+    const Attributes& a = c.op.attributes;
+    const double k = extent(c.in(0), 1), n = a.trans_b ? extent(c.in(1), 2) : extent(c.in(1), 1);
+    const double rows = c.pieces(extent(c.in(0), 2));
+    const double busy = std::min(rows, static_cast<double>(a.experts));
+    const Sizes each{std::ceil(rows / busy), k, n};
+    const Cost in_turn = product(c, each, c.type(), c.where.grid) * busy;
+    const int parts = std::max(1, static_cast<int>(std::sqrt(static_cast<double>(a.experts))));
+    const Grid part{std::max(1, c.where.grid.rows / parts), std::max(1, c.where.grid.columns / parts)};
+    const Cost beside = product(c, each, c.type(), part);
+    return beside.cycles() < in_turn.cycles() ? beside : in_turn;
+}
+
+/// One query a sequence. Keys and values lie with their tokens over the rows and their features over the columns; the
+/// maximum, the sum and the weighted values are reduced over the rows.
+Cost attention_decode(const Call& c) {
+    const Attributes& a = c.op.attributes;
+    const double batch = c.pieces(static_cast<double>(a.batch)), heads = static_cast<double>(a.heads);
+    const double kv = static_cast<double>(a.window > 0 ? std::min(a.window, a.seq_kv) : a.seq_kv);
+    const double tokens = share(kv, c.where.grid.rows);
+    const double keys = share(heads * static_cast<double>(a.head_dim), c.where.grid.columns);
+    const double values = share(heads * static_cast<double>(a.v_head_dim), c.where.grid.columns);
+    Cost cost;
+    for (const double features : {keys, values})
+        cost.compute += batch * features * (c.m.row_start + tokens * c.m.fma_cycles(c.type()));
+    Cost reductions = reduce(c.m, batch, c.type(), c.where.grid.rows, true) * 2 +
+                      reduce(c.m, batch * values, c.type(), c.where.grid.rows, true);
+    reductions.bytes *= c.where.grid.columns;
+    cost.dispatch =
+        3 * c.m.dispatch;  // scores, softmax and weighted values are ops of their own; one is counted for all
+    return cost + reductions;
+}
+
+/// Many queries: keys, then values go round the mesh, as in a product of matrices; masked pairs are computed too.
+Cost attention_prefill(const Call& c, double products) {
+    const Attributes& a = c.op.attributes;
+    const Grid grid = c.where.grid;
+    const double batch = c.pieces(static_cast<double>(a.batch)), heads = static_cast<double>(a.heads);
+    const int steps = std::max(grid.rows, grid.columns);
+    const double sequences = std::min(batch, static_cast<double>(steps));
+    const double queries = share(batch * static_cast<double>(a.seq), grid.rows);
+    const double rounds = std::ceil(steps / sequences);
+    const double keys = share(static_cast<double>(a.seq_kv), static_cast<int>(rounds));
+    const double features = share(heads * static_cast<double>(std::max(a.head_dim, a.v_head_dim)), grid.columns);
+    const double moved = std::ceil(keys * features / elements_per_wavelet(c.type()));
+    Cost cost;
+    cost.compute = products * rounds * (c.m.gemm_step + queries * keys * features * c.m.fma_cycles(c.type()));
+    cost.fabric = products * rounds * moved * c.m.gemm_word;
+    cost.bytes = products * rounds * moved * 4 * grid.pes();
+    return cost;
+}
+
+/// Work along rows that lie over the columns of the mesh: elementwise passes, and `reductions` of one value a row.
+Cost row_work(const Call& c, int reductions) {
+    std::vector<Operand> in;
+    for (TensorId id : c.op.in) in.push_back({&c.g.tensor(id).shape, c.g.tensor(id).dtype});
+    const Grid grid = c.where.grid;
+    const double flops = work(c.op.kind, in, c.op.attributes).vector.si() / static_cast<double>(c.where.split);
+    Cost cost;
+    cost.compute = std::ceil(flops / grid.pes()) * c.m.fma_cycles(c.type());
+    if (reductions == 0) return cost;
+    const double rows = share(c.pieces(count(c.in(0)) / extent(c.in(0), 1)), grid.rows);
+    Cost one = reduce(c.m, rows, DType::f32, grid.columns, true);
+    one.bytes *= grid.rows;
+    return cost + one * reductions;
+}
+
+/// Rows of a table, or rows sent to where they are needed: half across the mesh, as wide as a row of links.
+Cost moved_rows(const Call& c, const Tensor& what) {
+    const double bytes = c.pieces(count(what)) * bits(what.dtype) / 8;
+    const Grid grid = c.where.grid;
+    Cost cost;
+    cost.fabric = (grid.rows + grid.columns) / 2.0 + bytes / 4 / std::min(grid.rows, grid.columns);
+    cost.bytes = bytes;
+    return cost;
+}
+
+/// Among the PEs of the rectangle, each with a buffer of its own: along rows, then along columns.
+Cost bare_collective(const Call& c) {
+    const Grid grid = c.where.grid;
+    const double n = count(c.in(0));
+    const bool everywhere = c.op.attributes.collective != CollectiveKind::reduce_scatter;
+    Cost rows = reduce(c.m, n, c.type(), grid.columns, everywhere),
+         columns = reduce(c.m, n, c.type(), grid.rows, everywhere);
+    rows.bytes *= grid.rows;
+    columns.bytes *= grid.columns;
+    return rows + columns;
+}
+
+Cost body(const Call& c) {
+    using enum OpKind;
+    switch (c.op.kind) {
+        case matmul: return product(c, sizes(c), c.type(), c.where.grid);
+        case grouped_matmul: return experts(c);
+        case head_matmul: {
+            const Tensor& w = c.in(1);  // [heads, in, out]: heads side by side
+            const double heads = extent(w, 3);
+            return product(c, {c.pieces(extent(c.in(0), 2)), extent(w, 2), std::ceil(extent(w, 1) * heads)}, c.type(),
+                           c.where.grid);
+        }
+        case attention: return c.op.attributes.seq == 1 ? attention_decode(c) : attention_prefill(c, 2);
+        case attention_backward: return attention_prefill(c, 5);
+        case layernorm: return row_work(c, 2);
+        case softmax:
+        case layernorm_backward:
+        case cross_entropy:
+        case topk_gate: return row_work(c, 2);
+        case rmsnorm:
+        case rmsnorm_backward:
+        case softmax_backward:
+        case sum_rows: return row_work(c, 1);
+        case embed: return moved_rows(c, c.out());
+        case last_rows:
+        case moe_dispatch: return moved_rows(c, c.out());
+        case moe_combine: return moved_rows(c, c.in(0)) + row_work(c, 0);
+        case collective: return bare_collective(c);
+        default: return row_work(c, 0);
+    }
+}
+
+}  // namespace
+
+Cost op_cost(const Machine& m, const Graph& g, const Op& op, const Where& where) {
+    Cost cost = body({m, g, op, where});
+    cost.dispatch += m.dispatch;
+    return cost;
+}
+
+double op_bytes(const Graph& g, const Op& op, const Where& where) {
+    if (op.kind != OpKind::matmul) return 0;
+    const Attributes& a = op.attributes;
+    const Tensor &x = g.tensor(op.in.at(0)), &y = g.tensor(op.in.at(1));
+    const double k = a.trans_a ? extent(x, 2) : extent(x, 1), n = a.trans_b ? extent(y, 2) : extent(y, 1);
+    const double rows = count(x) / k;
+    return std::min(gemv_bytes(rows, k, n, x.dtype, where.grid), gemm_bytes(rows, k, n, x.dtype, where.grid));
+}
+
+}  // namespace wb::wafer

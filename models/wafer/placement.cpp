@@ -1,0 +1,166 @@
+#include "models/wafer/placement.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.hpp"
+#include "core/units.hpp"
+
+namespace wb::wafer {
+namespace {
+
+std::int64_t batch_of(const Graph& g) {
+    std::int64_t batch = 1;
+    for (const Op& op : g.ops()) batch = std::max(batch, op.attributes.batch);
+    return batch;
+}
+
+/// Bytes that pass from layer to layer.
+double passed_bytes(const Graph& g) {
+    double most = 0;
+    for (const Block& block : g.blocks())
+        for (const Carry& c : block.carries) most = std::max(most, g.bytes(c.in).si());
+    return most;
+}
+
+/// Weights of one iteration of a block.
+double block_weights(const Graph& g, int block) {
+    double sum = 0;
+    for (std::size_t i = 0; i < g.tensors().size(); ++i)
+        if (g.tensors()[i].role == Role::weight && g.tensors()[i].block == block) sum += g.bytes(tensor_id(i)).si();
+    return sum;
+}
+
+int regions_of(const Machine& m, const Footprint& f, Grid grid) {
+    return std::max(1, static_cast<int>(std::ceil(f.total() / (grid.pes() * m.usable_bytes()))));
+}
+
+void add_span(Placement& p, const char* resource, const Block& block, Seconds duration, Flops flops = Flops(0),
+              Bytes bytes = Bytes(0)) {
+    if (duration <= Seconds(0)) return;
+    Span s;
+    s.op = block.first;
+    s.resource = resource;
+    s.phase = block.phase;
+    s.start = p.time;
+    s.duration = duration;
+    s.flops = flops;
+    s.bytes = bytes;
+    p.spans.push_back(s);
+    p.time += duration;
+}
+
+std::vector<Grid> candidates(const Machine& m, const Mapping& mapping) {
+    if (mapping.rows > 0) return {{mapping.rows, mapping.columns}};
+    std::vector<Grid> grids{m.whole()};
+    const int side = std::min(m.mesh.rows, m.mesh.columns);
+    for (int parts = 1; parts <= 32 && side / parts >= 8; ++parts) grids.push_back({side / parts, side / parts});
+    for (int n = 30; n < side; n += 30) grids.push_back({n, n});
+    return grids;
+}
+
+std::vector<std::int64_t> splits(const Request& r) {
+    if (r.mapping.microbatches > 1) return {r.mapping.microbatches};
+    std::vector<std::int64_t> out;
+    for (std::int64_t n = 1, batch = batch_of(r.graph); n <= batch; n *= 2) out.push_back(n);
+    return out;
+}
+
+}  // namespace
+
+std::string Placement::text(const Machine& m) const {
+    std::string out = fmt::format("{}x{}", grid.rows, grid.columns);
+    if (mode == Mode::streamed)
+        out += " weights streamed";
+    else if (grid == m.whole())
+        out += " whole wafer";
+    else if (regions > 1)
+        out += fmt::format(" {} regions", regions);
+    if (pieces > 1) out += fmt::format(" {} pieces", pieces);
+    return out;
+}
+
+std::string refusal(const Machine& m, const Request& r) {
+    if (r.mapping.rows > m.mesh.rows || r.mapping.columns > m.mesh.columns)
+        return fmt::format("{} x {} PEs asked for, a wafer has {} x {}", r.mapping.rows, r.mapping.columns, m.mesh.rows,
+                           m.mesh.columns);
+    if (r.wafers > m.joined)
+        return fmt::format("{} wafers are more than the {:.0f} that are joined", r.wafers, m.joined);
+    const bool bare = r.graph.ops().size() == 1;
+    const Op& first = r.graph.ops().front();
+    if (bare && first.kind == OpKind::collective) {
+        const double need = r.graph.bytes(first.in[0]).si();
+        if (r.wafers == 1 && need > m.usable_bytes())
+            return fmt::format("a buffer of {} on every PE, which has {} of SRAM for it", format(Bytes(need)),
+                               format(Bytes(m.usable_bytes())));
+        return "";
+    }
+    if (r.partial() || r.streamed() || trains(r.graph)) return "";
+    const double need = footprint(r.graph).total(), room = r.wafers * m.whole().pes() * m.usable_bytes();
+    if (need > room)
+        return fmt::format("needs {} of SRAM, {} wafer{} hold {}", format(Bytes(need)), r.wafers,
+                           r.wafers > 1 ? "s" : "", format(Bytes(room)));
+    if (!bare) return "";
+    const Grid grid = r.mapping.rows > 0 ? Grid{r.mapping.rows, r.mapping.columns} : m.whole();
+    if (const double tile = op_bytes(r.graph, first, {grid, 1, r.mapping.algorithm}); tile > m.usable_bytes())
+        return fmt::format("a PE of {} x {} needs {} of SRAM, it has {}", grid.rows, grid.columns, format(Bytes(tile)),
+                           format(Bytes(m.usable_bytes())));
+    return "";
+}
+
+Placement evaluate(const Machine& m, const Request& r, Grid grid, std::int64_t pieces) {
+    const Graph& g = r.graph;
+    const Footprint f = footprint(g);
+    Placement p;
+    p.grid = grid;
+    p.pieces = pieces;
+    p.mode = r.streamed() ? Mode::streamed : Mode::resident;
+    p.regions = p.mode == Mode::streamed ? 1 : std::max(regions_of(m, f, grid), r.wafers);
+    // A pipeline of equal regions with `pieces` under way: the time of one piece, and one region more for each other.
+    const double stretch = 1 + static_cast<double>(pieces - 1) / p.regions;
+    for (std::size_t b = 0; b < g.blocks().size(); ++b) {
+        const Block& block = g.blocks()[b];
+        Cost sum;
+        for (int i = block.first; i < block.last; ++i)
+            sum = sum + op_cost(m, g, g.ops()[static_cast<std::size_t>(i)], {grid, pieces, r.mapping.algorithm});
+        sum = sum * (static_cast<double>(block.repeat) * stretch);
+        p.cost = p.cost + sum;
+        add_span(p, "compute", block, m.seconds(sum.compute));
+        add_span(p, "fabric", block, m.seconds(sum.fabric), Flops(0), Bytes(sum.bytes));
+        add_span(p, "dispatch", block, m.seconds(sum.dispatch));
+        if (p.mode != Mode::streamed || m.external <= BytesPerSecond(0)) continue;
+        const double streamed = block_weights(g, static_cast<int>(b)) * static_cast<double>(block.repeat);
+        p.io_bytes += streamed;
+        add_span(p, "external", block, Bytes(streamed) / m.external - m.seconds(sum.cycles()), Flops(0),
+                 Bytes(streamed));
+    }
+    if (p.regions > r.wafers) {  // from region to region, half across each
+        const double hops = (p.regions - r.wafers) * (grid.rows + grid.columns) / 2.0 * stretch;
+        p.cost.fabric += hops;
+        add_span(p, "fabric", g.blocks().back(), m.seconds(hops));
+    }
+    if (r.wafers > 1) {
+        const double bytes = passed_bytes(g) / static_cast<double>(pieces);
+        p.between = (m.latency + Bytes(bytes) / m.link) * static_cast<double>(r.wafers - 1);
+        p.io_bytes += bytes * static_cast<double>(pieces);
+        add_span(p, "wafer to wafer", g.blocks().back(), p.between, Flops(0), Bytes(bytes * (r.wafers - 1)));
+    }
+    return p;
+}
+
+Search place(const Machine& m, const Request& r) {
+    Search s;
+    for (Grid grid : candidates(m, r.mapping))
+        for (std::int64_t pieces : splits(r)) {
+            Placement p = evaluate(m, r, grid, pieces);
+            ++s.tried;
+            s.ops += static_cast<std::int64_t>(r.graph.ops().size());
+            // With one region there is no pipeline: pieces only cost.
+            if (s.tried == 1 || p.time < s.best.time) s.best = std::move(p);
+        }
+    return s;
+}
+
+}  // namespace wb::wafer
