@@ -23,8 +23,8 @@ struct Times {
 /// A PE's own part: what it sends was there from the start.
 Times leaf(const Mesh& m) { return {m.vector_start_cycles, 0}; }
 
-/// A PE adds up `children` messages of b wavelets, number k consumable from `arrives(k)` on, one after another or, where
-/// pair(k), side by side with the next. A router that has switched lets the next message through a cycle later.
+/// A PE adds up `children` messages of b wavelets, number k consumable from `arrives(k)` on, one after another or,
+/// where pair(k), side by side with the next. A router that has switched lets the next message through a cycle later.
 template <class Arrives, class Pair>
 Times add_all(const Mesh& m, int children, bool passing, std::int64_t b, const Arrives& arrives, const Pair& pair) {
     const std::int64_t start = m.vector_start_cycles, beside = start + m.microthread_start_cycles;
@@ -108,7 +108,8 @@ std::int64_t tree_cycles(const Mesh& m, int count, std::int64_t b, Forwarding fo
     for (++k; count >> k > 0; ++k) {
         if ((count >> k & 1) == 0) continue;
         const auto arrives = [&](int j) { return j < k ? from(j) : cut.send + way(m, std::int64_t{1} << k); };
-        cut = add_all(m, k + 1, streamed && count >> k > 1, b, arrives, [&](int j) { return pair && k == 1 && j == 0; });
+        cut =
+            add_all(m, k + 1, streamed && count >> k > 1, b, arrives, [&](int j) { return pair && k == 1 && j == 0; });
         pair = false;
     }
     return cut.ready;
@@ -122,7 +123,9 @@ std::int64_t two_phase_cycles(const Mesh& m, int count, std::int64_t b, int grou
     const int groups = (count + group - 1) / group, rest = count - (groups - 1) * group;
     const auto never = [](int) { return false; };
     Times own = leaf(m);
-    if (rest > 1) own = add_all(m, 1, groups > 1, b, [&](int) { return members(rest); }, never);
+    if (rest > 1)
+        own = add_all(
+            m, 1, groups > 1, b, [&](int) { return members(rest); }, never);
     for (int g = groups - 1; g-- > 0;) {
         const auto arrives = [&](int k) { return k == 0 && group > 1 ? members(group) : own.send + way(m, group); };
         const bool three_pes = group == 2 && rest == 1 && groups == 2;

@@ -5,8 +5,14 @@
 
 namespace wb::cluster {
 
-/// What one operator of a rank's graph costs the unit when it works on the share `tokens` of the graph's tokens (a
-/// microbatch of a replica); weights and what is done to them stay whole. Collectives cost nothing here.
-Kernel kernel_of(const Device& device, const Graph& local, const Op& op, double tokens = 1);
+/// The part of a graph's work one unit does beside what the graph itself was cut to.
+struct Share {
+    double tokens = 1;   ///< of the graph's tokens: one microbatch of one replica
+    double experts = 1;  ///< experts are dealt to this many units, which exchange their tokens
+};
+
+/// What one operator of a rank's graph costs the unit; weights and what is done to them stay whole. Collectives cost
+/// nothing here.
+Kernel kernel_of(const Device& device, const Graph& local, const Op& op, Share share = {});
 
 }  // namespace wb::cluster
