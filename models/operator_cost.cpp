@@ -76,14 +76,31 @@ Kernel table(const Device& d, const Graph& g, const Op& op, double tokens) {
     return moving(d, "gather", tokens * bytes);
 }
 
+Product rounded(Product p, const Share& share) {
+    if (share.product_type && bits(*share.product_type) < std::max(bits(p.a), bits(p.b)))
+        p.a = p.b = *share.product_type;
+    return p;
+}
+
 }  // namespace
+
+std::optional<DType> product_type(const Graph& graph) {
+    std::optional<DType> narrowest;
+    for (const Op& op : graph.ops()) {
+        if (op.kind != OpKind::matmul && op.kind != OpKind::grouped_matmul) continue;
+        for (TensorId id : op.in)
+            if (const Tensor& t = graph.tensor(id); t.role == Role::weight && t.shape.size() >= 2)
+                if (!narrowest || bits(t.dtype) < bits(*narrowest)) narrowest = t.dtype;
+    }
+    return narrowest;
+}
 
 Kernel kernel_of(const Device& d, const Graph& g, const Op& op, Share share) {
     const double tokens = share.tokens;
     using enum OpKind;
     switch (op.kind) {
-        case matmul: return product(d, product_of(g, op, tokens));
-        case grouped_matmul: return product(d, grouped_of(g, op, share));
+        case matmul: return product(d, rounded(product_of(g, op, tokens), share));
+        case grouped_matmul: return product(d, rounded(grouped_of(g, op, share), share));
         case head_matmul: return product(d, heads_of(g, op, tokens));
         case OpKind::attention: return cluster::attention(d, op.attributes, tokens, g.tensor(op.in[0]).dtype, false);
         case attention_backward: return cluster::attention(d, op.attributes, tokens, g.tensor(op.in[1]).dtype, true);

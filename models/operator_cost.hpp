@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "core/graph.hpp"
 #include "models/kernel.hpp"
 
@@ -9,7 +11,13 @@ namespace wb::cluster {
 struct Share {
     double tokens = 1;   ///< of the graph's tokens: one microbatch of one replica
     double experts = 1;  ///< experts are dealt to this many units, which exchange their tokens
+    /// Products run in this type where an operand is wider: 8-bit recipes round activations and gradients on the way
+    /// (NVIDIA Transformer Engine). See product_type().
+    std::optional<DType> product_type = std::nullopt;
 };
+
+/// The narrowest type of the matrices a graph multiplies by; nothing if no product has a weight.
+std::optional<DType> product_type(const Graph& graph);
 
 /// What one operator of a rank's graph costs the unit; weights and what is done to them stay whole. Collectives cost
 /// nothing here.

@@ -39,7 +39,8 @@ public:
           device_(d),
           mapping_(m),
           tokens_(1.0 / (static_cast<double>(m.data) * m.context * m.expert * m.microbatches)),
-          gap_(d.constant("gap_time")) {}
+          gap_(d.constant("gap_time")),
+          type_(product_type(g)) {}
 
     Work read() {
         for (const Block& block : graph_.blocks())
@@ -72,7 +73,7 @@ private:
         if (op.kind == OpKind::moe_dispatch || op.kind == OpKind::moe_combine ||
             op.kind == OpKind::moe_combine_backward)
             exchange(op, times, pass);
-        Kernel k = kernel_of(device_, graph_, op, {tokens_, static_cast<double>(mapping_.expert)});
+        Kernel k = kernel_of(device_, graph_, op, {tokens_, static_cast<double>(mapping_.expert), type_});
         if (mapping_.sequence_parallel && is_vector(op.kind)) k.time *= op.attributes.share;
         (block.repeat > 1 ? pass.layers : pass.ends) += times * (k.time + gap_);
         if (block.repeat > 1) pass.kernels += times;
@@ -90,6 +91,7 @@ private:
     const Device& device_;
     const Mapping& mapping_;
     double tokens_, gap_;
+    std::optional<DType> type_;
     Work work_;
 };
 
