@@ -28,6 +28,17 @@ Handle Panels::begin(Pe& pe, std::int64_t k, Vec tile, Vec buffer) const {
     return pe.start(pe.recv_send(to_edge_, buffer, from_edge_));
 }
 
+Handle Panels::begin_all(Pe& pe, Vec tile, Vec all) const {
+    if (line_.count == 1) return {};
+    return edge() ? pe.start(pe.send(from_edge_, tile)) : pe.start(pe.recv(from_edge_, all));
+}
+
+Handle Panels::rest(Pe& pe, Vec all) const {
+    if (line_.count == 1 || !edge()) return {};
+    const std::size_t own = static_cast<std::size_t>(each_) * pitch_;
+    return pe.start(pe.recv_send(to_edge_, all.sub(own, all.count - own), from_edge_));
+}
+
 Vec Panels::where(std::int64_t k, Vec tile, Vec buffer) const { return own(k) ? panel(k, tile) : buffer; }
 
 }  // namespace wb::fabric

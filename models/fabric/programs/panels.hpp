@@ -22,6 +22,12 @@ public:
     Handle begin(Pe& pe, std::int64_t k, Vec tile, Vec buffer) const;
     Vec where(std::int64_t k, Vec tile, Vec buffer) const;
 
+    /// All panels into `all`, in their order. Index 0 sends its own, has to await that, and then passes on the rest;
+    /// to the others rest() is nothing.
+    bool edge() const { return line_.first(); }
+    Handle begin_all(Pe& pe, Vec tile, Vec all) const;
+    Handle rest(Pe& pe, Vec all) const;
+
 private:
     bool own(std::int64_t k) const { return line_.first() && k / each_ == 0; }
     Vec panel(std::int64_t k, Vec tile) const { return tile.sub(static_cast<std::size_t>(k % each_) * pitch_, pitch_); }

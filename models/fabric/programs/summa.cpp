@@ -48,12 +48,16 @@ Process allgather_gemm(Pe& pe, const GemmPlan& plan, GemmTiles& tiles, Colour fi
         return all.sub(static_cast<std::size_t>(k) * pitch, pitch);
     };
     for (int i = 0; i < summa_tasks / 2; ++i) co_await pe.task();
-    for (std::int64_t k = 0; k < plan.steps(); ++k) {
-        const Handle a_here = panels.a.begin(pe, k, tiles.a, slot(tiles.spare_a, k));
-        const Handle b_here = panels.b.begin(pe, k, tiles.b, slot(tiles.spare_b, k));
-        co_await a_here;
-        co_await b_here;
-    }
+    const Handle all_a = panels.a.begin_all(pe, tiles.a, tiles.spare_a);
+    const Handle all_b = panels.b.begin_all(pe, tiles.b, tiles.spare_b);
+    if (panels.a.edge()) co_await all_a;
+    const Handle rest_a = panels.a.rest(pe, tiles.spare_a);
+    if (panels.b.edge()) co_await all_b;
+    const Handle rest_b = panels.b.rest(pe, tiles.spare_b);
+    if (!panels.a.edge()) co_await all_a;
+    if (!panels.b.edge()) co_await all_b;
+    co_await rest_a;
+    co_await rest_b;
     for (int i = summa_tasks / 2; i < summa_tasks; ++i) co_await pe.task();
     for (std::int64_t k = 0; k < plan.steps(); ++k)
         co_await multiply(pe, tiles.c, panels.a.where(k, tiles.a, slot(tiles.spare_a, k)),
