@@ -86,6 +86,12 @@ std::span<const int> ReductionTree::children(int i) const {
                                         static_cast<std::size_t>(first_[at + 1] - first_[at]));
 }
 
+std::span<const int> ReductionTree::stored_children(int i, Forwarding forwarding) const {
+    const std::span<const int> all = children(i);
+    const bool passing = forwarding == Forwarding::streamed && i > 0 && !all.empty();
+    return all.first(all.size() - (passing ? 1 : 0));
+}
+
 int ReductionTree::depth() const {
     std::vector<int> depth(parent_.size(), 0);
     for (std::size_t i = 1; i < parent_.size(); ++i) depth[i] = depth[static_cast<std::size_t>(parent_[i])] + 1;

@@ -6,6 +6,9 @@
 
 namespace wb {
 
+/// When a PE between leaf and root sends: while the last child's wavelets come in, or after them.
+enum class Forwarding : std::uint8_t { streamed, stored };
+
 /// Who adds up what in a reduction of PEs 0 .. count - 1 of a line to PE 0 (Luczynski et al., HPDC 2024, "pre-order
 /// reduction trees"): every PE receives from its children one after another, nearest first, and passes the last one's
 /// wavelets on to its parent with its own part added. The PEs below a PE are the ones next to it, away from PE 0, so
@@ -20,6 +23,15 @@ public:
     /// Nearest first, which is the order of receiving.
     std::span<const int> children(int i) const;
 
+    bool leaf(int i) const { return children(i).empty(); }
+    /// Children that PE i has added to its own part before it sends: all, or all but the last, added in passing.
+    std::span<const int> stored_children(int i, Forwarding forwarding) const;
+    /// Of those, number k and the next are received side by side, two messages sharing the links' cycles. Only leaves:
+    /// a message that comes early would hold up what a nearer child receives.
+    bool pair(std::span<const int> stored, std::size_t k) const {
+        return k + 1 < stored.size() && leaf(stored[k]) && leaf(stored[k + 1]);
+    }
+
     int depth() const;             ///< most messages that wait for one another, D
     std::int64_t energy() const;   ///< hops of all messages together, E for one element each
     int most_children() const;     ///< contention C for one element each
@@ -27,9 +39,6 @@ public:
 private:
     std::vector<int> parent_, children_, first_;
 };
-
-/// When a PE between leaf and root sends: while the last child's wavelets come in, or after them.
-enum class Forwarding : std::uint8_t { streamed, stored };
 
 /// Every PE sends to PE 0, which adds up one after another. Depth 1.
 ReductionTree star_tree(int count);
