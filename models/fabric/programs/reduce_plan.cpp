@@ -19,11 +19,16 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 ReducePlan::ReducePlan(ReductionTree tree, Colours colours, Forwarding forwarding)
     : tree_(std::move(tree)), forwarding_(forwarding), colour_(at(tree_.count())), passing_(at(tree_.count())) {
     WB_EXPECT(colours.count >= 0 && colours.first + colours.count <= 32);
-    if (give_own_colours(colours)) return note_passing();
+    if (give_own_colours(colours)) {
+        note_passing();
+        return;
+    }
     switched_ = true;
     if (give_shared_colours(colours, 2, false) || give_shared_colours(colours, 1, false) ||
-        give_shared_colours(colours, 1, true))
-        return note_passing();
+        give_shared_colours(colours, 1, true)) {
+        note_passing();
+        return;
+    }
     throw Error({fmt::format("reduction of {} PEs", tree_.count()),
                  fmt::format("{} {} not enough", colours.count, colours.count == 1 ? "colour is" : "colours are"),
                  "messages that meet in a router need colours of their own",
