@@ -1,6 +1,7 @@
 #include "models/collective_laws.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -19,15 +20,46 @@ struct Times {
     std::int64_t ready;  ///< all children are added
 };
 
-/// A PE that is `ready` with the children before receives one more, sent at `sent` from `hops` away.
-Times receive(const Mesh& m, std::int64_t ready, std::int64_t sent, std::int64_t hops, std::int64_t wavelets,
-              Forwarding forwarding) {
-    const std::int64_t begin = std::max(ready + m.vector_start_cycles, sent + way(m, hops));
-    const std::int64_t end = begin + wavelets;
-    return {forwarding == Forwarding::streamed ? begin : end + m.vector_start_cycles, end};
-}
-
+/// A PE's own part: what it sends was there from the start.
 Times leaf(const Mesh& m) { return {m.vector_start_cycles, 0}; }
+
+/// First wavelet of a message, and from how far away.
+struct Message {
+    std::int64_t sent, hops;
+};
+
+/// A PE adds up `children` messages of b wavelets, message(k) one after another or, where pair(k), side by side with the
+/// next. A message waits in the router before the last sender's until that one's is through, and comes a cycle later for
+/// the switch; unless the queues on the way (two wavelets each) or the PE's in-port have held the one before it.
+template <class Get, class Pair>
+Times add_all(const Mesh& m, int children, bool passing, std::int64_t b, const Get& message, const Pair& pair) {
+    const std::int64_t start = m.vector_start_cycles, beside = start + m.microthread_start_cycles;
+    const int stored = passing ? children - 1 : children;
+    std::int64_t ready = 0, clear = 0, hops = 0;  // `clear`: the way is free for the next message
+    const auto arrives = [&](int k) {
+        const Message next = message(k);
+        return std::max(clear, next.sent + way(m, next.hops));
+    };
+    for (int k = 0; k < stored; ++k) {
+        const std::int64_t there = arrives(k), room = 2 * (message(k).hops - hops), before = ready;
+        const std::int64_t one = std::max(before + start, there);
+        const bool paired = k + 1 < stored && pair(k);
+        std::int64_t sent = there + b;
+        ready = one + b;
+        if (paired) {
+            ++k;
+            const std::int64_t last = message(k).sent + way(m, message(k).hops), two = std::max(before + beside, last);
+            ready = std::max(std::min(one, two) + 2 * b, std::max(one, two) + b);
+            sent = std::max(std::min(there, last) + 2 * b, std::max(there, last) + b);
+        }
+        const bool gap = paired ? b > 1 && !(k + 2 < stored && pair(k + 1)) : b > room;
+        clear = std::max(sent, ready - m.ramp_cycles - 2) + (gap ? 1 : 0);
+        hops = message(k).hops;
+    }
+    if (!passing) return {ready + start, ready};
+    const std::int64_t begin = std::max(ready + start, arrives(children - 1));
+    return {begin, begin + b};
+}
 
 }  // namespace
 
@@ -51,16 +83,24 @@ std::int64_t broadcast_2d_cycles(const Mesh& m, int rows, int columns, std::int6
 std::int64_t reduce_cycles(const Mesh& m, const ReductionTree& tree, std::int64_t b, Forwarding forwarding) {
     std::vector<Times> times(static_cast<std::size_t>(tree.count()), leaf(m));
     for (int i = tree.count(); i-- > 0;) {
-        Times& own = times[static_cast<std::size_t>(i)];
-        for (int child : tree.children(i))
-            own = receive(m, own.ready, times[static_cast<std::size_t>(child)].send, child - i, b, forwarding);
+        const auto children = tree.children(i);
+        if (children.empty()) continue;
+        const auto message = [&](int k) {
+            const int child = children[static_cast<std::size_t>(k)];
+            return Message{times[static_cast<std::size_t>(child)].send, child - i};
+        };
+        const auto stored = tree.stored_children(i, forwarding);
+        times[static_cast<std::size_t>(i)] =
+            add_all(m, static_cast<int>(children.size()), stored.size() < children.size(), b, message,
+                    [&](int k) { return tree.pair(stored, static_cast<std::size_t>(k)); });
     }
     return times[0].ready;
 }
 
 std::int64_t star_cycles(const Mesh& m, int count, std::int64_t b) {
     if (count == 1) return 0;
-    return m.vector_start_cycles + way(m, 1) + (count - 1) * b + (count - 2) * m.vector_start_cycles;
+    const auto message = [&](int k) { return Message{leaf(m).send, k + 1}; };
+    return add_all(m, count - 1, false, b, message, [](int) { return true; }).ready;
 }
 
 std::int64_t chain_cycles(const Mesh& m, int count, std::int64_t b) {
@@ -68,30 +108,43 @@ std::int64_t chain_cycles(const Mesh& m, int count, std::int64_t b) {
 }
 
 std::int64_t tree_cycles(const Mesh& m, int count, std::int64_t b, Forwarding forwarding) {
-    // Full parts of 1, 2, 4, ... PEs, and the one at the far end that may be cut off.
-    std::vector<Times> full{leaf(m)};
-    for (std::int64_t size = 1; 2 * size <= count; size *= 2)
-        full.push_back(receive(m, full.back().ready, full.back().send, size, b, forwarding));
-    std::size_t k = 0;
-    while ((count >> k & 1) == 0) ++k;
-    Times cut = full[k];
-    for (++k; k < full.size(); ++k)
-        if ((count >> k & 1) != 0)
-            cut = receive(m, full[k].ready, cut.send, std::int64_t{1} << k, b, forwarding);
+    if (count == 1) return 0;
+    const bool streamed = forwarding == Forwarding::streamed;
+    std::vector<Times> full{leaf(m)};  // parts of 1, 2, 4, ... PEs, their sizes being too different for pairs
+    const auto from = [&](int k) { return Message{full[static_cast<std::size_t>(k)].send, std::int64_t{1} << k}; };
+    const auto never = [](int) { return false; };
+    for (int k = 1; (std::int64_t{1} << k) < count; ++k) full.push_back(add_all(m, k, streamed, b, from, never));
+    int k = std::countr_zero(static_cast<unsigned>(count));
+    if (count >> k == 1) return add_all(m, k, false, b, from, never).ready;
+    // The part at the far end is cut off; of each PE around it, it is the last child. PEs 1 and 2 of three are a pair.
+    Times cut = full[static_cast<std::size_t>(k)];
+    bool pair = k == 0;
+    for (++k; count >> k > 0; ++k) {
+        if ((count >> k & 1) == 0) continue;
+        const auto message = [&](int j) { return j < k ? from(j) : Message{cut.send, std::int64_t{1} << k}; };
+        cut = add_all(m, k + 1, streamed && count >> k > 1, b, message, [&](int j) { return pair && k == 1 && j == 0; });
+        pair = false;
+    }
     return cut.ready;
 }
 
-std::int64_t two_phase_cycles(const Mesh& m, int count, std::int64_t b, int group) {
-    if (group == 0) group = two_phase_group(count);
-    const Forwarding streamed = Forwarding::streamed;
-    const auto members = [&](std::int64_t size) {
-        if (size == 1) return leaf(m);
-        return receive(m, 0, m.vector_start_cycles + (size - 2) * way(m, 1), 1, b, streamed);
-    };
-    const int groups = (count + group - 1) / group;
-    Times own = members(count - (groups - 1) * group);
-    const Times inner = members(group);
-    for (int g = groups - 1; g-- > 0;) own = receive(m, inner.ready, own.send, group, b, streamed);
+std::int64_t two_phase_cycles(const Mesh& m, int count, std::int64_t b, int group, Forwarding forwarding) {
+    if (count == 1) return 0;
+    const auto first = [&, groups = two_phase_groups(count, group)](std::int64_t g) { return g * count / groups; };
+    // When the second PE of a group sends the sum of all but the first.
+    const auto members = [&](std::int64_t size) { return leaf(m).send + (size - 2) * way(m, 1); };
+    Times own = leaf(m);
+    for (int g = two_phase_groups(count, group); g-- > 0;) {
+        const std::int64_t size = first(g + 1) - first(g);
+        const int children = (size > 1 ? 1 : 0) + (first(g + 1) < count ? 1 : 0);
+        if (children == 0) continue;
+        const auto message = [&](int k) {
+            return k == 0 && size > 1 ? Message{members(size), 1} : Message{own.send, size};
+        };
+        const std::int64_t own_hops = first(g) - (g > 0 ? first(g - 1) : 0), last_hops = message(children - 1).hops;
+        const bool passing = g > 0 && (forwarding == Forwarding::streamed || 2 * last_hops > own_hops);
+        own = add_all(m, children, passing, b, message, [](int) { return false; });
+    }
     return own.ready;
 }
 

@@ -13,13 +13,22 @@ Instruction accumulate_and_send(Pe& pe, Colour in, Vec values, Colour out, bool 
                                    : pe.recv_max_send(in, values, out, advance);
 }
 
-/// A router that first serves `received` messages to its own PE, then those from beyond.
-void route_switched(Pe& pe, Line line, Colour colour, int received) {
-    const Route in{line.next, Port::ramp}, over{line.next, line.previous};
-    if (received == 1) return pe.route(colour, {in, over});
-    if (received == 2) return pe.route(colour, {in, in, over});
-    WB_EXPECT(received == 3);
-    pe.route(colour, {in, in, in, over});
+/// The messages a router serves in turn: to its own PE, the PE's own, those from beyond. If there are more than it can
+/// count, it stays with the last kind.
+void route_in_turn(Pe& pe, Line line, const ReducePlan::Use& use, bool returns) {
+    const Route in{line.next, Port::ramp}, own{Port::ramp, line.previous}, over{line.next, line.previous};
+    if (!returns) {
+        if (use.sent > 0) return pe.route(use.colour, {own, over});
+        if (use.received == 1) return pe.route(use.colour, {in, over});
+        if (use.received == 2) return pe.route(use.colour, {in, in, over});
+        return pe.route(use.colour, {in, in, in, over});
+    }
+    const auto turn = [&](int k) { return k < use.received ? in : k < use.received + use.sent ? own : over; };
+    const int all = use.received + use.sent + use.passing;
+    WB_EXPECT(all >= 2 && all <= most_positions);
+    if (all == 2) return pe.route(use.colour, {turn(0), turn(1)}, true);
+    if (all == 3) return pe.route(use.colour, {turn(0), turn(1), turn(2)}, true);
+    pe.route(use.colour, {turn(0), turn(1), turn(2), turn(3)}, true);
 }
 
 }  // namespace
@@ -27,30 +36,34 @@ void route_switched(Pe& pe, Line line, Colour colour, int received) {
 void route_reduce(Pe& pe, Line line, const ReducePlan& plan) {
     WB_EXPECT(plan.tree().count() == line.count);
     for (const ReducePlan::Use& use : plan.uses(line.index)) {
-        if (use.received > 0 && use.passes)
-            route_switched(pe, line, use.colour, use.received);
+        if ((use.received > 0) + (use.sent > 0) + (use.passing > 0) > 1)
+            route_in_turn(pe, line, use, plan.reusable());
         else if (use.received > 0)
             pe.route(use.colour, line.next, Port::ramp);
-        else if (use.sent && use.passes)
-            pe.route(use.colour, {{Port::ramp, line.previous}, {line.next, line.previous}});
         else
-            pe.route(use.colour, use.sent ? Port::ramp : line.next, line.previous);
+            pe.route(use.colour, use.sent > 0 ? Port::ramp : line.next, line.previous);
     }
 }
 
 Process reduce(Pe& pe, Line line, Vec values, const ReducePlan& plan, Combine combine) {
     const auto children = plan.tree().children(line.index);
-    const bool root = line.first(), advance = !plan.reusable();
-    const Colour out = root ? Colour{0} : plan.colour(line.index);
-    for (const int child : children) {
-        const Colour in = plan.colour(child);
-        if (!root && plan.streamed() && child == children.back()) {
-            co_await accumulate_and_send(pe, in, values, out, advance, combine);
-            co_return;
+    const auto stored = plan.stored_children(line.index);
+    for (std::size_t k = 0; k < stored.size(); ++k) {
+        const Colour in = plan.colour(stored[k]);
+        if (plan.tree().pair(stored, k) && plan.colour(stored[k + 1]) != in) {
+            const Handle beside = pe.start(accumulate(pe, plan.colour(stored[++k]), values, combine));
+            co_await accumulate(pe, in, values, combine);
+            co_await beside;
+        } else {
+            co_await accumulate(pe, in, values, combine);
         }
-        co_await accumulate(pe, in, values, combine);
     }
-    if (!root) co_await pe.send(out, values, advance);
+    if (line.first()) co_return;
+    const Colour out = plan.colour(line.index);
+    if (stored.size() < children.size())
+        co_await accumulate_and_send(pe, plan.colour(children.back()), values, out, plan.switched(), combine);
+    else
+        co_await pe.send(out, values, plan.switched());
 }
 
 void route_allreduce(Pe& pe, Line line, const Allreduce& how) {
