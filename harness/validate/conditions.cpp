@@ -1,5 +1,7 @@
 #include "harness/validate/conditions.hpp"
 
+#include <algorithm>
+
 #include "core/config.hpp"
 
 namespace wb {
@@ -11,7 +13,8 @@ bool name_matches(const std::string& pattern, const std::string& name) {
 
 bool Condition::holds(const Point& point) const {
     return (group.empty() || name_matches(group, point.group)) &&
-           (library.empty() || name_matches(library, point.word_or("library", "")));
+           (library.empty() || name_matches(library, point.word_or("library", ""))) &&
+           std::all_of(params.begin(), params.end(), [&](const auto& p) { return point.word_or(p.first, "") == p.second; });
 }
 
 std::vector<Condition> read_conditions(const Files& files) {
@@ -23,8 +26,10 @@ std::vector<Condition> read_conditions(const Files& files) {
         Condition x;
         x.group = c.text_or("group", "");
         x.library = c.text_or("library", "");
-        if (x.group.empty() && x.library.empty())
-            throw Error({c.where(), "a condition names neither group nor library", "it would hold for every row", ""});
+        if (const auto params = c.maybe_table("params"))
+            for (const std::string& key : params->keys()) x.params[key] = params->text(key);
+        if (x.group.empty() && x.library.empty() && x.params.empty())
+            throw Error({c.where(), "a condition names no group, library or params", "it would hold for every row", ""});
         const Config options = c.table("options");
         for (const std::string& key : options.keys()) x.options[key] = options.text(key);
         c.text("why");

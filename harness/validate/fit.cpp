@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <span>
 #include <sstream>
 
@@ -46,7 +47,8 @@ std::string errors(const ErrorSummary& s) {
 }
 
 void print_fit(const FitSpec& spec, const FitResult& r, const FitOptions& o) {
-    fmt::print("{} ({}): {} points, {} constants\n", spec.name, spec.backend, r.points.size(), spec.constants.size());
+    fmt::print("{} ({}): {} points, {} constants, by {} |log error|\n", spec.name, spec.backend, r.points.size(),
+               spec.constants.size(), spec.objective);
     fmt::print("  as stored:   {}\n  in sample:   {}\n", errors(r.as_stored), errors(r.in_sample));
     if (r.parts > 0) fmt::print("  left out:    {} ({} parts)\n", errors(r.left_out), r.parts);
     TextTable t({{"constant"},
@@ -81,12 +83,25 @@ void write_constants(const FitSpec& spec, const FitResult& r, const Files& files
         std::string text = slurp(path);
         for (std::size_t i = 0; i < spec.constants.size(); ++i) {
             const FitSpec::Constant& c = spec.constants[i];
-            text = with_constant(text, path, c.table, c.key, systems.constant({id, c.table, c.key}).value, r.fitted[i]);
+            text = with_constant(text, path, c.table, c.key + (c.alternative.empty() ? "" : "." + c.alternative),
+                                 systems.constant(c.in(id)).value, r.fitted[i]);
         }
         parse_system(text, path, id);  // refuse to write what could not be read back
         replace_file(path, std::as_bytes(std::span(text)));
         fmt::print("wrote {}\n", path);
     }
+}
+
+/// A line for each system with constants that nothing derives; true if there are any.
+bool print_underived(const std::vector<ConstantName>& constants) {
+    std::map<std::string, std::string> lines;
+    for (const ConstantName& c : constants) {
+        std::string& line = lines[c.system];
+        line += (line.empty() ? "" : ", ") + c.key;
+    }
+    for (const auto& [system, keys] : lines)
+        fmt::print("{}: called fitted, but no entry of configs/validation/fits.toml derives {}\n", system, keys);
+    return !lines.empty();
 }
 
 }  // namespace
@@ -118,10 +133,7 @@ Exit fit(const FitOptions& o, const Files& files, Comm& comm) {
         if (o.write) write_constants(spec, r, files, systems);
         std::fflush(stdout);
     }
-    const std::vector<ConstantName> rest = underived(read_fits(files), files);
-    for (const ConstantName& n : rest)
-        fmt::print("{}: called fitted, but no entry of configs/validation/fits.toml derives it\n", n.text());
-    return rest.empty() ? Exit::ok : Exit::regression;
+    return print_underived(underived(read_fits(files), files)) ? Exit::regression : Exit::ok;
 }
 
 }  // namespace wb

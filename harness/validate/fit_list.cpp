@@ -16,7 +16,9 @@ FitSpec::Constant constant(const Config& c, const std::string& text) {
     if (dot == std::string::npos)
         throw c.error("constants", fmt::format("{} is no table.key", in_quotes(text)),
                       "a constant stands in a table of the system file", "Write \"fitted.name\" or \"mesh.name\".");
-    return {text.substr(0, dot), text.substr(dot + 1)};
+    const std::size_t second = std::min(text.find('.', dot + 1), text.size());
+    return {text.substr(0, dot), text.substr(dot + 1, second - dot - 1),
+            second < text.size() ? text.substr(second + 1) : ""};
 }
 
 bool derives(const FitSpec& f, const ConstantName& n) {
@@ -53,6 +55,7 @@ std::vector<FitSpec> read_fits(const Files& files) {
             }
         f.groups = c.texts("groups");
         f.leave_out = c.text_or("leave_out", "");
+        if (c.has("objective")) f.objective = c.choice("objective", {"mean", "rms", "worst"});
         if (f.constants.empty() || f.groups.empty() || f.systems.empty())
             throw Error({f.where, fmt::format("the fit {} names no constants, groups or systems", in_quotes(f.name)),
                          "there is nothing to derive, or nothing to derive it from", ""});
@@ -65,14 +68,14 @@ std::vector<FitSpec> read_fits(const Files& files) {
 std::vector<ConstantName> underived(const std::vector<FitSpec>& fits, const Files& files) {
     std::vector<ConstantName> out;
     for (const std::string& id : files.names("systems", ".toml")) {
-        const System s = load_system(files.find("systems/" + id + ".toml"));
-        const auto check = [&](const ConstantName& n) {
-            if (std::none_of(fits.begin(), fits.end(), [&](const FitSpec& f) { return derives(f, n); }))
-                out.push_back(n);
-        };
-        for (const auto& [key, fact] : s.fitted) check({id, "fitted", key});
-        for (const auto& [key, fact] : s.mesh)
-            if (fact.source.starts_with("fitted") || fact.note.starts_with("fitted")) check({id, "mesh", key});
+        System s = load_system(files.find("systems/" + id + ".toml"));
+        for (const char* table : {"fitted", "mesh", "measured"})
+            for (const auto& [key, fact] : facts_of(s, table)) {
+                const ConstantName n{id, table, key, ""};
+                if (fact.source.starts_with("fitted") &&
+                    std::none_of(fits.begin(), fits.end(), [&](const FitSpec& f) { return derives(f, n); }))
+                    out.push_back(n);
+            }
     }
     return out;
 }

@@ -12,15 +12,17 @@ namespace wb {
 /// How one set of constants follows from published measurements.
 struct FitSpec {
     struct Constant {
-        std::string table, key;
+        std::string table, key, alternative;
         bool whole = false;  ///< only whole numbers mean anything
-        std::string text() const { return table + "." + key; }
+        std::string text() const { return table + "." + key + (alternative.empty() ? "" : "." + alternative); }
+        ConstantName in(const std::string& system) const { return {system, table, key, alternative}; }
     };
     std::string name, backend;
     std::vector<std::string> systems;  ///< share the constants
     std::vector<Constant> constants;
     std::vector<std::string> groups;  ///< "prefix*" or whole names
     std::string leave_out;            ///< rows with the same value of this key are left out together; empty: groups
+    std::string objective = "mean";  ///< of |log(predicted / measured)|: mean, rms or worst
     std::string where;
 
     bool uses(const Point& point) const;
@@ -29,8 +31,7 @@ struct FitSpec {
 /// configs/validation/fits.toml; nothing where there is none. Throws Error at file:line:column.
 std::vector<FitSpec> read_fits(const Files& files);
 
-/// Constants that a system file calls fitted ([fitted], or a [mesh] fact whose source or note begins with "fitted")
-/// and that no entry of the list derives.
+/// Facts of [fitted], [mesh] and [measured] whose source begins with "fitted" and that no entry of the list derives.
 std::vector<ConstantName> underived(const std::vector<FitSpec>& fits, const Files& files);
 
 }  // namespace wb

@@ -20,6 +20,14 @@ ErrorSummary summary(const std::vector<Judged>& rows) {
     return summarise_errors(all);
 }
 
+double total(const std::vector<double>& errors, const std::string& objective) {
+    if (objective == "worst") return *std::max_element(errors.begin(), errors.end());
+    double sum = 0;
+    for (double e : errors) sum += objective == "rms" ? e * e : e;
+    sum /= static_cast<double>(errors.size());
+    return objective == "rms" ? std::sqrt(sum) : sum;
+}
+
 /// Which rows go together when parts are left out.
 std::string part_of(const Point& p, const FitSpec& spec, bool by_group, std::size_t index) {
     if (!spec.leave_out.empty()) return p.word_or(spec.leave_out, "");
@@ -32,7 +40,7 @@ void Fitter::set(const FitSpec& spec, const std::vector<double>& values) {
     systems_.restore();
     for (const std::string& system : spec.systems)
         for (std::size_t i = 0; i < values.size(); ++i)
-            systems_.replace({system, spec.constants[i].table, spec.constants[i].key},
+            systems_.replace(spec.constants[i].in(system),
                              spec.constants[i].whole ? std::round(values[i]) : values[i]);
     predictor_.forget();
 }
@@ -48,11 +56,12 @@ std::vector<Judged> Fitter::judge(const FitSpec& spec, const Rows& rows, const s
 std::vector<double> Fitter::fit(const FitSpec& spec, const Rows& rows, const std::vector<double>& start) {
     const auto cost = [&](const std::vector<double>& values) {
         check_stop_();
-        double sum = 0;
+        std::vector<double> errors;
         for (const Judged& r : judge(spec, rows, values))
-            sum += r.prediction.known && r.ratio() > 0 ? std::min(unpredicted, std::abs(std::log(r.ratio())))
-                                                       : unpredicted;
-        return sum / static_cast<double>(rows.size());
+            errors.push_back(r.prediction.known && r.ratio() > 0
+                                 ? std::min(unpredicted, std::abs(std::log(r.ratio())))
+                                 : unpredicted);
+        return total(errors, spec.objective);
     };
     std::vector<double> steps;
     for (std::size_t i = 0; i < start.size(); ++i) {
@@ -97,17 +106,17 @@ FitResult Fitter::run(const FitSpec& spec) {
         if (mine && spec.uses(p)) result.points.push_back(&p);
     }
     for (const FitSpec::Constant& c : spec.constants)
-        result.stored.push_back(systems_.constant({spec.systems.front(), c.table, c.key}).value);
+        result.stored.push_back(systems_.constant(c.in(spec.systems.front())).value);
     Rows rows;
     const std::vector<Judged> first = judge(spec, result.points, result.stored);
     for (const Judged& r : first)
         if (r.prediction.known) rows.push_back(r.point);
     result.as_stored = summary(first);
-    if (rows.size() <= spec.constants.size())
+    if (rows.size() < spec.constants.size())
         throw Error({spec.where,
                      fmt::format("the fit \"{}\" has {} constants and {} rows that {} predicts", spec.name,
                                  spec.constants.size(), rows.size(), spec.backend),
-                     "more rows than constants are needed",
+                     "fewer rows than constants decide nothing",
                      first.empty() || first.front().prediction.known ? "" : "First: " + first.front().prediction.reason + "."});
     result.points = rows;
     result.fitted = fit(spec, rows, result.stored);

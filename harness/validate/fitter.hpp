@@ -23,7 +23,7 @@ struct FitResult {
     std::size_t parts = 0;
 };
 
-/// Derives constants by the smallest mean |log(predicted / measured)|, and again without each part of the points.
+/// Derives constants by the smallest |log(predicted / measured)|, and again without each part of the points.
 class Fitter {
 public:
     Fitter(SystemBook& systems, CaseMaker& make, Predictor& predictor, const std::vector<Point>& points,

@@ -19,7 +19,7 @@ struct Gate {
     std::string where;                                   ///< file:line:column
 
     bool holds_for(const Point& point) const;
-    std::string text() const;  ///< "summa-cs2 on wafer"
+    std::string text() const;  ///< "decode on wafer"
 };
 
 /// configs/validation/gates.toml; nothing where there is none. Throws Error at file:line:column.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/error.hpp"
 #include "core/suggest.hpp"
 
@@ -53,6 +55,13 @@ Fact SystemBook::constant(const ConstantName& name) {
         throw Error({name.system, "is no system", "its constants are not known",
                      did_you_mean(name.system, files_.names("systems", ".toml"))});
     System s = load_system(path);
+    if (!name.alternative.empty()) {
+        std::map<std::string, std::string> choices;
+        for (const auto& [option, names] : s.options)
+            if (std::find(names.begin(), names.end(), name.alternative) != names.end())
+                choices[option] = name.alternative;
+        s = load_system(path, choices);
+    }
     const auto& facts = facts_of(s, name.table);
     const auto at = facts.find(name.key);
     if (at != facts.end()) return at->second;

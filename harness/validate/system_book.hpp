@@ -9,11 +9,14 @@
 
 namespace wb {
 
-/// A constant of a system file, by table and key: {"wse", "fitted", "summa_cycles"}.
+/// A constant of a system file, by table and key: {"my-wafer", "fitted", "dispatch_cycles", ""}. Where the file gives
+/// several for the choices of an option, `alternative` is the one meant.
 struct ConstantName {
-    std::string system, table, key;
+    std::string system, table, key, alternative;
     auto operator<=>(const ConstantName&) const = default;
-    std::string text() const { return system + " " + table + "." + key; }
+    std::string text() const {
+        return system + " " + table + "." + key + (alternative.empty() ? "" : "." + alternative);
+    }
 };
 
 /// Systems as their files describe them, read once, with constants that a fit may replace.
@@ -27,7 +30,7 @@ public:
 
     /// The value in the file. Throws Error if the file has no such constant.
     Fact constant(const ConstantName& name);
-    /// From now on systems have this value instead of the file's.
+    /// From now on systems have this value instead of the file's, whatever alternative they choose.
     void replace(const ConstantName& name, double value);
     void restore();  ///< all constants as the files say
 

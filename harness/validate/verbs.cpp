@@ -48,8 +48,8 @@ void define_validate(CLI::App& app, const VerbContext& context) {
 
 constexpr const char* fit_footer = R"help(Examples:
   waferbench fit                       every fitted constant of every system, from configs/validation/fits.toml
-  waferbench fit wse2                  those of one system
-  waferbench fit wse2 --write          and put the values into its file
+  waferbench fit my-wafer              those of one system
+  waferbench fit my-wafer --write      and put the values into its file
 
 Exit codes: 0 done; 1 usage or a bad file; 2 a constant is called fitted and no entry derives it; 130 interrupted.)help";
 

@@ -31,7 +31,11 @@ std::shared_ptr<const Graph> local_graph(const Case& c) {
     Mapping tensor;
     tensor.tensor = mapping_of(c).tensor;
     if (tensor.tensor == 1) return c.graph;
-    return std::make_shared<Graph>(partition(*c.graph, tensor, 0).local);
+    // The rules of operators name classes of types again where a product is wider than its operands.
+    const System& s = *c.system;
+    return std::make_shared<Graph>(
+        partition(*c.graph, tensor, 0)
+            .local.resolved(s.native16.value_or(DType::any16), s.native8.value_or(DType::any8)));
 }
 
 class ClusterSession final : public Session {
