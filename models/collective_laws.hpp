@@ -31,11 +31,12 @@ std::int64_t reduce_cycles(const Mesh& mesh, const ReductionTree& tree, std::int
 std::int64_t star_cycles(const Mesh& mesh, int count, std::int64_t wavelets);
 /// B + (2 T_R + 2)(P - 1). The starts of all PEs but the last pass while they wait.
 std::int64_t chain_cycles(const Mesh& mesh, int count, std::int64_t wavelets);
-/// Stored, as published: B log2 P + P - 1 + (2 T_R + 1) log2 P for powers of two. Streamed is never slower.
+/// Phased, as published: B log2 P + P - 1 + (2 T_R + 1) log2 P for powers of two.
 std::int64_t tree_cycles(const Mesh& mesh, int count, std::int64_t wavelets,
                          Forwarding forwarding = Forwarding::streamed);
-/// About 2 B + P - 1 + (2 T_R + 1)(2 S - 2) with groups of S = sqrt P; `group` as in two_phase_tree().
-std::int64_t two_phase_cycles(const Mesh& mesh, int count, std::int64_t wavelets, int group = 0);
+/// Phased, as published: 2 B + P - 1 + (2 T_R + 1)(2 S - 2) with groups of S = sqrt P. `group` as in two_phase_tree().
+std::int64_t two_phase_cycles(const Mesh& mesh, int count, std::int64_t wavelets, int group = 0,
+                              Forwarding forwarding = Forwarding::streamed);
 
 /// Ring over a line, the last PE's message going back over all: 2 (P - 1) B / P + 4 P - 6 + 2 (P - 1)(2 T_R + 1), with
 /// the largest chunk for B / P.

@@ -39,7 +39,7 @@ double align_cycles(const Mesh& mesh, const GemmPlan& plan, double words) {
     const int shifts = plan.rows / 2;
     if (shifts == 0) return 0;
     const RingHops hops = ring_hops(plan.algorithm, plan.rows);
-    const double one = mesh.task_start_cycles + async_start(mesh) + words + latency(mesh, hops.neighbour);
+    const double one = mesh.task_start_cycles + async_start(mesh) + words + latency(mesh, hops.neighbour) + 1;
     return shifts * one + std::max(0, hops.closing - hops.neighbour) * mesh.hop_cycles;
 }
 
@@ -146,20 +146,17 @@ std::int64_t GemmPlan::a_tile() const { return tile_m() * panel() * (steps() / c
 std::int64_t GemmPlan::b_tile() const { return panel() * tile_n() * (steps() / rows); }
 
 std::int64_t GemmPlan::sram_bytes() const {
-    const std::int64_t a = tile_m() * panel(), b = panel() * tile_n(), c = tile_m() * tile_n();
-    const auto all = [this](std::initializer_list<std::int64_t> vectors) {
-        std::int64_t sum = 0;
-        for (const std::int64_t v : vectors) sum += 4 * wavelets(v, type);
-        return sum;
-    };
+    const std::int64_t a = wavelets(tile_m() * panel(), type), b = wavelets(panel() * tile_n(), type),
+                       c = wavelets(tile_m() * tile_n(), type);
+    const std::int64_t dealt = a * (steps() / columns) + b * (steps() / rows);
     switch (algorithm) {
-        case GemmAlgorithm::summa: return all({a_tile(), b_tile(), c, a, b});
-        case GemmAlgorithm::allgather: return all({a_tile(), b_tile(), c, a * steps(), b * steps()});
-        case GemmAlgorithm::transposed: return all({a, b, b, c, c});
+        case GemmAlgorithm::summa: return 4 * (dealt + a + b + c);
+        case GemmAlgorithm::allgather: return 4 * (dealt + (a + b) * steps() + c);
+        case GemmAlgorithm::transposed: return 4 * (a + 2 * b + 2 * c);
         case GemmAlgorithm::cannon:
         case GemmAlgorithm::interleaved: break;
     }
-    return all({a, a, b, b, c});
+    return 4 * (2 * a + 2 * b + c);
 }
 
 double GemmPlan::padded_fma() const {

@@ -88,7 +88,8 @@ std::span<const int> ReductionTree::children(int i) const {
 
 std::span<const int> ReductionTree::stored_children(int i, Forwarding forwarding) const {
     const std::span<const int> all = children(i);
-    const bool passing = forwarding == Forwarding::streamed && i > 0 && !all.empty();
+    if (i == 0 || all.empty()) return all;
+    const bool passing = forwarding == Forwarding::streamed || 2 * (all.back() - i) > i - parent(i);
     return all.first(all.size() - (passing ? 1 : 0));
 }
 
@@ -128,16 +129,19 @@ ReductionTree binary_tree(int count) {
     return ReductionTree(std::move(parent));
 }
 
-int two_phase_group(int count) {
-    int group = 1;
-    while (group * group < count) ++group;
-    return group;
+int two_phase_groups(int count, int group) {
+    WB_EXPECT(count >= 1 && group >= 0);
+    if (group == 0)
+        while (group * group < count) ++group;
+    return (count + group - 1) / group;
 }
 
 ReductionTree two_phase_tree(int count, int group) {
-    if (group == 0) group = two_phase_group(count);
+    const std::int64_t groups = two_phase_groups(count, group);
     std::vector<int> parent = nobody(count);
-    for (int i = 1; i < count; ++i) parent[static_cast<std::size_t>(i)] = i % group == 0 ? i - group : i - 1;
+    for (int i = 1; i < count; ++i) parent[static_cast<std::size_t>(i)] = i - 1;
+    for (std::int64_t g = 1; g < groups; ++g)
+        parent[static_cast<std::size_t>(g * count / groups)] = static_cast<int>((g - 1) * count / groups);
     return ReductionTree(std::move(parent));
 }
 

@@ -26,8 +26,9 @@ struct Ring {
 
 Vec ring_chunk(Vec values, int count, int i) {
     const std::uint64_t all = values.wavelets(), each = per_wavelet(values.type);
+    const auto n = static_cast<std::uint64_t>(count);
     const auto edge = [&](int k) {
-        const std::uint64_t wavelets = all * static_cast<std::uint64_t>(k) / static_cast<std::uint64_t>(count);
+        const std::uint64_t wavelets = (all * static_cast<std::uint64_t>(k) + n / 2) / n;
         return std::min<std::uint64_t>(wavelets * each, values.count);
     };
     return values.sub(edge(i), edge(i + 1) - edge(i));
