@@ -198,15 +198,4 @@ Cost op_cost(const Machine& m, const Graph& g, const Op& op, const Where& where)
     return cost;
 }
 
-double op_bytes(const Graph& g, const Op& op, const Where& where) {
-    if (op.kind != OpKind::matmul) return 0;
-    const Attributes& a = op.attributes;
-    const Tensor &x = g.tensor(op.in.at(0)), &y = g.tensor(op.in.at(1));
-    const double k = a.trans_a ? extent(x, 2) : extent(x, 1), n = a.trans_b ? extent(y, 2) : extent(y, 1);
-    const double rows = count(x) / k, few = std::min(rows, n), many = std::max(rows, n);
-    return std::min(
-        gemv_weight_bytes(k, many, x.dtype, where.grid) + gemv_buffer_bytes(few, k, many, x.dtype, where.grid),
-        gemm_bytes(rows, k, n, x.dtype, where.grid));
-}
-
 }  // namespace wb::wafer

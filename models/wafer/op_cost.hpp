@@ -19,7 +19,4 @@ struct Where {
 /// Cost of one execution of an op, by the cheapest algorithm that fits.
 Cost op_cost(const Machine& m, const Graph& g, const Op& op, const Where& where);
 
-/// SRAM of the fullest PE that a bare op needs on the rectangle, operands included; 0 for those that only pass through.
-double op_bytes(const Graph& g, const Op& op, const Where& where);
-
 }  // namespace wb::wafer

@@ -7,6 +7,7 @@
 
 #include "core/error.hpp"
 #include "core/units.hpp"
+#include "models/wafer/bare_op.hpp"
 
 namespace wb::wafer {
 namespace {
@@ -68,6 +69,22 @@ std::vector<std::int64_t> splits(const Request& r) {
     return out;
 }
 
+Placement kernel(const Machine& m, const Graph& g, const BareOp& op) {
+    Placement p;
+    p.grid = op.grid;
+    p.cost = op.cost;
+    p.algorithm = op.algorithm;
+    const Block& block = g.blocks().front();
+    add_span(p, "compute", block, m.seconds(op.cost.compute));
+    add_span(p, "fabric", block, m.seconds(op.cost.fabric), Flops(0), Bytes(op.cost.bytes));
+    add_span(p, "dispatch", block, m.seconds(op.cost.dispatch));
+    p.sram_bytes = op.sram_bytes;
+    return p;
+}
+
+/// A kernel of its own on one wafer. Between wafers an op is placed as in a model.
+bool is_bare(const Request& r) { return r.graph.ops().size() == 1 && r.wafers == 1; }
+
 }  // namespace
 
 std::string Placement::text(const Machine& m) const {
@@ -78,6 +95,7 @@ std::string Placement::text(const Machine& m) const {
         out += " whole wafer";
     else if (regions > 1)
         out += fmt::format(" {} regions", regions);
+    if (!algorithm.empty()) out += " " + algorithm;
     if (pieces > 1) out += fmt::format(" {} pieces", pieces);
     return out;
 }
@@ -88,26 +106,12 @@ std::string refusal(const Machine& m, const Request& r) {
                            m.mesh.columns);
     if (r.wafers > m.joined)
         return fmt::format("{} wafers are more than the {:.0f} that are joined", r.wafers, m.joined);
-    const bool bare = r.graph.ops().size() == 1;
-    const Op& first = r.graph.ops().front();
-    if (bare && first.kind == OpKind::collective) {
-        const double need = r.graph.bytes(first.in[0]).si();
-        if (r.wafers == 1 && need > m.usable_bytes())
-            return fmt::format("a buffer of {} on every PE, which has {} of SRAM for it", format(Bytes(need)),
-                               format(Bytes(m.usable_bytes())));
-        return "";
-    }
     if (r.partial() || r.streamed() || trains(r.graph)) return "";
+    if (is_bare(r)) return bare_op(m, r.graph, r.mapping).refused;
     const double need = footprint(r.graph).total(), room = r.wafers * m.whole().pes() * m.usable_bytes();
-    if (need > room)
-        return fmt::format("needs {} of SRAM, {} wafer{} hold {}", format(Bytes(need)), r.wafers,
-                           r.wafers > 1 ? "s" : "", format(Bytes(room)));
-    if (!bare) return "";
-    const Grid grid = r.mapping.rows > 0 ? Grid{r.mapping.rows, r.mapping.columns} : m.whole();
-    if (const double tile = op_bytes(r.graph, first, {grid, 1, r.mapping.algorithm}); tile > m.usable_bytes())
-        return fmt::format("a PE of {} x {} needs {} of SRAM, it has {}", grid.rows, grid.columns, format(Bytes(tile)),
-                           format(Bytes(m.usable_bytes())));
-    return "";
+    if (need <= room) return "";
+    return fmt::format("needs {} of SRAM, {} wafer{} hold {}", format(Bytes(need)), r.wafers, r.wafers > 1 ? "s" : "",
+                       format(Bytes(room)));
 }
 
 Placement evaluate(const Machine& m, const Request& r, Grid grid, std::int64_t pieces) {
@@ -154,6 +158,9 @@ Placement evaluate(const Machine& m, const Request& r, Grid grid, std::int64_t p
 
 Search place(const Machine& m, const Request& r) {
     Search s;
+    if (is_bare(r))
+        if (const BareChoice bare = bare_op(m, r.graph, r.mapping); bare.best)
+            return {kernel(m, r.graph, *bare.best), 1, 1};
     for (Grid grid : candidates(m, r.mapping))
         for (std::int64_t pieces : splits(r)) {
             Placement p = evaluate(m, r, grid, pieces);

@@ -24,10 +24,12 @@ struct Placement {
     int regions = 1;          ///< rectangles that hold the layers, all wafers together
     std::int64_t pieces = 1;  ///< of the batch (resident: in the pipeline; streamed: one after another)
     Seconds time;
-    Cost cost;            ///< of the whole run, in cycles of one piece after another
-    Seconds between;      ///< in messages from wafer to wafer
-    double io_bytes = 0;  ///< to and from one wafer
-    std::string limit;    ///< what the time is made of, in words
+    Cost cost;              ///< of the whole run, in cycles of one piece after another
+    Seconds between;        ///< in messages from wafer to wafer
+    double io_bytes = 0;    ///< to and from one wafer
+    std::string algorithm;  ///< of a bare op
+    double sram_bytes = 0;  ///< of the fullest PE, of a bare op
+    std::string limit;      ///< what the time is made of, in words
     std::vector<Span> spans;
 
     std::string text(const Machine& m) const;

@@ -5,6 +5,7 @@
 #include "core/backend.hpp"
 #include "core/units.hpp"
 #include "models/bounds.hpp"
+#include "models/wafer/bare_op.hpp"
 #include "models/wafer/placement.hpp"
 
 namespace wb {
@@ -22,6 +23,7 @@ Placement solve(const Machine& m, const Case& c) {
     return trains(*c.graph) ? evaluate_training(m, r, *c.system) : place(m, r).best;
 }
 
+/// The SRAM of one PE counts the fullest, the wafer's the sum.
 class WaferSession final : public Session {
 public:
     explicit WaferSession(const Case& c)
@@ -61,6 +63,7 @@ public:
 private:
     double held_bytes(const Footprint& f) const {
         if (partial_) return 0;
+        if (placement_.sram_bytes > 0) return placement_.sram_bytes * placement_.grid.pes();
         return placement_.mode == Mode::streamed
                    ? (f.activations + f.carried) / static_cast<double>(placement_.pieces) / units_
                    : f.total() / units_;
@@ -93,6 +96,8 @@ public:
             return Support::no(std::move(why));
         return {};
     }
+
+    std::vector<std::string> algorithms() const override { return known_algorithms(); }
 
     std::unique_ptr<Session> prepare(const Case& c, Comm&) const override { return std::make_unique<WaferSession>(c); }
 
