@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "models/fabric/instruction.hpp"
+#include "models/fabric/planes.hpp"
+#include "models/fabric/ramp_queue.hpp"
+
+namespace wb::fabric {
+
+constexpr bool receives(Action a) { return a != Action::send && a != Action::cycles; }
+constexpr bool sends(Action a) { return a == Action::send || a >= Action::pass; }
+constexpr bool calculates(Action a) {
+    return a == Action::add || a == Action::max || a == Action::mac || a == Action::add_pass || a == Action::max_pass;
+}
+
+/// Where an instruction stands in memory: byte addresses and steps of the next wavelet's first element.
+struct Cursor {
+    std::uint32_t a = Vec::nowhere, b = Vec::nowhere;
+    std::int32_t a_step = 0, b_step = 0;  // bytes from element to element
+    std::uint32_t left = 0;               // elements
+    Action action = Action::cycles;
+    Type type = Type::f32;    // of the wavelets
+    Type a_type = Type::f32;  // of the destination of a mac
+
+    /// What the wavelet with this payload does to memory; the payload that goes on. Moves to the next wavelet.
+    std::uint32_t apply(std::byte* memory, std::uint32_t payload);
+};
+
+/// What distinguishes flows: two instructions with the same key in one PE cannot run at once.
+struct FlowKey {
+    bool receives = false, sends = false, calculates = false;
+    Colour in = 0, out = 0;
+
+    friend bool operator==(const FlowKey&, const FlowKey&) = default;
+};
+
+/// Running fabric instructions of 64 neighbouring PEs that take from the same colour and send on the same: they
+/// progress together, a bit each.
+struct Flow {
+    FlowKey key;
+    Plane active = 0;   ///< past their start
+    Plane request = 0;  ///< could progress in this cycle
+    RampQueue* up = nullptr;
+    RampQueue* down = nullptr;
+    Counters<32> left;  ///< wavelets to go, less one
+    Instruction* owner[lanes] = {};
+    std::unique_ptr<Cursor[]> cursor;  ///< in data mode
+};
+
+}  // namespace wb::fabric
