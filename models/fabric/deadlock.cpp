@@ -23,7 +23,7 @@ struct Waiter {
 
 class Search {
 public:
-    Search(std::vector<std::unique_ptr<Node>>& nodes, Routers& routers) : nodes_(nodes), routers_(routers) {}
+    explicit Search(Grid& grid) : grid_(grid) {}
 
     std::string chain(int first) {
         std::vector<Waiter> seen;
@@ -54,24 +54,43 @@ private:
         return out;
     }
 
-    Node& node(int i) { return *nodes_[static_cast<std::size_t>(i)]; }
+    Node& node(int i) { return grid_.node(static_cast<std::size_t>(i)); }
+    Block* block(int place, Colour c) {
+        const Pe& pe = node(place).pe();
+        return grid_.word(pe.row, pe.column).find(c);
+    }
+    static bool at(Plane p, int lane) { return (p >> lane & 1U) != 0; }
+
+    /// The PE beyond this port.
+    std::optional<int> beyond(int place, Port p) {
+        constexpr int down[] = {-1, 0, 1, 0}, right[] = {0, 1, 0, -1};
+        const int row = node(place).pe().row + down[static_cast<int>(p)];
+        const int column = node(place).pe().column + right[static_cast<int>(p)];
+        if (row < 0 || row >= grid_.rows() || column < 0 || column >= grid_.columns()) return std::nullopt;
+        return row * grid_.columns() + column;
+    }
 
     Waiter pe(int place) {
-        Node& n = node(place);
+        const Node& n = node(place);
         return {place, std::nullopt, n.finished() ? "has finished" : n.waiting()};
     }
 
+    std::optional<Port> source(int place, Colour c) {
+        const Block* b = block(place, c);
+        for (int p = 0; b != nullptr && p < port_count; ++p)
+            if (at(b->from[p], node(place).lane())) return static_cast<Port>(p);
+        return std::nullopt;
+    }
+
     Waiter router(int place, Colour c) {
-        const Lane* l = routers_.lane(place, c);
-        const char* state = l == nullptr   ? "has no route for colour {}"
-                            : l->count > 0 ? "holds colour {}"
-                                           : "lacks colour {}";
-        return {place, c, fmt::format(fmt::runtime(state), c)};
+        if (!source(place, c)) return {place, c, fmt::format("has no route for colour {}", c)};
+        const bool holds = block(place, c)->count(node(place).lane()) > 0;
+        return {place, c, fmt::format("{} colour {}", holds ? "holds" : "lacks", c)};
     }
 
     std::optional<Waiter> next(const Waiter& w) {
         if (w.router_colour) return next_of_router(w.place, *w.router_colour);
-        Node& n = node(w.place);
+        const Node& n = node(w.place);
         if (n.finished()) return std::nullopt;
         if (const auto c = n.colour_lacking()) return router(w.place, *c);
         if (const auto c = n.colour_blocked()) return router(w.place, *c);
@@ -80,38 +99,38 @@ private:
 
     /// A full router waits for where it sends; an empty one for where it takes from.
     std::optional<Waiter> next_of_router(int place, Colour c) {
-        const Lane* l = routers_.lane(place, c);
-        if (l == nullptr) return std::nullopt;
-        const Route& route = l->position();
-        if (l->count == 0) {
-            if (route.from == Port::ramp) return pe(place);
-            const int from = routers_.neighbour(place, route.from);
-            return from < 0 ? std::nullopt : std::optional(router(from, c));
+        const auto from = source(place, c);
+        if (!from) return std::nullopt;
+        const Block& b = *block(place, c);
+        const int lane = node(place).lane();
+        if (b.count(lane) == 0) {
+            if (*from == Port::ramp) return pe(place);
+            const auto before = beyond(place, *from);
+            return before ? std::optional(router(*before, c)) : std::nullopt;
         }
         for (const Port p : {Port::north, Port::east, Port::south, Port::west}) {
-            if (!route.to.has(p)) continue;
-            const int beyond = routers_.neighbour(place, p);
-            if (!routers_.lane(beyond, c)->accepts(opposite(p))) return router(beyond, c);
+            if (!at(b.to[static_cast<int>(p)], lane)) continue;
+            const int after = *beyond(place, p);
+            if (!at(block(after, c)->accepts(opposite(p)), node(after).lane())) return router(after, c);
         }
         return pe(place);
     }
 
-    std::vector<std::unique_ptr<Node>>& nodes_;
-    Routers& routers_;
+    Grid& grid_;
 };
 
 }  // namespace
 
 void Engine::report_deadlock() {
     std::size_t waiting = 0, first = 0;
-    for (std::size_t i = nodes_.size(); i-- > 0;)
-        if (!nodes_[i]->finished()) {
+    for (std::size_t i = grid_.nodes(); i-- > 0;)
+        if (!grid_.node(i).finished()) {
             ++waiting;
             first = i;
         }
-    throw Error({fmt::format("deadlock at cycle {}", machine_.now),
+    throw Error({fmt::format("deadlock at cycle {}", shards_[0].now()),
                  fmt::format("{} PE{} wait{}, {}", waiting, waiting == 1 ? "" : "s", waiting == 1 ? "s" : "",
-                             Search(nodes_, routers_).chain(static_cast<int>(first))),
+                             Search(grid_).chain(static_cast<int>(first))),
                  "nothing can ever move again", ""});
 }
 

@@ -3,55 +3,91 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
+#include <map>
+#include <thread>
+#include <vector>
 
 #include "core/error.hpp"
+#include "models/fabric/barrier.hpp"
 
 namespace wb::fabric {
 
-Engine::Engine(const Mesh& mesh, const Options& options) : options_(options), routers_(options.rows, options.columns) {
-    machine_.mesh = mesh;
-    machine_.data = options.data;
-    for (int r = 0; r < options.rows; ++r)
-        for (int c = 0; c < options.columns; ++c)
-            nodes_.push_back(std::make_unique<Node>(machine_, r, c, options.rows, options.columns));
+Engine::Engine(const Mesh& mesh, const Options& options)
+    : options_(options),
+      machine_{mesh, options.data, options.link_use, true},
+      grid_(machine_, options.rows, options.columns) {
+    const int threads = std::min(options.threads, options.rows);
+    const auto boundary = [&](int k) {
+        return static_cast<std::size_t>(options.rows) * static_cast<std::size_t>(k) / static_cast<std::size_t>(threads);
+    };
+    for (int k = 0; k < threads; ++k) {
+        Shard& shard = shards_.emplace_back(machine_, grid_, boundary(k), boundary(k + 1));
+        for (auto row = static_cast<int>(boundary(k)); row < static_cast<int>(boundary(k + 1)); ++row)
+            for (int column = 0; column < options.columns; ++column) {
+                Node& n = grid_.node(row, column);
+                n.place_at(machine_, shard, grid_.word(row, column), Pe(n, row, column, options.rows, options.columns));
+            }
+    }
 }
 
 /// All coroutines run to their first co_await: this sets the routes, and is the start of cycle 0.
 void Engine::set_up(const Program& program) {
-    for (const auto& n : nodes_) n->begin(program(n->pe()));
+    for (std::size_t i = 0; i < grid_.nodes(); ++i) grid_.node(i).run(program(grid_.node(i).pe()));
     machine_.setting_up = false;
-    for (std::size_t i = 0; i < nodes_.size(); ++i)
-        for (const Switch& s : nodes_[i]->switches()) routers_.add(static_cast<int>(i), s);
-    routers_.check(nodes_);
+    grid_.check_routes();
 }
 
-bool Engine::finished() const {
-    return std::all_of(nodes_.begin(), nodes_.end(), [](const auto& n) { return n->finished(); });
-}
-
-std::uint64_t Engine::next_timer() const {
+std::uint64_t Engine::next_cycle(std::uint64_t now) const {
+    int unfinished = 0;
+    bool awake = false, failed = false;
+    for (const Shard& s : shards_) {
+        unfinished += s.unfinished();
+        awake = awake || s.any_awake();
+        failed = failed || s.error();
+    }
+    if (failed || unfinished == 0) return never;
+    if (awake) return now + 1;
     std::uint64_t next = never;
-    for (const auto& n : nodes_) next = std::min(next, n->next_timer(machine_.now));
+    for (const Shard& s : shards_) next = std::min(next, s.next_timer(now));
     return next;
 }
 
-/// From the decisions of this cycle to the next cycle in which anything can happen.
-void Engine::advance() {
-    routers_.decide(machine_.now, nodes_);
-    bool happened = false;
-    for (const auto& n : nodes_) happened = n->step(machine_.now) || happened;
-    happened = routers_.apply(machine_.now, nodes_) || happened;
-    if (finished()) return;
-    const std::uint64_t next = happened ? machine_.now + 1 : next_timer();
-    if (next == never) report_deadlock();
-    machine_.now = next;
+void Engine::run_shard(Shard& shard, Barrier& barrier) {
+    for (std::uint64_t now = 0; now != never;) {
+        shard.decide_edges(now);
+        barrier.wait();
+        shard.advance();
+        barrier.wait();
+        now = next_cycle(now);
+    }
+}
+
+void Engine::run_threads() {
+    Barrier barrier(static_cast<int>(shards_.size()));
+    std::vector<std::thread> others;
+    for (std::size_t k = 1; k < shards_.size(); ++k)
+        others.emplace_back([this, &barrier, k] { run_shard(shards_[k], barrier); });
+    run_shard(shards_[0], barrier);
+    for (std::thread& t : others) t.join();
+}
+
+/// The error of the PE that comes first, or a deadlock.
+void Engine::check_end() {
+    const Shard* first = nullptr;
+    int unfinished = 0;
+    for (const Shard& s : shards_) {
+        unfinished += s.unfinished();
+        if (s.error() && (first == nullptr || s.error_at() < first->error_at())) first = &s;
+    }
+    if (first != nullptr) std::rethrow_exception(first->error());
+    if (unfinished > 0) report_deadlock();
 }
 
 Result Engine::run(const Program& program) {
     set_up(program);
-    do {
-        advance();
-    } while (!finished());
+    run_threads();
+    check_end();
     check_nothing_left();
     return collect();
 }
@@ -59,40 +95,58 @@ Result Engine::run(const Program& program) {
 void Engine::check_nothing_left() {
     std::size_t left = 0;
     std::string first;
-    const auto found = [&](std::size_t count, Colour c, const Node& n) {
-        if (count > 0 && left == 0) first = fmt::format("colour {} at {}", c, n.place());
-        left += count;
-    };
-    for (std::size_t i = 0; i < nodes_.size(); ++i) {
-        Node& n = *nodes_[i];
-        for (const RampPort& p : n.in_ports()) found(p.count, p.colour, n);
-        for (const RampPort& p : n.out_ports()) found(p.count, p.colour, n);
-        for (const Colour c : routers_.colours())
-            if (const Lane* l = routers_.lane(static_cast<int>(i), c)) found(l->count, c, n);
+    for (std::size_t i = 0; i < grid_.nodes(); ++i) {
+        const Node& n = grid_.node(i);
+        const Word& w = grid_.word(n.pe().row, n.pe().column);
+        for (int c = 0; c < most_colours; ++c) {
+            const Block* b = w.find(static_cast<Colour>(c));
+            if (b == nullptr) continue;
+            std::size_t here = static_cast<std::size_t>(b->count(n.lane()));
+            if (b->up != nullptr) here += b->up->count(n.lane());
+            if (b->down != nullptr) here += b->down->count(n.lane());
+            if (here > 0 && left == 0) first = fmt::format("colour {} at {}", c, n.place());
+            left += here;
+        }
     }
     if (left > 0)
         throw Error({first, fmt::format("{} wavelet{} never received", left, left == 1 ? "" : "s"),
                      "all PEs have finished", "Receive as many as are sent."});
 }
 
+void Engine::collect_links(Result& r) const {
+    for (std::size_t i = 0; i < grid_.nodes(); ++i) {
+        const Pe& pe = grid_.node(i).pe();
+        const Word& w = grid_.word(pe.row, pe.column);
+        for (int p = 0; p < port_count; ++p)
+            r.link_use.push_back(w.link_use(grid_.node(i).lane(), static_cast<Port>(p)));
+    }
+}
+
 Result Engine::collect() const {
     Result r;
-    for (const auto& n : nodes_) {
-        r.cycles = std::max(r.cycles, n->finish_cycle());
-        r.busy.push_back(n->busy());
-        r.sram_peak = std::max(r.sram_peak, n->sram());
-        r.fma += n->fma();
+    for (std::size_t i = 0; i < grid_.nodes(); ++i) {
+        const Node& n = grid_.node(i);
+        r.cycles = std::max(r.cycles, n.finish_cycle());
+        r.busy.push_back(n.busy());
+        r.sram_peak = std::max(r.sram_peak, n.sram());
+        r.fma += n.fma();
     }
-    r.hops = routers_.hops();
-    r.injected = machine_.injected;
-    r.consumed = machine_.consumed;
-    if (options_.link_use) {
-        r.link_use = routers_.link_use();
-        r.link_use.resize(nodes_.size() * port_count);
+    std::map<std::string, Phase> phases;
+    for (const Shard& s : shards_) {
+        r.hops += s.cycle().hops;
+        r.injected += s.cycle().injected;
+        r.consumed += s.cycle().consumed;
+        for (const auto& [name, phase] : s.phases()) {
+            Phase& all = phases.try_emplace(name, phase.name, phase.begin, 0, 0).first->second;
+            all.begin = std::min(all.begin, phase.begin);
+            all.end = std::max(all.end, phase.end);
+            all.pe_cycles += phase.pe_cycles;
+        }
     }
-    for (const auto& [name, phase] : machine_.phases) r.timeline.push_back(phase);
+    for (const auto& [name, phase] : phases) r.timeline.push_back(phase);
     std::stable_sort(r.timeline.begin(), r.timeline.end(),
                      [](const Phase& a, const Phase& b) { return a.begin < b.begin; });
+    if (options_.link_use) collect_links(r);
     return r;
 }
 

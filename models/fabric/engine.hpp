@@ -1,14 +1,15 @@
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
-#include <vector>
 
-#include "models/fabric/node.hpp"
-#include "models/fabric/routers.hpp"
+#include "models/fabric/grid.hpp"
 #include "models/fabric/simulator.hpp"
 
 namespace wb::fabric {
+
+class Barrier;
 
 /// One run of one program: all PEs and routers, and the clock.
 class Engine {
@@ -16,25 +17,25 @@ public:
     Engine(const Mesh& mesh, const Options& options);
 
     Result run(const Program& program);
-    Pe& pe(int row, int column) { return node(row, column).pe(); }
+    Pe& pe(int row, int column) { return grid_.node(row, column).pe(); }
+    const Grid& grid() const { return grid_; }
 
 private:
-    Node& node(int row, int column) {
-        return *nodes_[static_cast<std::size_t>(row) * static_cast<std::size_t>(options_.columns) +
-                       static_cast<std::size_t>(column)];
-    }
     void set_up(const Program& program);
-    void advance();
-    bool finished() const;
-    std::uint64_t next_timer() const;
+    void run_threads();
+    void run_shard(Shard& shard, Barrier& barrier);
+    /// The cycle after `now`, the same answer for every thread; never when the run is over.
+    std::uint64_t next_cycle(std::uint64_t now) const;
+    void check_end();
     void check_nothing_left();
     Result collect() const;
+    void collect_links(Result& r) const;
     [[noreturn]] void report_deadlock();
 
     Options options_;
     Machine machine_;
-    std::vector<std::unique_ptr<Node>> nodes_;
-    Routers routers_;
+    Grid grid_;
+    std::deque<Shard> shards_;
 };
 
 }  // namespace wb::fabric

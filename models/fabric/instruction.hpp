@@ -10,6 +10,8 @@
 namespace wb::fabric {
 
 class Node;
+struct Flow;
+struct Cursor;
 
 /// Vector work in memory: `instructions` vector instructions of `elements` each.
 struct Work {
@@ -27,18 +29,24 @@ public:
     bool await_suspend(std::coroutine_handle<> main);
     void await_resume() const {}
 
+    // For the simulator.
+    Flow* flow() const { return flow_; }
+    std::uint32_t wavelets() const { return wavelets_; }
+    bool advances() const { return advance_; }
+    Cursor cursor() const;
+
 private:
     friend class Pe;
     friend class Node;
 
     Node* node_ = nullptr;
+    Flow* flow_ = nullptr;  // while it runs
     Action action_ = Action::cycles;
     Colour in_ = 0, out_ = 0;
     bool advance_ = false;        // the last wavelet sent carries the control flag
     bool main_ = true;            // else asynchronous
     bool computes_ = false;       // of Action::cycles: needs the datapath, else only waits
     std::uint32_t wavelets_ = 0;  // to go through in all
-    std::uint32_t done_ = 0;      // of them
     Vec a_, b_;                   // destination or operand; second operand
     std::uint64_t first_ = 0;     // cycle of the first progress
     std::uint64_t cycles_ = 0;    // of Action::cycles: duration

@@ -29,10 +29,9 @@ void Pe::route(Colour colour, std::initializer_list<Route> positions, bool ring)
         node_->fail(fmt::format("colour {} has {} switch positions", colour, positions.size()),
                     fmt::format("a router holds 1 to {}", most_positions), "");
     Switch s;
-    s.colour = colour;
     s.ring = ring;
     for (const Route& r : positions) s.position[s.positions++] = r;
-    node_->add_switch(s);
+    node_->add_switch(colour, s);
 }
 
 namespace {

@@ -12,11 +12,12 @@ Simulator::Simulator(const Mesh& mesh, const Options& options) : mesh_(mesh), op
     if (options.rows > mesh.rows || options.columns > mesh.columns)
         throw Error({"mesh", fmt::format("{} x {} PEs are asked", options.rows, options.columns),
                      fmt::format("the machine has {} x {}", mesh.rows, mesh.columns), "Choose a smaller mesh."});
-    if (mesh.hop_cycles != 1 || mesh.ramp_cycles < 1)
+    if (mesh.hop_cycles != 1 || mesh.ramp_cycles < 1 || mesh.ramp_cycles > most_ramp_cycles)
         throw Error({"mesh", fmt::format("hop_cycles = {}, ramp_cycles = {}", mesh.hop_cycles, mesh.ramp_cycles),
-                     "the simulator knows hops of one cycle and ramps of at least one", ""});
-    if (mesh.colours < 1 || mesh.colours > 32)
-        throw Error({"mesh", fmt::format("{} colours", mesh.colours), "the simulator knows 1 to 32", ""});
+                     fmt::format("the simulator knows hops of one cycle and ramps of 1 to {}", most_ramp_cycles), ""});
+    if (mesh.colours < 1 || mesh.colours > most_colours)
+        throw Error({"mesh", fmt::format("{} colours", mesh.colours),
+                     fmt::format("the simulator knows 1 to {}", most_colours), ""});
 }
 
 Simulator::~Simulator() = default;
@@ -30,6 +31,12 @@ Result Simulator::run(const Program& program) {
 Pe& Simulator::pe(int row, int column) {
     WB_EXPECT(engine_ != nullptr && row >= 0 && row < options_.rows && column >= 0 && column < options_.columns);
     return engine_->pe(row, column);
+}
+
+double Simulator::bytes_per_router_colour() const {
+    WB_EXPECT(engine_ != nullptr);
+    const std::size_t routed = engine_->grid().router_colours();
+    return routed == 0 ? 0 : static_cast<double>(engine_->grid().fabric_bytes()) / static_cast<double>(routed);
 }
 
 }  // namespace wb::fabric
