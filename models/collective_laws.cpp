@@ -23,27 +23,42 @@ struct Times {
 /// A PE's own part: what it sends was there from the start.
 Times leaf(const Mesh& m) { return {m.vector_start_cycles, 0}; }
 
-/// A PE adds up `children` messages of b wavelets, number k consumable from `arrives(k)` on, one after another or, where
-/// pair(k), side by side with the next. A router that has switched lets the next message through a cycle later.
-template <class Arrives, class Pair>
-Times add_all(const Mesh& m, int children, bool passing, std::int64_t b, const Arrives& arrives, const Pair& pair) {
+/// First wavelet of a message, and from how far away.
+struct Message {
+    std::int64_t sent, hops;
+};
+
+/// A PE adds up `children` messages of b wavelets, message(k) one after another or, where pair(k), side by side with
+/// the next. A message waits in the router before the last sender's until that one's is through, and comes a cycle
+/// later for the switch, unless the queues between the two (two wavelets each) have held it or the PE is behind and
+/// has wavelets in its in-port.
+template <class Get, class Pair>
+Times add_all(const Mesh& m, int children, bool passing, std::int64_t b, const Get& message, const Pair& pair) {
     const std::int64_t start = m.vector_start_cycles, beside = start + m.microthread_start_cycles;
     const int stored = passing ? children - 1 : children;
-    const auto two = [&](int k) { return k + 1 < stored && pair(k); };
-    std::int64_t ready = 0, wait = start;
+    std::int64_t ready = 0, clear = 0, hops = 0;  // `clear`: the way is free for the next message
+    const auto arrives = [&](int k) {
+        const Message next = message(k);
+        return std::max(clear, next.sent + way(m, next.hops));
+    };
     for (int k = 0; k < stored; ++k) {
-        const std::int64_t one = std::max(ready + wait, arrives(k));
-        const bool paired = two(k);
+        const std::int64_t there = arrives(k), room = 2 * (message(k).hops - hops - 1), before = ready;
+        const std::int64_t one = std::max(before + start, there);
+        const bool paired = k + 1 < stored && pair(k);
+        std::int64_t sent = there + b;
+        ready = one + b;
         if (paired) {
-            const std::int64_t other = std::max(ready + beside, arrives(++k));
-            ready = std::max(std::min(one, other) + 2 * b, std::max(one, other) + b);
-        } else {
-            ready = one + b;
+            ++k;
+            const std::int64_t last = message(k).sent + way(m, message(k).hops), two = std::max(before + beside, last);
+            ready = std::max(std::min(one, two) + 2 * b, std::max(one, two) + b);
+            sent = std::max(std::min(there, last) + 2 * b, std::max(there, last) + b);
         }
-        wait = std::max<std::int64_t>(start, paired && (two(k + 1) || b == 1) ? 0 : 1);
+        const bool gap = paired ? b != 2 && !(k + 2 < stored && pair(k + 1)) : b > room;
+        clear = std::max(sent, ready - m.ramp_cycles - 2) + (gap ? 1 : 0);
+        hops = message(k).hops;
     }
     if (!passing) return {ready + start, ready};
-    const std::int64_t begin = std::max(ready + wait, arrives(children - 1));
+    const std::int64_t begin = std::max(ready + start, arrives(children - 1));
     return {begin, begin + b};
 }
 
@@ -71,13 +86,13 @@ std::int64_t reduce_cycles(const Mesh& m, const ReductionTree& tree, std::int64_
     for (int i = tree.count(); i-- > 0;) {
         const auto children = tree.children(i);
         if (children.empty()) continue;
-        const auto arrives = [&](int k) {
+        const auto message = [&](int k) {
             const int child = children[static_cast<std::size_t>(k)];
-            return times[static_cast<std::size_t>(child)].send + way(m, child - i);
+            return Message{times[static_cast<std::size_t>(child)].send, child - i};
         };
         const auto stored = tree.stored_children(i, forwarding);
         times[static_cast<std::size_t>(i)] =
-            add_all(m, static_cast<int>(children.size()), stored.size() < children.size(), b, arrives,
+            add_all(m, static_cast<int>(children.size()), stored.size() < children.size(), b, message,
                     [&](int k) { return tree.pair(stored, static_cast<std::size_t>(k)); });
     }
     return times[0].ready;
@@ -85,8 +100,8 @@ std::int64_t reduce_cycles(const Mesh& m, const ReductionTree& tree, std::int64_
 
 std::int64_t star_cycles(const Mesh& m, int count, std::int64_t b) {
     if (count == 1) return 0;
-    const auto arrives = [&](int k) { return leaf(m).send + way(m, k + 1); };
-    return add_all(m, count - 1, false, b, arrives, [](int) { return true; }).ready;
+    const auto message = [&](int k) { return Message{leaf(m).send, k + 1}; };
+    return add_all(m, count - 1, false, b, message, [](int) { return true; }).ready;
 }
 
 std::int64_t chain_cycles(const Mesh& m, int count, std::int64_t b) {
@@ -97,7 +112,7 @@ std::int64_t tree_cycles(const Mesh& m, int count, std::int64_t b, Forwarding fo
     if (count == 1) return 0;
     const bool streamed = forwarding == Forwarding::streamed;
     std::vector<Times> full{leaf(m)};  // parts of 1, 2, 4, ... PEs, their sizes being too different for pairs
-    const auto from = [&](int k) { return full[static_cast<std::size_t>(k)].send + way(m, std::int64_t{1} << k); };
+    const auto from = [&](int k) { return Message{full[static_cast<std::size_t>(k)].send, std::int64_t{1} << k}; };
     const auto never = [](int) { return false; };
     for (int k = 1; (std::int64_t{1} << k) < count; ++k) full.push_back(add_all(m, k, streamed, b, from, never));
     int k = std::countr_zero(static_cast<unsigned>(count));
@@ -107,26 +122,30 @@ std::int64_t tree_cycles(const Mesh& m, int count, std::int64_t b, Forwarding fo
     bool pair = k == 0;
     for (++k; count >> k > 0; ++k) {
         if ((count >> k & 1) == 0) continue;
-        const auto arrives = [&](int j) { return j < k ? from(j) : cut.send + way(m, std::int64_t{1} << k); };
-        cut = add_all(m, k + 1, streamed && count >> k > 1, b, arrives, [&](int j) { return pair && k == 1 && j == 0; });
+        const auto message = [&](int j) { return j < k ? from(j) : Message{cut.send, std::int64_t{1} << k}; };
+        cut =
+            add_all(m, k + 1, streamed && count >> k > 1, b, message, [&](int j) { return pair && k == 1 && j == 0; });
         pair = false;
     }
     return cut.ready;
 }
 
-std::int64_t two_phase_cycles(const Mesh& m, int count, std::int64_t b, int group) {
+std::int64_t two_phase_cycles(const Mesh& m, int count, std::int64_t b, int group, Forwarding forwarding) {
     if (count == 1) return 0;
-    if (group == 0) group = two_phase_group(count);
-    // When the sum of a group's other PEs arrives at its first one.
-    const auto members = [&](std::int64_t size) { return m.vector_start_cycles + (size - 1) * way(m, 1); };
-    const int groups = (count + group - 1) / group, rest = count - (groups - 1) * group;
-    const auto never = [](int) { return false; };
+    const auto first = [&, groups = two_phase_groups(count, group)](std::int64_t g) { return g * count / groups; };
+    // When the second PE of a group sends the sum of all but the first.
+    const auto members = [&](std::int64_t size) { return leaf(m).send + (size - 2) * way(m, 1); };
     Times own = leaf(m);
-    if (rest > 1) own = add_all(m, 1, groups > 1, b, [&](int) { return members(rest); }, never);
-    for (int g = groups - 1; g-- > 0;) {
-        const auto arrives = [&](int k) { return k == 0 && group > 1 ? members(group) : own.send + way(m, group); };
-        const bool three_pes = group == 2 && rest == 1 && groups == 2;
-        own = add_all(m, group > 1 ? 2 : 1, g > 0, b, arrives, [&](int) { return three_pes; });
+    for (int g = two_phase_groups(count, group); g-- > 0;) {
+        const std::int64_t size = first(g + 1) - first(g);
+        const int children = (size > 1 ? 1 : 0) + (first(g + 1) < count ? 1 : 0);
+        if (children == 0) continue;
+        const auto message = [&](int k) {
+            return k == 0 && size > 1 ? Message{members(size), 1} : Message{own.send, size};
+        };
+        const std::int64_t own_hops = first(g) - (g > 0 ? first(g - 1) : 0), last_hops = message(children - 1).hops;
+        const bool passing = g > 0 && (forwarding == Forwarding::streamed || 2 * last_hops > own_hops);
+        own = add_all(m, children, passing, b, message, [](int) { return false; });
     }
     return own.ready;
 }

@@ -49,8 +49,9 @@ void hang_least_energy(std::vector<int>& parent, int root, int n, int depth) {
         while (part.count > 1) {
             const int s = last_part(part.count, part.depth);
             part.count -= s;
-            parent[static_cast<std::size_t>(part.root + part.count)] = part.root;
-            todo.push_back({part.root + part.count, s, part.depth - 1});
+            const int child = part.root + part.count;
+            parent[static_cast<std::size_t>(child)] = part.root;
+            todo.push_back({child, s, part.depth - 1});
         }
     }
 }
@@ -88,7 +89,8 @@ std::span<const int> ReductionTree::children(int i) const {
 
 std::span<const int> ReductionTree::stored_children(int i, Forwarding forwarding) const {
     const std::span<const int> all = children(i);
-    const bool passing = forwarding == Forwarding::streamed && i > 0 && !all.empty();
+    if (i == 0 || all.empty()) return all;
+    const bool passing = forwarding == Forwarding::streamed || 2 * (all.back() - i) > i - parent(i);
     return all.first(all.size() - (passing ? 1 : 0));
 }
 
@@ -128,16 +130,19 @@ ReductionTree binary_tree(int count) {
     return ReductionTree(std::move(parent));
 }
 
-int two_phase_group(int count) {
-    int group = 1;
-    while (group * group < count) ++group;
-    return group;
+int two_phase_groups(int count, int group) {
+    WB_EXPECT(count >= 1 && group >= 0);
+    if (group == 0)
+        while (group * group < count) ++group;
+    return (count + group - 1) / group;
 }
 
 ReductionTree two_phase_tree(int count, int group) {
-    if (group == 0) group = two_phase_group(count);
+    const std::int64_t groups = two_phase_groups(count, group);
     std::vector<int> parent = nobody(count);
-    for (int i = 1; i < count; ++i) parent[static_cast<std::size_t>(i)] = i % group == 0 ? i - group : i - 1;
+    for (int i = 1; i < count; ++i) parent[static_cast<std::size_t>(i)] = i - 1;
+    for (std::int64_t g = 1; g < groups; ++g)
+        parent[static_cast<std::size_t>(g * count / groups)] = static_cast<int>((g - 1) * count / groups);
     return ReductionTree(std::move(parent));
 }
 

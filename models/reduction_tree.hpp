@@ -6,8 +6,10 @@
 
 namespace wb {
 
-/// When a PE between leaf and root sends: while the last child's wavelets come in, or after them.
-enum class Forwarding : std::uint8_t { streamed, stored };
+/// What a PE between leaf and root adds to its own part in passing, sending while it receives: always the last child's
+/// message; or, in phases as published, only one that is more than half as long as its own, so that the steps of the
+/// tree and the two phases follow one another.
+enum class Forwarding : std::uint8_t { streamed, phased };
 
 /// Who adds up what in a reduction of PEs 0 .. count - 1 of a line to PE 0 (Luczynski et al., HPDC 2024, "pre-order
 /// reduction trees"): every PE receives from its children one after another, nearest first, and passes the last one's
@@ -32,9 +34,9 @@ public:
         return k + 1 < stored.size() && leaf(stored[k]) && leaf(stored[k + 1]);
     }
 
-    int depth() const;             ///< most messages that wait for one another, D
-    std::int64_t energy() const;   ///< hops of all messages together, E for one element each
-    int most_children() const;     ///< contention C for one element each
+    int depth() const;            ///< most messages that wait for one another, D
+    std::int64_t energy() const;  ///< hops of all messages together, E for one element each
+    int most_children() const;    ///< contention C for one element each
 
 private:
     std::vector<int> parent_, children_, first_;
@@ -46,10 +48,11 @@ ReductionTree star_tree(int count);
 ReductionTree chain_tree(int count);
 /// In step k the PEs at odd multiples of 2^k send to those 2^k nearer. Depth log2 count, rounded up.
 ReductionTree binary_tree(int count);
-/// Chains within groups of `group` PEs, then a chain over their first PEs. 0: groups of the rounded square root.
+/// Chains within groups of at most `group` PEs, as equal as can be, then a chain over their first PEs; group g begins
+/// at PE g count / groups. 0: the square root of `count`, rounded up.
 ReductionTree two_phase_tree(int count, int group = 0);
-/// Groups of the two-phase reduction: the square root of `count`, rounded up.
-int two_phase_group(int count);
+/// How many groups.
+int two_phase_groups(int count, int group = 0);
 /// The least energy for depth <= `depth`: e[n, d] = min over s of e[s, d - 1] + e[n - s, d] + (n - s).
 ReductionTree least_energy_tree(int count, int depth);
 /// e[count, depth] itself, without the tree, in time proportional to the longest message.

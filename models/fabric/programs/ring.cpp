@@ -26,8 +26,9 @@ struct Ring {
 
 Vec ring_chunk(Vec values, int count, int i) {
     const std::uint64_t all = values.wavelets(), each = per_wavelet(values.type);
+    const auto n = static_cast<std::uint64_t>(count);
     const auto edge = [&](int k) {
-        const std::uint64_t wavelets = all * static_cast<std::uint64_t>(k) / static_cast<std::uint64_t>(count);
+        const std::uint64_t wavelets = (all * static_cast<std::uint64_t>(k) + n / 2) / n;
         return std::min<std::uint64_t>(wavelets * each, values.count);
     };
     return values.sub(edge(i), edge(i + 1) - edge(i));
@@ -42,15 +43,14 @@ void route_ring(Pe& pe, Line line, Colours three) {
     if (!line.first() && !line.last()) pe.route(back, line.next, line.previous);
 }
 
-// In each step a PE sends the chunk it received in the step before, so that chunk i, starting at the PE after i, arrives
-// at PE i with all parts added.
+// In each step a PE sends the chunk it received in the step before, so that chunk i, starting at the PE after i,
+// arrives at PE i with all parts added.
 Process ring_reduce_scatter(Pe& pe, Line line, Vec values, Colours three, Combine combine) {
     const Ring ring(line, three);
     for (int step = 1; step < line.count; ++step) {
         const Vec in = ring_chunk(values, line.count, ring.before(step + 1));
         const Vec out = ring_chunk(values, line.count, ring.before(step));
-        const Handle received =
-            pe.start(combine == Combine::add ? pe.recv_add(ring.in, in) : pe.recv_max(ring.in, in));
+        const Handle received = pe.start(combine == Combine::add ? pe.recv_add(ring.in, in) : pe.recv_max(ring.in, in));
         co_await pe.send(ring.out, out);
         co_await received;
     }
