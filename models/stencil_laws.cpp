@@ -39,7 +39,8 @@ public:
           rows_(std::min(s.rows, 10)),
           columns_(std::min(s.columns, 10)),
           begin_(mesh.microthread_start_cycles + mesh.vector_start_cycles + 2.0 * mesh.ramp_cycles + 2),
-          column_(sweeps(mesh, 1, s.depth, sum_cycles(mesh, s))) {
+          column_(sweeps(mesh, 1, s.depth, sum_cycles(mesh, s))),
+          task_(mesh.task_start_cycles) {
         double own = column_;
         for (std::int64_t d = 1; d <= std::min<std::int64_t>(4, s.depth - 1); ++d)
             own += sweeps(mesh, 2, s.depth - d, sum_cycles(mesh, s));
@@ -74,6 +75,7 @@ private:
                         together = std::max(together, at(ready_, i + di, j + dj));
                 const double work = round == 1 ? own : brought(i, j, round - 1) * column_;
                 next[static_cast<std::size_t>(i * columns_ + j)] =
+                    task_ +
                     std::max(at(ready_, i, j) + work, moved == 0 ? 0 : together + begin_ + moved * wavelets(s_));
             }
         ready_ = next;
@@ -81,7 +83,7 @@ private:
 
     StencilShape s_;
     int rows_, columns_;
-    double begin_, column_;
+    double begin_, column_, task_;
     std::vector<double> ready_;  // for the next round
 };
 
@@ -92,10 +94,11 @@ double stencil7_cycles(const Mesh& mesh, const StencilShape& s) {
     const int around = neighbours(s.rows) + neighbours(s.columns);
     const double own = sweeps(mesh, 1, s.depth, sum_cycles(mesh, s)) +
                        (s.depth > 1 ? sweeps(mesh, 2, s.depth - 1, sum_cycles(mesh, s)) : 0);
-    if (around == 0) return own;
+    if (around == 0) return own + mesh.task_start_cycles;
     const double begin = mesh.microthread_start_cycles + mesh.vector_start_cycles;
     // A PE at the edge of the mesh begins a direction late by the way of a wavelet: it has waited for the one before.
-    return own + around * (begin + wavelets(s)) + std::max(around - 1, 1) * (2.0 * mesh.ramp_cycles + 2);
+    return own + mesh.task_start_cycles + around * (begin + wavelets(s)) +
+           std::max(around - 1, 1) * (2.0 * mesh.ramp_cycles + 2);
 }
 
 double stencil25_cycles(const Mesh& mesh, const StencilShape& s) { return Rounds(mesh, s).end(); }

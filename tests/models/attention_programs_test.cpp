@@ -4,7 +4,7 @@
 
 #include "core/error.hpp"
 #include "models/fabric/programs/attention_programs.hpp"
-#include "program_cases.hpp"
+#include "tests/models/program_cases.hpp"
 
 using namespace wb;
 using namespace wb::fabric;
