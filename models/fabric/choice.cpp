@@ -14,7 +14,7 @@ namespace {
 // What the simulator does in a second on one core, about: for estimates only.
 constexpr double hops_per_second = 1e7, pes_per_second = 2e5, host_flops_per_second = 1e9;
 constexpr double own_choice_s = 2;  // where the mesh is ours to choose
-constexpr int largest_square = 1024;
+constexpr int usual_square = 32, largest_square = 1024;
 
 double seconds(const Candidate& c) {
     return c.hops / hops_per_second + static_cast<double>(c.rows) * c.columns / pes_per_second +
@@ -25,12 +25,16 @@ struct Extent {
     int rows, columns;
 };
 
-/// The named rectangle, or squares from large to small.
+/// The named rectangle; or the usual square, then smaller ones for what takes long, then larger ones for what needs
+/// their SRAM.
 std::vector<Extent> extents(const Case& c, const Mesh& mesh) {
     if (c.mapping.rows > 0) return {{c.mapping.rows, c.mapping.columns}};
     std::vector<Extent> out;
-    for (int n = largest_square; n >= 1; n /= 2)
+    const auto put = [&](int n) {
         if (n <= mesh.rows && n <= mesh.columns) out.push_back({n, n});
+    };
+    for (int n = usual_square; n >= 1; n /= 2) put(n);
+    for (int n = 2 * usual_square; n <= largest_square; n *= 2) put(n);
     return out;
 }
 
@@ -114,8 +118,8 @@ Choice choose(const Case& c) {
         const Placing placing{*c.graph, c.graph->ops().front(), mesh, *type_of(*c.graph), e.rows, e.columns};
         Choice found = best(c, mesh, placing, most_s);
         if (found.candidate) return found;
-        // Of many meshes the one that is nearly quick enough explains best: smaller ones only lack SRAM.
-        if (last.refused.empty() || found.seconds > 0) last = std::move(found);
+        // Of many meshes the first that is large enough explains best: others only lack SRAM.
+        if (last.refused.empty() || (last.seconds == 0 && found.seconds > 0)) last = std::move(found);
     }
     return last;
 }
