@@ -12,7 +12,7 @@ namespace wb::fabric {
 namespace {
 
 // What the simulator does in a second on one core, about: for estimates only.
-constexpr double hops_per_second = 1e7, pes_per_second = 2e5, host_flops_per_second = 1e9;
+constexpr double hops_per_second = 3e7, pes_per_second = 2e5, host_flops_per_second = 1e9;
 constexpr double own_choice_s = 2;  // where the mesh is ours to choose
 constexpr int usual_square = 32, largest_square = 1024;
 
