@@ -54,6 +54,7 @@ struct Placing {
 // By family of operators.
 Candidates collective_candidates(const Placing& p);
 Candidates matmul_candidates(const Placing& p);
+Candidates attention_candidates(const Placing& p);
 Candidates vector_candidates(const Placing& p);
 
 /// All of them.

@@ -11,6 +11,7 @@ Candidates candidates(const Placing& p) {
     switch (p.op.kind) {
         case collective: return collective_candidates(p);
         case matmul: return matmul_candidates(p);
+        case attention: return attention_candidates(p);
         case softmax:
         case layernorm:
         case rmsnorm:
@@ -23,7 +24,7 @@ Candidates candidates(const Placing& p) {
 }
 
 std::vector<std::string> known_algorithms() {
-    std::vector<std::string> known{"snake", "ring", "multicast", "tiles"};
+    std::vector<std::string> known{"snake", "ring", "multicast", "tiles", "meshgemv", "pipeline", "striped"};
     using enum ReduceAlgorithm;
     for (const ReduceAlgorithm a : {star, chain, tree, two_phase, generated}) known.emplace_back(name(a));
     for (const GemmAlgorithm a : {GemmAlgorithm::summa, GemmAlgorithm::cannon, GemmAlgorithm::interleaved,

@@ -91,7 +91,7 @@ std::string why_not(const Case& c) {
     if (g.ops().size() != 1 || g.blocks().size() != 1 || g.blocks().front().repeat != 1)
         return fmt::format("simulates single operators, and this graph has {}: use the model of the wafer",
                            g.ops().size());
-    if (!type_of(g)) return "PEs compute in f32 or f16, one type for all tensors";
+    if (!type_of(g)) return "PEs compute in f32 or f16, one type for all operands";
     if (g.ops().front().kind == OpKind::collective && c.mapping.rows == 0)
         return "a bare collective is one among the PEs of a mesh: name one, such as mesh = \"32x32\"";
     return "";
@@ -100,9 +100,10 @@ std::string why_not(const Case& c) {
 }  // namespace
 
 std::optional<Type> type_of(const Graph& graph) {
-    const DType first = graph.tensors().front().dtype;
-    for (const Tensor& t : graph.tensors())
-        if (t.dtype != first) return std::nullopt;
+    const Op& op = graph.ops().front();
+    const DType first = graph.tensor(op.out.front()).dtype;
+    for (const TensorId id : op.in)
+        if (graph.tensor(id).dtype != first) return std::nullopt;
     if (first == DType::f32) return Type::f32;
     if (first == DType::f16) return Type::f16;
     return std::nullopt;

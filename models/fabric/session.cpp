@@ -102,8 +102,11 @@ std::vector<Grid> MeshSession::grids() const {
 }
 
 std::string MeshSession::detail() const {
-    return fmt::format("{} on {}x{} PEs: {} cycles at {}, datapaths busy {:.3g} %", candidate_.algorithm,
-                       candidate_.rows, candidate_.columns, result_->cycles, format(Hertz(mesh_.clock_hz)),
+    const double cycles = static_cast<double>(result_->cycles);
+    const std::string law =
+        cycles > 0 ? fmt::format(" (closed form {:+.1f} %)", 100 * (candidate_.cycles / cycles - 1)) : "";
+    return fmt::format("{} on {}x{} PEs: {} cycles{} at {}, datapaths busy {:.3g} %", candidate_.algorithm,
+                       candidate_.rows, candidate_.columns, result_->cycles, law, format(Hertz(mesh_.clock_hz)),
                        100 * busy_share());
 }
 
