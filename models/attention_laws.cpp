@@ -27,6 +27,7 @@ struct Clock {
     DType type;
 
     double start() const { return mesh.vector_start_cycles; }
+    double hop() const { return 2 * mesh.ramp_cycles + 2; }  ///< store and forward to the neighbour
     double begin() const { return mesh.microthread_start_cycles + start(); }
     double wavelets(std::int64_t elements) const { return real(parts(elements, elements_per_wavelet(type))); }
     /// `count` vector instructions of `elements` each: whole cycles.
@@ -54,13 +55,48 @@ Block block_of(const Attributes& a, const AttentionPlan& p, std::int64_t first, 
     return b;
 }
 
-/// All steps of one round, in each of which a block of `moving` elements goes to the next row while a product of
-/// `features` instructions a run is made, and `beside` cycles of the datapath go to what passes along the group.
-double round_cycles(const Clock& c, const AttentionPlan& p, const Block& b, std::int64_t features, double beside) {
-    const double product = c.product(features, b) + beside;
-    const double move = c.begin() + c.wavelets(p.keys * features) + 2 * c.mesh.ramp_cycles + 3;
-    return (p.rows - 1) * (c.mesh.task_start_cycles + std::max(product, move - c.mesh.task_start_cycles)) +
-           c.mesh.task_start_cycles + product;
+/// One round: in each step a block of `features` for each key goes to the next row, while it is multiplied.
+struct Round {
+    double step = 0;  ///< cycles
+
+    Round(const Clock& c, const AttentionPlan& p, const Block& b, std::int64_t features, double beside) {
+        const double move = c.begin() + c.wavelets(p.keys * features) + 2 * c.mesh.ramp_cycles + 3;
+        last = c.mesh.task_start_cycles + c.product(features, b) + beside;
+        step = p.rows == 1 ? last : std::max(last, move);
+    }
+    double last = 0;  ///< nothing moves on in it
+};
+
+/// How much longer than its wavelets a message of a step takes where it limits the steps: a root inside the group takes
+/// sums from both sides through one ramp, and has the weights of one step before it sends those of the next. Read off
+/// the simulator, at groups of 16 and 32 columns.
+constexpr double sum_meeting = 1.7, weight_meeting = 1.4;
+
+/// Scores: `beside` is the arithmetic of what passes along the group.
+double score_cycles(const Clock& c, const AttentionPlan& p, const Block& b) {
+    if (p.width == 1) {
+        const Round alone(c, p, b, p.features, 0);
+        return (p.rows - 1) * alone.step + alone.last;
+    }
+    // A PE passes sums on once a step; as their root it adds those from both sides. While a task starts, that is free.
+    const double width = p.width, added = b.size * (width == 2 ? 0.5 : (width + 1) / width);
+    const double free = std::max(0.0, c.mesh.task_start_cycles - c.begin() - c.hop());
+    const Round round(c, p, b, p.features, std::max(0.0, added - free));
+    // A sum has passed the group when the next one begins; where the roots turn, its way is in the way.
+    const double pass = c.begin() + (p.width == 2 ? 1 : sum_meeting) * b.size;
+    const double way = c.begin() + b.size + c.hop() * (width - 1);
+    const double step = std::max(round.step, pass), turns = (p.rows - 1) / p.width;
+    return (p.rows - 1) * step + round.last + turns * std::max(0.0, way - step) + way;
+}
+
+double value_cycles(const Clock& c, const AttentionPlan& p, const Block& b) {
+    const Round round(c, p, b, p.values, 0);
+    if (p.width == 1) return (p.rows - 1) * round.step + round.last;
+    const double weights = c.wavelets(static_cast<std::int64_t>(b.size));
+    const double way = c.begin() + weights + c.hop() * (p.width - 1);
+    const double step = std::max(round.step, c.begin() + (p.width == 2 ? 1 : weight_meeting) * weights);
+    const double turns = (p.rows - 1) / p.width;
+    return way + (p.rows - 1) * step + turns * std::max(0.0, way - step) + round.last;
 }
 
 double softmax_cycles(const Clock& c, const AttentionPlan& p, const Block& b, std::int64_t queries) {
@@ -74,14 +110,9 @@ double chunk_cycles(const Clock& c, const Attributes& a, const AttentionPlan& p,
     const std::int64_t first = p.queries * chunk / p.chunks, end = p.queries * (chunk + 1) / p.chunks;
     const std::int64_t queries = (end - first) * p.shared;
     const Block b = block_of(a, p, first, end);
-    const double width = p.width, hop = 2 * c.mesh.ramp_cycles + 2;
-    const double summed = p.width == 1 ? 0 : b.size * (width + 1) / width;  // each PE's share, the root's twice
-    const double sum_end = p.width == 1 ? 0 : c.begin() + b.size + hop * (width - 1);
-    const double weights =
-        p.width == 1 ? 0 : c.begin() + c.wavelets(static_cast<std::int64_t>(b.size)) + hop * (width - 1);
-    return round_cycles(c, p, b, p.features, summed) + sum_end + softmax_cycles(c, p, b, queries) + weights +
-           round_cycles(c, p, b, p.values, 0) + c.sweeps(reciprocal_passes, real(queries), c.mesh.f32_sram_fma_cycles) +
-           c.sweeps(1, real(queries * p.values), c.mesh.f32_sram_fma_cycles);
+    const double slow = c.mesh.f32_sram_fma_cycles;
+    return score_cycles(c, p, b) + softmax_cycles(c, p, b, queries) + value_cycles(c, p, b) +
+           c.sweeps(reciprocal_passes, real(queries), slow) + c.sweeps(1, real(queries * p.values), slow);
 }
 
 }  // namespace

@@ -41,9 +41,9 @@ struct SlotRange {
 SlotRange visible_slots(const Attributes& a, const AttentionPlan& plan, std::int64_t key);
 
 /// Cycles of attention of many queries, in two rounds. Keys go round the rows of the mesh, two hops a step; each PE
-/// multiplies those it has with its queries, over its features, and the sums over the group's columns end at one of them
-/// in turn. Softmax, with two reductions along the group. Then values go round while the probabilities of that column
-/// pass along the group (the products of He et al., OSDI 2025).
+/// multiplies those it has with its queries, over its features, and the sums over the group's columns end at one of
+/// them in turn. Softmax, with two reductions along the group. Then values go round while the probabilities of that
+/// column pass along the group (the products of He et al., OSDI 2025).
 double attention_prefill_cycles(const Mesh& mesh, const Attributes& a, DType type, const AttentionPlan& plan);
 
 /// Cycles of attention of one query a sequence: scores of each row's own keys, added up over the group's columns; then

@@ -52,9 +52,15 @@ private:
 };
 
 Decode::Decode(Pe& pe, const Shared& shared)
-    : pe_(pe), shared_(shared), call_(shared.call), plan_(shared.call.plan), stripes_(call_.a, plan_),
-      group_(pe.column / plan_.width), query_row_(static_cast<int>((call_.a.seq_kv - 1) % plan_.rows)),
-      line_(row_line(pe).part(group_ * plan_.width, plan_.width)), column_(column_line(pe)),
+    : pe_(pe),
+      shared_(shared),
+      call_(shared.call),
+      plan_(shared.call.plan),
+      stripes_(call_.a, plan_),
+      group_(pe.column / plan_.width),
+      query_row_(static_cast<int>((call_.a.seq_kv - 1) % plan_.rows)),
+      line_(row_line(pe).part(group_ * plan_.width, plan_.width)),
+      column_(column_line(pe)),
       features_(part(call_.a.head_dim, plan_.width, line_.index)),
       values_(part(call_.a.v_head_dim, plan_.width, line_.index)) {
     shared_.scores.route(pe_, line_);
@@ -84,8 +90,9 @@ void Decode::load() {
         for (std::int64_t f = 0; f < features_.count; ++f)
             for (std::int64_t slot = 0; slot < plan_.keys; ++slot, ++k)
                 if (stripes_.is_key(pe_.row, slot))
-                    pe_.set(k_, k, call_.k(sequence * a.seq_kv + stripes_.key(pe_.row, slot),
-                                           kv_head * a.head_dim + features_.first + f));
+                    pe_.set(k_, k,
+                            call_.k(sequence * a.seq_kv + stripes_.key(pe_.row, slot),
+                                    kv_head * a.head_dim + features_.first + f));
         for (std::int64_t slot = 0; slot < plan_.keys && stripes_.is_key(pe_.row, slot); ++slot)
             for (std::size_t f = 0; f < values(); ++f)
                 pe_.set(v_, (j * keys() + static_cast<std::size_t>(slot)) * values() + f,
@@ -182,9 +189,9 @@ Process Decode::run() {
     // Vectors over the features, or over the heads that share the values: fewer instructions.
     const double shared = static_cast<double>(plan_.shared), width = static_cast<double>(values_.count);
     const bool over_heads = shared > width;
-    co_await pe_.compute(product(n / shared * length * (over_heads ? width : shared), over_heads ? shared : width,
-                                 credit(values_)),
-                         [this] { multiply_values(); });
+    co_await pe_.compute(
+        product(n / shared * length * (over_heads ? width : shared), over_heads ? shared : width, credit(values_)),
+        [this] { multiply_values(); });
     co_await shared_.results.run(pe_, column_, result_, Combine::add);
     co_await pe_.task();
     co_await pe_.compute(sweep(pe_, Type::f32, reciprocal_passes, static_cast<std::int64_t>(heads())), [] {});
@@ -208,9 +215,9 @@ Program attention_decode_program(AttentionCall call, const Mesh& mesh) {
     WB_EXPECT(call.a.seq == 1);
     const std::int64_t heads = p.jobs * p.shared;
     // The maxima and the results go down the same columns, one after the other.
-    const auto shared = std::make_shared<const Shared>(
-        Shared{call, LineSum(mesh, p.width, heads * p.keys, 0), LineSum(mesh, p.rows, heads, 4),
-               LineSum(mesh, p.rows, heads * (p.values + 1), 8)});
+    const auto shared = std::make_shared<const Shared>(Shared{call, LineSum(mesh, p.width, heads * p.keys, 0),
+                                                              LineSum(mesh, p.rows, heads, 4),
+                                                              LineSum(mesh, p.rows, heads * (p.values + 1), 8)});
     return [shared](Pe& pe) { return run(pe, *shared); };
 }
 

@@ -12,7 +12,8 @@
 namespace wb::fabric {
 namespace {
 
-constexpr Colour ring_colour = 0, chain_colour = 4, sum_colour = 8;
+constexpr Colour ring_colour = 0, chain_colour = ring_colour + TwoHopRing::colours,
+                 sum_colour = chain_colour + Chains::colours;
 
 struct Shared {
     AttentionCall call;
@@ -58,7 +59,12 @@ private:
     double pairs(int step) const;
 
     int steps() const { return pe_.rows; }
-    bool root(int step) const { return step % plan_.width == line_.index; }
+    /// The scores of a step end at this column of the group: to and fro, so that neighbours follow each other.
+    int root(int step) const {
+        const int turn = step % (2 * plan_.width);
+        return std::min(turn, 2 * plan_.width - 1 - turn);
+    }
+    bool mine(int step) const { return root(step) == line_.index; }
     Vec here(int step, Vec own) const { return step == 0 ? own : moving_[step % 2].sub(0, own.count); }
     std::size_t queries() const { return static_cast<std::size_t>(slots_.count * plan_.shared); }
     /// Scores of a step of which this PE is the root; as probabilities they take the same place.
@@ -86,9 +92,15 @@ private:
 };
 
 Prefill::Prefill(Pe& pe, const Shared& shared)
-    : pe_(pe), shared_(shared), call_(shared.call), plan_(shared.call.plan), stripes_(call_.a, plan_),
-      group_(pe.column / plan_.width), line_(row_line(pe).part(group_ * plan_.width, plan_.width)),
-      ring_(column_line(pe), ring_colour), chains_(line_, chain_colour),
+    : pe_(pe),
+      shared_(shared),
+      call_(shared.call),
+      plan_(shared.call.plan),
+      stripes_(call_.a, plan_),
+      group_(pe.column / plan_.width),
+      line_(row_line(pe).part(group_ * plan_.width, plan_.width)),
+      ring_(column_line(pe), ring_colour),
+      chains_(line_, chain_colour),
       features_(part(call_.a.head_dim, plan_.width, line_.index)),
       values_(part(call_.a.v_head_dim, plan_.width, line_.index)) {
     ring_.route(pe_);
@@ -104,7 +116,8 @@ Prefill::Prefill(Pe& pe, const Shared& shared)
 
 void Prefill::load(Job& job) {
     const Attributes& a = call_.a;
-    const auto all = static_cast<std::size_t>(plan_.queries * plan_.shared), keys = static_cast<std::size_t>(plan_.keys);
+    const auto all = static_cast<std::size_t>(plan_.queries * plan_.shared),
+               keys = static_cast<std::size_t>(plan_.keys);
     const auto features = static_cast<std::size_t>(features_.count), values = static_cast<std::size_t>(values_.count);
     job.q = pe_.alloc(call_.type, all * features);
     job.k = pe_.alloc(call_.type, keys * features);
@@ -201,10 +214,10 @@ Process Prefill::score_round(const Job& job) {
     for (int step = 0; step < steps(); ++step) {
         pass_on(step, job.k);
         co_await pe_.task();
-        const Vec scores = root(step) ? block(step, Type::f32) : partial_[step % 2].sub(0, block_->size);
+        const Vec scores = mine(step) ? block(step, Type::f32) : partial_[step % 2].sub(0, block_->size);
         co_await multiply_keys(job, step, scores);
         co_await finish(sums_);
-        chains_.reduce(pe_, step % plan_.width, scores, sums_);
+        chains_.reduce(pe_, root(step), scores, sums_);
         co_await finish(moves_);
     }
     co_await finish(sums_);
@@ -218,7 +231,7 @@ void Prefill::scale_and_mask(int step) {
             const std::int64_t slot = slots_.first + static_cast<std::int64_t>(run.first + i) / plan_.shared;
             float& score = s[run.at + i];
             score = slot >= seen.first && slot < seen.first + seen.count ? score * static_cast<float>(call_.a.scale)
-                                                                          : -std::numeric_limits<float>::infinity();
+                                                                         : -std::numeric_limits<float>::infinity();
             peak[run.first + i] = std::max(peak[run.first + i], score);
         }
     }
@@ -247,7 +260,8 @@ Process Prefill::softmax() {
     const double slow = pe_.mesh().f32_sram_fma_cycles;
     Work runs = per_run(1, 0);
     runs.cycles_per_element = slow;
-    for (int step = line_.index; step < steps(); step += plan_.width) {
+    for (int step = 0; step < steps(); ++step) {
+        if (!mine(step)) continue;
         co_await pe_.compute(per_score(1), [] {});
         runs.fma = 2 * pairs(step);
         co_await pe_.compute(runs, [this, step] { scale_and_mask(step); });
@@ -256,7 +270,8 @@ Process Prefill::softmax() {
     co_await pe_.task();
     runs.fma = 0;
     runs.instructions *= 2;
-    for (int step = line_.index; step < steps(); step += plan_.width) {
+    for (int step = 0; step < steps(); ++step) {
+        if (!mine(step)) continue;
         co_await pe_.compute(per_score(exp_passes), [] {});
         co_await pe_.compute(runs, [this, step] { exponentiate(step); });
     }
@@ -284,7 +299,7 @@ Instruction Prefill::multiply_values(const Job& job, int step, Vec weights) {
 
 Process Prefill::value_round(const Job& job) {
     const auto weights = [this](int step) {
-        if (root(step)) return block(step, call_.type);
+        if (mine(step)) return block(step, call_.type);
         Vec v = partial_[step % 2].sub(0, block_->size);
         v.type = call_.type;
         return v;
@@ -294,7 +309,7 @@ Process Prefill::value_round(const Job& job) {
         pass_on(step, job.v);
         co_await pe_.task();
         co_await finish(sums_);
-        if (step + 1 < steps()) chains_.broadcast(pe_, (step + 1) % plan_.width, weights(step + 1), sums_);
+        if (step + 1 < steps()) chains_.broadcast(pe_, root(step + 1), weights(step + 1), sums_);
         co_await multiply_values(job, step, weights(step));
         co_await finish(moves_);
     }

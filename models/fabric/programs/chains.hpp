@@ -10,10 +10,10 @@ namespace wb::fabric {
 Process finish(std::vector<Handle>& begun);
 
 /// A line of PEs that pass messages from neighbour to neighbour both ways, so that any of them may be the root of a
-/// reduction or a broadcast. Four colours. Messages along a line follow one another: await one before the next begins.
+/// reduction or a broadcast. Seven colours. Messages along a line follow one another: await one before the next begins.
 class Chains {
 public:
-    static constexpr int colours = 4;
+    static constexpr int colours = 7;
 
     Chains(Line line, Colour first) : line_(line), first_(first) {}
 
@@ -33,6 +33,8 @@ private:
         Colour in() const { return static_cast<Colour>(first + (line.index + 1) % 2); }
     };
     Way way(bool back, int root) const;
+    /// Of what a root sends to both its neighbours at once; it differs from theirs.
+    Colour spread(int root) const { return static_cast<Colour>(first_ + 4 + root % 3); }
 
     Line line_;
     Colour first_;
