@@ -27,7 +27,6 @@ Machine::Machine(const System& s) : mesh(mesh_of(s)) {
     gemm_word = fitted(s, "gemm_word_cycles");
     train_fraction = fitted(s, "train_peak_fraction");
     update_parameter = Seconds(fitted(s, "update_parameter_time"));
-    stream_layer = Seconds(fitted(s, "stream_layer_time"));
     reserved_bytes = fitted(s, "reserved_bytes");
     if (s.memories.size() > 1 && s.memories.back().bandwidth)
         external = BytesPerSecond(s.memories.back().bandwidth->value);

@@ -29,7 +29,6 @@ struct Machine {
     double gemm_word = 0;       ///< receiving, storing and reading again one word of the two tiles of a step
     double train_fraction = 0;  ///< of the peak, reached by streamed training where nothing else limits
     Seconds update_parameter;   ///< one parameter's update by the service that holds the weights
-    Seconds stream_layer;       ///< starting one layer of a streamed step, all passes together
     double reserved_bytes = 0;  ///< of a PE's SRAM: program and buffers
     BytesPerSecond external;    ///< weights streamed to one wafer; 0: unknown
     BytesPerSecond link;        ///< between wafers; 0: one wafer only
