@@ -67,8 +67,8 @@ ReductionTree fastest_tree(const Mesh& m, int count, std::int64_t b) {
         std::int64_t best = -1;
         for (std::size_t s = 1; s < n; ++s) {
             const auto hops = static_cast<std::int64_t>(n - s);
-            const std::int64_t begin = std::max(ready[n - s] + m.vector_start_cycles,
-                                                send[s] + hops * m.hop_cycles + 2 * m.ramp_cycles + 1);
+            const std::int64_t begin =
+                std::max(ready[n - s] + m.vector_start_cycles, send[s] + hops * m.hop_cycles + 2 * m.ramp_cycles + 1);
             if (best >= 0 && begin >= best) continue;
             best = begin;
             last[n] = static_cast<int>(s);

@@ -34,11 +34,10 @@ std::int64_t GemvPlan::sram_bytes() const {
 
 double gemv_cycles(const Mesh& mesh, const GemvPlan& plan) {
     const std::int64_t words = wavelets(plan.tile_n(), plan.type);
-    double t = mesh.task_start_cycles +
-               std::ceil(tile_product(mesh, plan.type, plan.tile_n(), plan.tile_k(), 1).cycles(mesh));
+    double t =
+        mesh.task_start_cycles + std::ceil(tile_product(mesh, plan.type, plan.tile_n(), plan.tile_k(), 1).cycles(mesh));
     t += sum_to_middle(mesh, plan.rows, words, plan.sum);
-    if (plan.everywhere && plan.rows > 1)
-        t += static_cast<double>(broadcast_cycles(mesh, plan.rows / 2 + 1, words));
+    if (plan.everywhere && plan.rows > 1) t += static_cast<double>(broadcast_cycles(mesh, plan.rows / 2 + 1, words));
     return t;
 }
 

@@ -38,10 +38,11 @@ Product product_of(const Graph& g, const Op& op, double tokens) {
 }
 
 /// Rows are dealt evenly: expert e of E multiplies its tokens by a matrix of its own.
-Product grouped_of(const Graph& g, const Op& op, double tokens) {
+Product grouped_of(const Graph& g, const Op& op, Share share) {
     Product p = product_of(g, op, 1);
-    const double experts = op.attributes.experts > 0 ? static_cast<double>(op.attributes.experts) : 1;
-    const double rows = std::max(1.0, extent(g, op.in[0], 2) * tokens);
+    const double all = op.attributes.experts > 0 ? static_cast<double>(op.attributes.experts) : 1;
+    const double experts = std::max(1.0, all / share.experts);
+    const double rows = std::max(1.0, extent(g, op.in[0], 2) * share.tokens);
     if (op.attributes.trans_a) {  // gradient of the matrices: the tokens are what is summed over
         p.m = extent(g, op.in[0], 1);
         p.k = std::max(1.0, rows / experts);
@@ -75,13 +76,31 @@ Kernel table(const Device& d, const Graph& g, const Op& op, double tokens) {
     return moving(d, "gather", tokens * bytes);
 }
 
+Product rounded(Product p, const Share& share) {
+    if (share.product_type && bits(*share.product_type) < std::max(bits(p.a), bits(p.b)))
+        p.a = p.b = *share.product_type;
+    return p;
+}
+
 }  // namespace
 
-Kernel kernel_of(const Device& d, const Graph& g, const Op& op, double tokens) {
+std::optional<DType> product_type(const Graph& graph) {
+    std::optional<DType> narrowest;
+    for (const Op& op : graph.ops()) {
+        if (op.kind != OpKind::matmul && op.kind != OpKind::grouped_matmul) continue;
+        for (TensorId id : op.in)
+            if (const Tensor& t = graph.tensor(id); t.role == Role::weight && t.shape.size() >= 2)
+                if (!narrowest || bits(t.dtype) < bits(*narrowest)) narrowest = t.dtype;
+    }
+    return narrowest;
+}
+
+Kernel kernel_of(const Device& d, const Graph& g, const Op& op, Share share) {
+    const double tokens = share.tokens;
     using enum OpKind;
     switch (op.kind) {
-        case matmul: return product(d, product_of(g, op, tokens));
-        case grouped_matmul: return product(d, grouped_of(g, op, tokens));
+        case matmul: return product(d, rounded(product_of(g, op, tokens), share));
+        case grouped_matmul: return product(d, rounded(grouped_of(g, op, share), share));
         case head_matmul: return product(d, heads_of(g, op, tokens));
         case OpKind::attention: return cluster::attention(d, op.attributes, tokens, g.tensor(op.in[0]).dtype, false);
         case attention_backward: return cluster::attention(d, op.attributes, tokens, g.tensor(op.in[1]).dtype, true);

@@ -1,12 +1,26 @@
 #pragma once
 
+#include <optional>
+
 #include "core/graph.hpp"
 #include "models/kernel.hpp"
 
 namespace wb::cluster {
 
-/// What one operator of a rank's graph costs the unit when it works on the share `tokens` of the graph's tokens (a
-/// microbatch of a replica); weights and what is done to them stay whole. Collectives cost nothing here.
-Kernel kernel_of(const Device& device, const Graph& local, const Op& op, double tokens = 1);
+/// The part of a graph's work one unit does beside what the graph itself was cut to.
+struct Share {
+    double tokens = 1;   ///< of the graph's tokens: one microbatch of one replica
+    double experts = 1;  ///< experts are dealt to this many units, which exchange their tokens
+    /// Products run in this type where an operand is wider: 8-bit recipes round activations and gradients on the way
+    /// (NVIDIA Transformer Engine). See product_type().
+    std::optional<DType> product_type = std::nullopt;
+};
+
+/// The narrowest type of the matrices a graph multiplies by; nothing if no product has a weight.
+std::optional<DType> product_type(const Graph& graph);
+
+/// What one operator of a rank's graph costs the unit; weights and what is done to them stay whole. Collectives cost
+/// nothing here.
+Kernel kernel_of(const Device& device, const Graph& local, const Op& op, Share share = {});
 
 }  // namespace wb::cluster

@@ -34,9 +34,9 @@ public:
         return k + 1 < stored.size() && leaf(stored[k]) && leaf(stored[k + 1]);
     }
 
-    int depth() const;             ///< most messages that wait for one another, D
-    std::int64_t energy() const;   ///< hops of all messages together, E for one element each
-    int most_children() const;     ///< contention C for one element each
+    int depth() const;            ///< most messages that wait for one another, D
+    std::int64_t energy() const;  ///< hops of all messages together, E for one element each
+    int most_children() const;    ///< contention C for one element each
 
 private:
     std::vector<int> parent_, children_, first_;

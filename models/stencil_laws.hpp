@@ -11,7 +11,8 @@ namespace wb {
 struct StencilShape {
     int rows = 1, columns = 1;
     std::int64_t depth = 1;
-    DType type = DType::f32;
+    DType type = DType::f32;  ///< of the points and coefficients
+    DType sums = DType::f32;  ///< of what is added up
 };
 
 /// y = A x for a 7-point operator with a coefficient of its own for every point and neighbour, as in Rocki et al., SC

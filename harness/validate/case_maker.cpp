@@ -93,9 +93,10 @@ Setting CaseMaker::setting(const Point& point, const std::string& system) {
     m.data = data / m.expert;
     s.units_known = gpus > 0 || m.units() > 1 || system != point.system;
     s.units = gpus > 0 ? gpus : m.units();
-    if (point.has("global_batch") && point.has("micro_batch"))
+    // A pipeline is filled with the smallest microbatches unless the row says otherwise.
+    if (point.has("global_batch") && (point.has("micro_batch") || m.pipeline > 1))
         m.microbatches = static_cast<int>(
-            std::max<std::int64_t>(1, point.integer("global_batch") / (data * point.integer("micro_batch"))));
+            std::max<std::int64_t>(1, point.integer("global_batch") / (data * point.integer_or("micro_batch", 1))));
     if (point.has("mesh")) std::tie(m.rows, m.columns) = rectangle(point.word("mesh"));
     m.algorithm = point.flag("partial_layers") ? "partial" : point.word_or("algorithm", "");
     return s;
@@ -119,8 +120,7 @@ Case CaseMaker::make(const std::string& workload, const ParamList& given, const 
     std::shared_ptr<const Graph>& resolved =
         graphs_[fmt::format("{} {}/{}", plain, n16 ? name(*n16) : "", n8 ? name(*n8) : "")];
     if (!resolved)
-        resolved = std::make_shared<const Graph>(
-            asked->resolved(n16.value_or(DType::any16), n8.value_or(DType::any8)));
+        resolved = std::make_shared<const Graph>(asked->resolved(n16.value_or(DType::any16), n8.value_or(DType::any8)));
     for (const Tensor& t : resolved->tensors())
         if (is_class(t.dtype)) throw Unanswerable(fmt::format("{} has no native {} type", c.system->id, name(t.dtype)));
     c.graph = c.small = resolved;
@@ -129,7 +129,7 @@ Case CaseMaker::make(const std::string& workload, const ParamList& given, const 
 }
 
 std::string CaseMaker::dtype(const Point& point) {
-    static const std::map<std::string, std::string> names{{"fp64", "f64"},      {"fp32", "f32"}, {"bf16", "bf16"},
+    static const std::map<std::string, std::string> names{{"fp64", "f64"},      {"fp32", "f32"},  {"bf16", "bf16"},
                                                           {"fp16", "f16"},      {"int8", "int8"}, {"fp8", "fp8_e4m3"},
                                                           {"mxfp8", "fp8_e4m3"}};
     if (!point.has("dtype")) return "16-bit";
@@ -148,16 +148,17 @@ std::string CaseMaker::model(const Point& point) const {
         if (point.has(key)) shape += fmt::format("{}{}={}", shape.empty() ? "" : ",", key, point.word(key));
     for (const char* key : {"hidden", "layers", "heads", "ffn", "vocab"})
         if (!point.has(key))
-            throw Unanswerable(fmt::format("model \"{}\" is not in configs/models and the row does not say {}", name, key));
+            throw Unanswerable(
+                fmt::format("model \"{}\" is not in configs/models and the row does not say {}", name, key));
     return "{" + shape + "}";
 }
 
 Question question_of(const Point& point, CaseMaker& make) {
     using Ask = Question (*)(const Point&, CaseMaker&);
     static const std::map<std::string, Ask> table{
-        {"gemm", ask_operator}, {"attention", ask_operator}, {"vector", ask_operator}, {"collective", ask_operator},
-        {"layer", ask_layer},   {"prefill", ask_model},      {"decode", ask_model},    {"serve", ask_model},
-        {"train_step", ask_model}};
+        {"gemm", ask_operator},       {"attention", ask_operator}, {"vector", ask_operator},
+        {"collective", ask_operator}, {"layer", ask_layer},        {"prefill", ask_model},
+        {"decode", ask_model},        {"serve", ask_model},        {"train_step", ask_model}};
     Question q;
     try {
         const auto at = table.find(point.workload);

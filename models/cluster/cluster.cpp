@@ -96,7 +96,6 @@ std::string unsupported_mapping(const Case& c) {
     const Mapping m = mapping_of(c);
     if (m.units() != c.units)
         return fmt::format("mapping {} takes {} units, the case has {}", m.text(), m.units(), c.units);
-    if (m.expert > 1) return "expert parallelism is not modelled yet";
     if (!cluster::is_training(*c.graph) && m.units() != m.tensor)
         return "only training is modelled with more than tensor parallelism yet";
     return "";

@@ -19,6 +19,7 @@ Step cost(const Graph& local, const Device& device, int ranks) {
     Step step;
     std::map<std::string, Phase> phases;
     std::vector<std::string> order;
+    const std::optional<DType> type = product_type(local);
     const bool single = local.ops().size() == 1 && local.blocks().front().repeat == 1;
     const double floor = single ? device.constant("launch_time") : device.constant("gap_time");
     for (const Block& block : local.blocks()) {
@@ -33,7 +34,7 @@ Step cost(const Graph& local, const Device& device, int ranks) {
                 phase.network += times * collective_time(device, kind, buffer, ranks);
                 continue;
             }
-            const Kernel k = kernel_of(device, local, op);
+            const Kernel k = kernel_of(device, local, op, {1, 1, type});
             phase.compute += times * (k.time + floor);
             phase.bytes += times * k.bytes;
             phase.flops += times * k.flops;

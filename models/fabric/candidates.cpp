@@ -9,12 +9,19 @@ Candidates candidates(const Placing& p) {
     using enum OpKind;
     switch (p.op.kind) {
         case collective: return collective_candidates(p);
+        case softmax:
+        case layernorm:
+        case rmsnorm:
+        case gelu:
+        case silu_mul:
+        case rope:
+        case add: return vector_candidates(p);
         default: return {{}, fmt::format("there is no program for {}", name(p.op.kind))};
     }
 }
 
 std::vector<std::string> known_algorithms() {
-    std::vector<std::string> known{"snake", "ring", "multicast"};
+    std::vector<std::string> known{"snake", "ring", "multicast", "tiles"};
     using enum ReduceAlgorithm;
     for (const ReduceAlgorithm a : {star, chain, tree, two_phase, generated}) known.emplace_back(name(a));
     return known;

@@ -8,18 +8,33 @@ View counting(Node& node, int b, float factor, bool half) {
     return {add_region(node, half, std::move(values)), 0, 1, b, half};
 }
 
-void send(Node& node, int colour, View source, bool advance) {
+Step& send(Node& node, int colour, View source, bool advance) {
     Step s{Kind::send};
     s.out = colour;
     s.a = source;
     s.advance = advance;
-    node.steps.push_back(s);
+    return node.steps.emplace_back(s);
 }
 
-void receive(Node& node, Kind kind, int colour, View destination) {
+Step& receive(Node& node, Kind kind, int colour, View destination) {
     Step s{kind};
     s.in = colour;
     s.a = destination;
+    return node.steps.emplace_back(s);
+}
+
+Step& receive(Node& node, Kind kind, int colour, int b) { return receive(node, kind, colour, counting(node, b, 0)); }
+
+void wait(Node& node, int cycles) {
+    Step s{Kind::wait};
+    s.cycles = cycles;
+    node.steps.push_back(s);
+}
+
+void compute(Node& node, int cycles) {
+    Step s{Kind::compute};
+    s.elements = cycles;
+    s.cycles_per_element = 1;
     node.steps.push_back(s);
 }
 
@@ -27,7 +42,7 @@ Script message(int p, int b, int ramp_cycles) {
     Script s = blank(1, p, ideal_mesh(ramp_cycles));
     for (int i = 0; i < p; ++i) s.at(0, i).routes = {{0, {{i == p - 1 ? ramp : east, {i == 0 ? ramp : west}}}, false}};
     send(s.at(0, p - 1), 0, counting(s.at(0, p - 1), b));
-    receive(s.at(0, 0), Kind::recv, 0, counting(s.at(0, 0), b, 0));
+    receive(s.at(0, 0), Kind::recv, 0, b);
     return s;
 }
 
@@ -44,8 +59,7 @@ Script chain(int p, int b, int ramp_cycles) {
         } else if (i == 0) {
             receive(node, Kind::recv_add, in, v);
         } else {
-            receive(node, Kind::recv_add_send, in, v);
-            node.steps.back().out = out;
+            receive(node, Kind::recv_add_send, in, v).out = out;
         }
     }
     return s;

@@ -16,8 +16,11 @@ Script star(int p, int b, int ramp_cycles);
 /// Memory for b elements 1, 2, 3, ... times `factor`.
 View counting(Node& node, int b, float factor = 1, bool half = false);
 
-/// Adds lines to the program of a node.
-void send(Node& node, int colour, View source, bool advance = false);
-void receive(Node& node, Kind kind, int colour, View destination);
+/// Add lines to the program of a node; a receiver gets memory of its own for b elements.
+Step& send(Node& node, int colour, View source, bool advance = false);
+Step& receive(Node& node, Kind kind, int colour, View destination);
+Step& receive(Node& node, Kind kind, int colour, int b);
+void wait(Node& node, int cycles);
+void compute(Node& node, int cycles);
 
 }  // namespace wb::fabric::test

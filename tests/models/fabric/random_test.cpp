@@ -27,6 +27,27 @@ struct Tally {
     }
 };
 
+/// Nothing is lost and nothing appears: what instructions send and receive is what the result counts, every wavelet
+/// consumed has left a router through its ramp, every hop one through a link. Returns what is wrong.
+std::string unbalanced(const Script& script, const Outcome& o) {
+    std::uint64_t sent = 0, received = 0, hops = 0, ramps = 0;
+    for (const Node& node : script.nodes)
+        for (const Step& s : node.steps) {
+            if (s.kind >= Kind::compute) continue;
+            const View& v = s.kind == Kind::recv_mac ? s.b : s.a;
+            const bool half = v.region < 0 ? v.half : node.regions[static_cast<std::size_t>(v.region)].half;
+            const auto n = static_cast<std::uint64_t>(wavelets(v.count, half));
+            if (s.out >= 0) sent += n;
+            if (s.in >= 0) received += n;
+        }
+    for (std::size_t i = 0; i < o.links.size(); ++i) (i % 5 == ramp ? ramps : hops) += o.links[i];
+    if (sent != o.injected) return fmt::format("{} sent, {} injected", sent, o.injected);
+    if (received != o.consumed) return fmt::format("{} received, {} consumed", received, o.consumed);
+    if (hops != o.hops) return fmt::format("links carried {}, {} hops", hops, o.hops);
+    if (ramps != o.consumed) return fmt::format("ramps carried {}, {} consumed", ramps, o.consumed);
+    return "";
+}
+
 /// The simulator against the oracle; on the way, what each program must conserve.
 void same_on_both(const Recipe& recipe, Tally& tally) {
     const Script script = cook(recipe);
@@ -35,10 +56,12 @@ void same_on_both(const Recipe& recipe, Tally& tally) {
     tally.add(expected);
     RC_PRE(expected.end != End::endless);
     const auto agree = [&](const EngineOptions& options) {
-        const std::string text = difference(script, expected, run_engine(script, options));
+        const Outcome got = run_engine(script, options);
+        const std::string text = difference(script, expected, got);
         if (!text.empty())
             RC_FAIL(fmt::format("{} threads, {}: {}", options.threads, options.data ? "data" : "timing", text));
     };
+    if (expected.end == End::finished) RC_ASSERT(unbalanced(script, expected) == "");
     agree({});
     agree({.data = false});
     agree({.data = true, .threads = 2 + static_cast<int>(recipe.seed % 2)});
