@@ -107,16 +107,19 @@ Prediction Predictor::predict(const Question& question, const std::string& backe
 /// The fewest units whose time is within twice the best: those that need not fetch weights from afar.
 Prediction Predictor::search_units(const Question& question, const std::string& backend) {
     std::vector<std::pair<int, Prediction>> found;
-    Prediction last;
+    Prediction first;  // refusal
     double best = 0;  // rate or 1 / time
     const auto goodness = [&](const Prediction& p) { return question.inverse ? p.value : 1 / p.value; };
     for (int units : unit_counts) {
         Question q = question;
         for (Term& t : q.terms) t.c = with_units(t.c, units);
-        last = time(q, backend);
-        if (!last.known) continue;
-        best = std::max(best, goodness(last));
-        found.emplace_back(units, last);
+        const Prediction p = time(q, backend);
+        if (!p.known) {
+            if (first.reason.empty()) first = p;
+            continue;
+        }
+        best = std::max(best, goodness(p));
+        found.emplace_back(units, p);
     }
     for (auto& [units, p] : found)
         if (goodness(p) >= best / 2) {
@@ -124,7 +127,7 @@ Prediction Predictor::search_units(const Question& question, const std::string& 
                 fmt::format("{}{}units not stated: {} assumed", question.note, question.note.empty() ? "" : "; ", units);
             return p;
         }
-    return last;
+    return first;
 }
 
 Prediction Predictor::time(const Question& q, const std::string& backend) {
@@ -152,7 +155,7 @@ Prediction Predictor::memory(const Question& q, const std::string& backend) {
 }
 
 std::optional<double> Predictor::reference_energy_J(const Case& c, const std::vector<Point>& published) {
-    for (const std::string& name : backends_.default_names()) {
+    for (const std::string& name : backends_.default_names(false)) {
         const Kind kind = backends_.find(name)->kind();
         if (kind == Kind::measured || kind == Kind::bound || kind == Kind::simulated) continue;
         const Answer& a = ask(c, name);

@@ -188,6 +188,13 @@ std::string errors_json(const std::vector<ErrorSummary>& groups, const std::vect
     return nlohmann::json{{"groups", rows_of(groups)}, {"families", rows_of(families)}}.dump(1) + "\n";
 }
 
+std::optional<std::string> validation_summary(const std::filesystem::path& path) {
+    const Hdf5Reader file(path);
+    if (!file.has("validation/points")) return std::nullopt;
+    return fmt::format("{} predictions of published measurements in {} groups.", file.table("validation/points").rows(),
+                       file.table("validation/groups").rows());
+}
+
 void write_validation(const std::filesystem::path& path, const std::vector<Judged>& rows,
                       const std::vector<ErrorSummary>& groups) {
     publish(path, [&](Hdf5Writer& w) {
