@@ -232,7 +232,7 @@ TEST_CASE("publish: h5py, pandas and h5ls read the file") {
         const int status = std::system((command + " > " + (folder.path / "out").string() + " 2>&1").c_str());
         return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     };
-    const std::string script = (fs::path(__FILE__).parent_path() / "read_store.py").string();
+    const std::string script = std::string(WB_SOURCE_DIR) + "/tests/harness/read_store.py";
     const int read = run("/usr/bin/python3 '" + script + "' " + path.string() + " cases");
     CAPTURE(slurp(folder.path / "out"));
     CHECK_MESSAGE((read == 0 || read == 77), "exit code " << read);

@@ -27,7 +27,7 @@ using Overrides = std::vector<std::pair<std::string, ParamValue>>;
 
 const Files& files() {
     static const Files all(
-        {(std::filesystem::path(__FILE__).parent_path().parent_path().parent_path() / "configs").string()});
+        {std::string(WB_SOURCE_DIR) + "/configs"});
     return all;
 }
 
