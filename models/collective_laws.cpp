@@ -28,9 +28,10 @@ struct Message {
     std::int64_t sent, hops;
 };
 
-/// A PE adds up `children` messages of b wavelets, message(k) one after another or, where pair(k), side by side with the
-/// next. A message waits in the router before the last sender's until that one's is through, and comes a cycle later for
-/// the switch; unless the queues on the way (two wavelets each) or the PE's in-port have held the one before it.
+/// A PE adds up `children` messages of b wavelets, message(k) one after another or, where pair(k), side by side with
+/// the next. A message waits in the router before the last sender's until that one's is through, and comes a cycle
+/// later for the switch, unless the queues between the two (two wavelets each) have held it or the PE is behind and
+/// has wavelets in its in-port.
 template <class Get, class Pair>
 Times add_all(const Mesh& m, int children, bool passing, std::int64_t b, const Get& message, const Pair& pair) {
     const std::int64_t start = m.vector_start_cycles, beside = start + m.microthread_start_cycles;
@@ -41,7 +42,7 @@ Times add_all(const Mesh& m, int children, bool passing, std::int64_t b, const G
         return std::max(clear, next.sent + way(m, next.hops));
     };
     for (int k = 0; k < stored; ++k) {
-        const std::int64_t there = arrives(k), room = 2 * (message(k).hops - hops), before = ready;
+        const std::int64_t there = arrives(k), room = 2 * (message(k).hops - hops - 1), before = ready;
         const std::int64_t one = std::max(before + start, there);
         const bool paired = k + 1 < stored && pair(k);
         std::int64_t sent = there + b;
@@ -52,7 +53,7 @@ Times add_all(const Mesh& m, int children, bool passing, std::int64_t b, const G
             ready = std::max(std::min(one, two) + 2 * b, std::max(one, two) + b);
             sent = std::max(std::min(there, last) + 2 * b, std::max(there, last) + b);
         }
-        const bool gap = paired ? b > 1 && !(k + 2 < stored && pair(k + 1)) : b > room;
+        const bool gap = paired ? !(k + 2 < stored && pair(k + 1)) : b > room;
         clear = std::max(sent, ready - m.ramp_cycles - 2) + (gap ? 1 : 0);
         hops = message(k).hops;
     }
@@ -122,7 +123,8 @@ std::int64_t tree_cycles(const Mesh& m, int count, std::int64_t b, Forwarding fo
     for (++k; count >> k > 0; ++k) {
         if ((count >> k & 1) == 0) continue;
         const auto message = [&](int j) { return j < k ? from(j) : Message{cut.send, std::int64_t{1} << k}; };
-        cut = add_all(m, k + 1, streamed && count >> k > 1, b, message, [&](int j) { return pair && k == 1 && j == 0; });
+        cut =
+            add_all(m, k + 1, streamed && count >> k > 1, b, message, [&](int j) { return pair && k == 1 && j == 0; });
         pair = false;
     }
     return cut.ready;

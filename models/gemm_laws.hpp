@@ -60,8 +60,8 @@ inline constexpr int summa_tasks = 6, shift_tasks = 3;
 /// Tile (r, c) of rows x columns elements to PE (c, r) of a square mesh, through the diagonal.
 double transpose_cycles(const Mesh& mesh, int side, std::int64_t rows, std::int64_t columns, DType type);
 
-/// y[n] = x[k] W[k, n]: W in tiles, x dealt over the mesh rows, y summed along the columns. With `everywhere` each PE
-/// of a column has its part of y in the end, else the first row.
+/// y[n] = x[k] W[k, n]: W in tiles, x dealt over the mesh rows, y summed along the columns from both ends to the middle
+/// row. With `everywhere` each PE of a column has its part of y in the end.
 struct GemvPlan {
     enum class Sum : std::uint8_t { pipeline, two_level };
     std::int64_t k = 1, n = 1;
@@ -74,11 +74,11 @@ struct GemvPlan {
     std::int64_t sram_bytes() const;
 };
 double gemv_cycles(const Mesh& mesh, const GemvPlan& plan);
-/// The fastest rectangle, way of summing and tile order that fits the wafer and SRAM.
+/// The fastest rectangle and way of summing that fit the wafer and its SRAM. Throws Error if none does.
 GemvPlan best_gemv(const Mesh& mesh, std::int64_t k, std::int64_t n, DType type, bool everywhere = true);
 
-/// One PE, y[m] += A[m, n] x[n] as a single vector instruction over a two-dimensional descriptor: columns padded to
-/// half a line of banks stream at the datapath's rate, a cycle more to change column, no bank conflicts.
+/// One PE, y[m] += A[m, n] x[n] as a single vector instruction over a two-dimensional descriptor: columns padded to half
+/// a line of banks stream at the datapath's rate, a cycle more to change column, no bank conflicts.
 double streamed_gemv_cycles(const Mesh& mesh, DType type, std::int64_t m, std::int64_t n);
 
 }  // namespace wb

@@ -1,8 +1,12 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
+#include "core/error.hpp"
 #include "models/collective_laws.hpp"
 #include "models/gemm_laws.hpp"
+#include "models/reduction_tree.hpp"
 #include "models/tile_work.hpp"
 
 namespace wb {
@@ -11,16 +15,23 @@ namespace {
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-/// Both halves of a line to the PE between them: the longer half, then the other's wavelets, which wait there.
+/// Both halves of a line to the PE between them, the later one first; the other's first wavelets have filled the ramp
+/// by then, and its messages follow one after another.
 double sum_to_middle(const Mesh& mesh, int count, std::int64_t words, GemvPlan::Sum sum) {
-    const int longer = count / 2 + 1, shorter = count - count / 2;
+    if (count == 1) return 0;
+    const int after = count - count / 2, before = count / 2 + 1;
     const auto half = [&](int pes) {
         return static_cast<double>(sum == GemvPlan::Sum::pipeline ? chain_cycles(mesh, pes, words)
                                                                   : two_phase_cycles(mesh, pes, words));
     };
-    if (count == 1) return 0;
-    if (shorter == 1) return half(longer);
-    return half(longer) + mesh.vector_start_cycles + static_cast<double>(words);
+    if (after == 1) return half(before);
+    const auto one = static_cast<double>(mesh.vector_start_cycles + words);
+    const int groups = two_phase_groups(before);
+    const bool chain = sum == GemvPlan::Sum::pipeline || groups == 1 || before / groups == 1;
+    const double messages = chain ? one : 2 * one;  // two levels end in two
+    const double ramp = std::min<double>(mesh.ramp_cycles + 2, static_cast<double>(words));
+    const double waiting = before > after ? ramp / 2 : ramp;  // the longer half comes a little late
+    return std::max(half(after) + waiting + messages, half(before) + one);
 }
 
 }  // namespace
@@ -42,21 +53,25 @@ double gemv_cycles(const Mesh& mesh, const GemvPlan& plan) {
 }
 
 GemvPlan best_gemv(const Mesh& mesh, std::int64_t k, std::int64_t n, DType type, bool everywhere) {
+    constexpr std::int64_t edges = 64;  // tiles this much larger than the smallest: fewer PEs never pay beyond
     GemvPlan best;
     double least = -1;
-    const auto consider = [&](int rows, int columns, GemvPlan::Sum sum) {
-        const GemvPlan plan{k, n, type, rows, columns, sum, everywhere};
-        if (rows > k || columns > n || plan.sram_bytes() > mesh.sram_bytes) return;
-        if (const double t = gemv_cycles(mesh, plan); least < 0 || t < least) {
-            least = t;
-            best = plan;
-        }
-    };
-    // Only tile edges matter: for each edge the fewest PEs that give it.
-    for (const auto sum : {GemvPlan::Sum::pipeline, GemvPlan::Sum::two_level})
-        for (std::int64_t tile_n = ceil_div(n, mesh.columns); tile_n <= ceil_div(n, mesh.columns) + 1; ++tile_n)
-            for (std::int64_t tile_k = ceil_div(k, mesh.rows), last = 0; tile_k <= k && last < 64; ++tile_k, ++last)
-                consider(static_cast<int>(ceil_div(k, tile_k)), static_cast<int>(ceil_div(n, tile_n)), sum);
+    // Only the edges of a tile matter: for each the fewest PEs that give it.
+    const std::int64_t first_n = ceil_div(n, mesh.columns), first_k = ceil_div(k, mesh.rows);
+    for (std::int64_t tile_n = first_n; tile_n <= std::min(n, first_n + edges); ++tile_n)
+        for (std::int64_t tile_k = first_k; tile_k <= std::min(k, first_k + edges); ++tile_k)
+            for (const auto sum : {GemvPlan::Sum::two_level, GemvPlan::Sum::pipeline}) {
+                const GemvPlan plan{k, n, type, static_cast<int>(ceil_div(k, tile_k)),
+                                    static_cast<int>(ceil_div(n, tile_n)), sum, everywhere};
+                if (plan.sram_bytes() > mesh.sram_bytes) continue;
+                const double t = gemv_cycles(mesh, plan);
+                if (least >= 0 && t >= least) continue;
+                least = t;
+                best = plan;
+            }
+    if (least < 0)
+        throw Error({fmt::format("gemv {} x {}", k, n), "does not fit the wafer's SRAM", "all weights must lie in it",
+                     "Shard it over several."});
     return best;
 }
 

@@ -25,9 +25,9 @@ Machine::Machine(const System& s) : mesh(mesh_of(s)) {
     dispatch = fitted(s, "dispatch_cycles");
     gemm_step = fitted(s, "gemm_step_cycles");
     gemm_word = fitted(s, "gemm_word_cycles");
+    if (s.fitted.contains("interface_fraction")) interface_fraction = fitted(s, "interface_fraction");
     train_fraction = fitted(s, "train_peak_fraction");
     update_parameter = Seconds(fitted(s, "update_parameter_time"));
-    stream_layer = Seconds(fitted(s, "stream_layer_time"));
     reserved_bytes = fitted(s, "reserved_bytes");
     if (s.memories.size() > 1 && s.memories.back().bandwidth)
         external = BytesPerSecond(s.memories.back().bandwidth->value);

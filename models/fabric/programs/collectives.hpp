@@ -3,10 +3,11 @@
 #include "models/fabric/programs/line.hpp"
 #include "models/fabric/programs/reduce_plan.hpp"
 
-/// Collectives over a line of PEs or the whole mesh, as sub-programs to co_await. Each comes as a pair: route_x(), to be
-/// called before the program's first co_await, and x(), which every PE of the line awaits. Algorithms and names follow
-/// Luczynski et al., HPDC 2024. All are for f32 and f16, and take a contiguous or strided vector of the same count on
-/// all PEs. Plans are passed by reference and must outlive the run: make them outside the program and capture them.
+/// Collectives over a line of PEs or the whole mesh, as sub-programs to co_await. Each comes as a pair: route_x(), to
+/// be called before the program's first co_await, and x(), which every PE of the line awaits. Algorithms and names
+/// follow Luczynski et al., HPDC 2024. All are for f32 and f16, and take a contiguous or strided vector of the same
+/// count on all PEs. Plans are passed by reference and must outlive the run: make them outside the program and capture
+/// them.
 ///
 ///     const Allreduce sum{two_phase_plan(columns, {0, 3}), 3};   // colours 0, 1, 2 and 3
 ///     const Program program = [&sum](Pe& pe) -> Process {

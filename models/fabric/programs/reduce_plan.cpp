@@ -57,10 +57,9 @@ std::vector<int> ReducePlan::lanes(int i) const {
     std::vector<int> lanes(tree_.children(i).size(), 0);
     const auto stored = stored_children(i);
     for (std::size_t k = 0; k < lanes.size(); ++k) {
-        const bool after_pair = k > 1 && tree_.pair(stored, k - 2) && lanes[k - 1] == 1;
         if (tree_.pair(stored, k))
             lanes[++k] = 1;
-        else if (k > 0 && !(after_pair && k < stored.size() && tree_.leaf(stored[k])))
+        else if (k > 0)
             lanes[k] = lanes[k - 1];
     }
     return lanes;

@@ -43,15 +43,14 @@ void route_ring(Pe& pe, Line line, Colours three) {
     if (!line.first() && !line.last()) pe.route(back, line.next, line.previous);
 }
 
-// In each step a PE sends the chunk it received in the step before, so that chunk i, starting at the PE after i, arrives
-// at PE i with all parts added.
+// In each step a PE sends the chunk it received in the step before, so that chunk i, starting at the PE after i,
+// arrives at PE i with all parts added.
 Process ring_reduce_scatter(Pe& pe, Line line, Vec values, Colours three, Combine combine) {
     const Ring ring(line, three);
     for (int step = 1; step < line.count; ++step) {
         const Vec in = ring_chunk(values, line.count, ring.before(step + 1));
         const Vec out = ring_chunk(values, line.count, ring.before(step));
-        const Handle received =
-            pe.start(combine == Combine::add ? pe.recv_add(ring.in, in) : pe.recv_max(ring.in, in));
+        const Handle received = pe.start(combine == Combine::add ? pe.recv_add(ring.in, in) : pe.recv_max(ring.in, in));
         co_await pe.send(ring.out, out);
         co_await received;
     }
