@@ -219,7 +219,8 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
             return Exit::ok;
         };
     });
-    define_validation_verbs(app, {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
+    define_validation_verbs(app,
+                            {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
     auto* probe = app.add_subcommand("probe", "measure this machine and print it as a system file");
     probe->add_option("cpus", a.probe_cpus, "cores to use");
     probe->callback([&a, &chosen] { chosen = [&a] { return static_cast<Exit>(probe_main(a.probe_cpus)); }; });

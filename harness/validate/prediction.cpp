@@ -108,7 +108,7 @@ Prediction Predictor::predict(const Question& question, const std::string& backe
 Prediction Predictor::search_units(const Question& question, const std::string& backend) {
     std::vector<std::pair<int, Prediction>> found;
     Prediction first;  // refusal
-    double best = 0;  // rate or 1 / time
+    double best = 0;   // rate or 1 / time
     const auto goodness = [&](const Prediction& p) { return question.inverse ? p.value : 1 / p.value; };
     for (int units : unit_counts) {
         Question q = question;
@@ -123,8 +123,8 @@ Prediction Predictor::search_units(const Question& question, const std::string& 
     }
     for (auto& [units, p] : found)
         if (goodness(p) >= best / 2) {
-            p.reason =
-                fmt::format("{}{}units not stated: {} assumed", question.note, question.note.empty() ? "" : "; ", units);
+            p.reason = fmt::format("{}{}units not stated: {} assumed", question.note, question.note.empty() ? "" : "; ",
+                                   units);
             return p;
         }
     return first;
@@ -176,7 +176,8 @@ Prediction Predictor::energy_ratio(const Question& q, const std::string& backend
     if (!a.energy_J && power == mine.system->power.end()) return unknown("the backend gives no energy");
     const double energy_J = a.energy_J ? *a.energy_J : power->second.value * mine.units * a.time_s;
     const auto theirs = reference_energy_J(q.reference.front().c, published);
-    if (!theirs) return unknown(fmt::format("no backend and no point gives the time on {}", q.reference[0].c.system->id));
+    if (!theirs)
+        return unknown(fmt::format("no backend and no point gives the time on {}", q.reference[0].c.system->id));
     return {true, *theirs / energy_J, q.note};
 }
 

@@ -53,8 +53,9 @@ TEST_CASE("validate: a table, a row per point, the errors by group, and a result
     CHECK(rows[0] + "\n" == header.substr(0, header.size() - 1) + ",backend,predicted,ratio,reason\n");
     CHECK(rows[1].starts_with(
         "P1,h100-sxm,gemm,m=1000;n=1000;k=1000;dtype=fp16,time,0.002,s,mine,raw,a paper,table 1,fake,0.00"));
-    CHECK(rows[3] == "P3,h100-sxm,pipeline,stage=init,time,5,s,stages,claim,a paper,table 2,fake,,,"
-                     "no workload for stage init yet");
+    CHECK(rows[3] ==
+          "P3,h100-sxm,pipeline,stage=init,time,5,s,stages,claim,a paper,table 2,fake,,,"
+          "no workload for stage init yet");
     const auto json = nlohmann::json::parse(box.read("e.json"));
     REQUIRE(json["groups"].size() == 2);
     const auto& group = json["groups"][0];
@@ -68,8 +69,9 @@ TEST_CASE("validate: a table, a row per point, the errors by group, and a result
     CHECK(group["bias"].get<double>() == doctest::Approx(-0.25).epsilon(0.06));
     CHECK(group["rank_correlation"].is_null());  // two rows
     CHECK(json["groups"][1]["median_abs_error"].is_null());
-    CHECK(box.run({"check", "v.h5"}).out == "v.h5: complete and valid. 3 predictions of published measurements in 2 "
-                                            "groups.\n");
+    CHECK(box.run({"check", "v.h5"}).out ==
+          "v.h5: complete and valid. 3 predictions of published measurements in 2 "
+          "groups.\n");
 }
 
 TEST_CASE("validate: filters, and what they do not find") {
@@ -106,9 +108,11 @@ TEST_CASE("validate: a bad row is refused with its line, and nothing is written"
     const std::vector<std::pair<std::string, std::string>> mistakes{
         {broken("h100-sxm,gemm", "h100-sx,gemm"),
          "p.csv:2: unknown system \"h100-sx\" (its figures are not in configs/systems). Did you mean \"h100-sxm\"?\n"},
-        {broken("gemm", "gem"), "p.csv:2: unknown workload \"gem\" (it belongs to no family). Did you mean \"gemm\"?\n"},
+        {broken("gemm", "gem"),
+         "p.csv:2: unknown workload \"gem\" (it belongs to no family). Did you mean \"gemm\"?\n"},
         {broken("time", "tme"), "p.csv:2: unknown metric \"tme\" (what was measured is not known). "},
-        {broken(",s,", ",h,"), "p.csv:2: unknown unit \"h\" for time (it is in s, in SI). Convert it and write \"s\".\n"},
+        {broken(",s,", ",h,"),
+         "p.csv:2: unknown unit \"h\" for time (it is in s, in SI). Convert it and write \"s\".\n"},
         {broken("0.002", "nan"), "p.csv:2: value \"nan\" is not finite (an error relative to it would mean nothing). "},
         {broken("a paper,", ""), "p.csv:2: has 10 columns instead of 11 "},
         {"id,system\n", "p.csv:1: is not the header of a file of points "},

@@ -47,8 +47,8 @@ const Case& only(const Question& q) {
 
 TEST_CASE("a product on a rectangle of a wafer, at the clock of the row") {
     Maker m;
-    const Question q = m.ask(point("gemm", "wse2", "m=64;n=32;k=16;groups=3;dtype=fp32;algorithm=summa;mesh=8x4;clock_mhz=1100",
-                                   "cycles"));
+    const Question q = m.ask(
+        point("gemm", "wse2", "m=64;n=32;k=16;groups=3;dtype=fp32;algorithm=summa;mesh=8x4;clock_mhz=1100", "cycles"));
     const Case& c = only(q);
     CHECK(c.workload == "gemm");
     CHECK(c.params.key() == "m=64 n=32 k=16 batch=3 trans_a=false trans_b=false dtype=f32");
@@ -62,9 +62,9 @@ TEST_CASE("a product on a rectangle of a wafer, at the clock of the row") {
 
 TEST_CASE("units, mapping and microbatches of a training step") {
     Maker m;
-    const Question q = m.ask(point("train_step", "h100-sxm",
-                                   "model=gpt3-175b;seq=2048;global_batch=1536;micro_batch=2;tp=4;pp=8;gpus=512;ep=1",
-                                   "mfu", 0.5));
+    const Question q =
+        m.ask(point("train_step", "h100-sxm",
+                    "model=gpt3-175b;seq=2048;global_batch=1536;micro_batch=2;tp=4;pp=8;gpus=512;ep=1", "mfu", 0.5));
     const Case& c = only(q);
     CHECK(c.units == 512);
     CHECK(c.mapping.tensor == 4);
@@ -93,8 +93,10 @@ TEST_CASE("bus bandwidth and time say the same of a collective") {
 
 TEST_CASE("smaller nodes are another machine, with a key of its own") {
     Maker m;
-    const Question two = m.ask(point("collective", "a100-sxm-80g", "op=allreduce;bytes=1024;gpus=2;nodes=2;gpus_per_node=1"));
-    const Question one = m.ask(point("collective", "a100-sxm-80g", "op=allreduce;bytes=1024;gpus=2;nodes=1;gpus_per_node=2"));
+    const Question two =
+        m.ask(point("collective", "a100-sxm-80g", "op=allreduce;bytes=1024;gpus=2;nodes=2;gpus_per_node=1"));
+    const Question one =
+        m.ask(point("collective", "a100-sxm-80g", "op=allreduce;bytes=1024;gpus=2;nodes=1;gpus_per_node=2"));
     CHECK(only(two).system->fabrics.front().units->value == 1);
     CHECK(only(one).system->fabrics.front().units->value == 2);
     CHECK(only(two).key != only(one).key);
@@ -122,26 +124,31 @@ TEST_CASE("a serve row is a prefill and decode steps at the mean context, with a
 TEST_CASE("a model that has no file is built from the row's own shape") {
     Maker m;
     const std::string shape = "hidden=1024;layers=4;heads=16;kv_heads=4;ffn=2816;vocab=1000;gated=1";
-    const Question q = m.ask(point("decode", "h100-sxm", "model=mine;" + shape + ";batch=2;input=100;gpus=1", "tokens_per_s"));
+    const Question q =
+        m.ask(point("decode", "h100-sxm", "model=mine;" + shape + ";batch=2;input=100;gpus=1", "tokens_per_s"));
     const Case& c = only(q);
     CHECK(c.params.word("model") == "{hidden=1024,layers=4,heads=16,kv_heads=4,ffn=2816,vocab=1000,gated=1}");
     // q and o 2 h^2, k and v 2 h h/4, three matrices of the MLP, and the head, times 2 a token; and the attention.
     const double weights = 4 * (2.5 * 1024 * 1024 + 3.0 * 1024 * 2816) + 1000.0 * 1024;
     CHECK(c.graph->matmul_flops().si() == doctest::Approx(2 * 2 * weights + 4.0 * 2 * 101 * 1024 * 4).epsilon(0.01));
     CHECK(q.factor == 2);
-    const Question without = m.ask(point("decode", "h100-sxm", "model=mine;hidden=1024;batch=1;input=1", "tokens_per_s"));
+    const Question without =
+        m.ask(point("decode", "h100-sxm", "model=mine;hidden=1024;batch=1;input=1", "tokens_per_s"));
     CHECK(without.reason == "model \"mine\" is not in configs/models and the row does not say layers");
 }
 
 TEST_CASE("mistakes in a shape name their key") {
     Maker m;
     const auto build = [&](const std::string& shape) {
-        return m.make.make("decode", {{"model", shape}, {"seq", std::int64_t{4}}}, {m.systems.load("h100-sxm"), 1, true, {}});
+        return m.make.make("decode", {{"model", shape}, {"seq", std::int64_t{4}}},
+                           {m.systems.load("h100-sxm"), 1, true, {}});
     };
     CHECK_THROWS_WITH(build("{hidden=8"), "model: \"{hidden=8\" has no closing bracket (its shape is not whole).");
-    CHECK_THROWS_WITH(build("{hiden=8}"), "model: \"hiden\" is no part of a shape (it would be ignored). "
-                                          "Did you mean \"hidden\"?");
-    CHECK_THROWS_WITH(build("{hidden=x}"), "model: \"hidden=x\" is no key=number (a size is a whole number of at least 1).");
+    CHECK_THROWS_WITH(build("{hiden=8}"),
+                      "model: \"hiden\" is no part of a shape (it would be ignored). "
+                      "Did you mean \"hidden\"?");
+    CHECK_THROWS_WITH(build("{hidden=x}"),
+                      "model: \"hidden=x\" is no key=number (a size is a whole number of at least 1).");
     CHECK_THROWS_WITH(build("{hidden=8,hidden=8}"), "model: \"hidden\" stands twice (only one can be true).");
     CHECK_THROWS_WITH(build("{hidden=8,layers=1,heads=1,ffn=8}"),
                       "model: the shape has no vocab (the layers cannot be built without it).");
@@ -149,11 +156,11 @@ TEST_CASE("mistakes in a shape name their key") {
 
 TEST_CASE("a layer's operators have the shapes of one device, and their sum is the layer") {
     Maker m;
-    const std::string layer = "model=gpt3-175b;phase=prefill;batch=8;seq_in=2048;seq_out=0;tp=4;hidden=12288;heads=96;"
-                              "kv_heads=96;ffn=49152;dtype=fp16;op=";
+    const std::string layer =
+        "model=gpt3-175b;phase=prefill;batch=8;seq_in=2048;seq_out=0;tp=4;hidden=12288;heads=96;"
+        "kv_heads=96;ffn=49152;dtype=fp16;op=";
     const auto op = [&](const std::string& name) { return m.ask(point("layer", "a100-sxm-80g", layer + name)); };
-    CHECK(only(op("qkv_proj")).params.key() ==
-          "m=16384 n=9216 k=12288 batch=1 trans_a=false trans_b=false dtype=f16");
+    CHECK(only(op("qkv_proj")).params.key() == "m=16384 n=9216 k=12288 batch=1 trans_a=false trans_b=false dtype=f16");
     CHECK(only(op("q_mul_k")).params.key() == "m=2048 n=2048 k=128 batch=192 trans_a=false trans_b=false dtype=f16");
     CHECK(only(op("softmax")).params.integer("rows") == 8 * 24 * 2048);
     CHECK(only(op("allreduce_mha")).units == 4);
@@ -170,7 +177,8 @@ TEST_CASE("what has no workload has a reason") {
     CHECK(m.ask(point("gemm", "wse2", "m=1;n=1")).reason == "the row does not say \"k\"");
     CHECK(m.ask(point("gemm", "wse2", "m=1;n=1;k=1;dtype=int4")).reason == "no workload in int4 yet");
     CHECK(m.ask(point("gemm", "wse2", "m=1;n=1;k=1;mesh=big")).reason == "mesh \"big\" is not written RxC");
-    CHECK(m.ask(point("serve", "h100-sxm", "model=llama2-70b;schedule=inflight;load=max;input=1;output=1", "tokens_per_s"))
+    CHECK(m.ask(point("serve", "h100-sxm", "model=llama2-70b;schedule=inflight;load=max;input=1;output=1",
+                      "tokens_per_s"))
               .reason == "no workload for batching in flight yet");
 }
 
@@ -224,7 +232,8 @@ TEST_CASE("every entry of the list of fits names a backend, a constant and a gro
         for (const std::string& system : f.systems)
             for (const FitSpec::Constant& c : f.constants) CHECK(std::isfinite(systems.constant(c.in(system)).value));
         for (const std::string& group : f.groups)
-            CHECK(std::any_of(points.begin(), points.end(), [&](const Point& p) { return name_matches(group, p.group); }));
+            CHECK(std::any_of(points.begin(), points.end(),
+                              [&](const Point& p) { return name_matches(group, p.group); }));
     }
     CHECK_THROWS_AS(systems.constant({"wse2", "fitted", "no_such", ""}), Error);
     CHECK_THROWS_AS(systems.constant({"wse2", "figures", "x", ""}), Error);

@@ -60,7 +60,8 @@ TEST_CASE("each mistake in a file of points is one sentence with its line") {
         {with("big-wafer", "big-wafr"),
          "p.csv:2: unknown system \"big-wafr\" (its figures are not in configs/systems). Did you mean \"big-wafer\"?"},
         {with("gemm", "gem"), "p.csv:2: unknown workload \"gem\" (it belongs to no family). Did you mean \"gemm\"?"},
-        {with("time", "tiem"), "p.csv:2: unknown metric \"tiem\" (what was measured is not known). Did you mean \"time\"?"},
+        {with("time", "tiem"),
+         "p.csv:2: unknown metric \"tiem\" (what was measured is not known). Did you mean \"time\"?"},
         {with(",s,", ",ms,"), "p.csv:2: unknown unit \"ms\" for time (it is in s, in SI). Convert it and write \"s\"."},
         {with("raw", "rough"), "p.csv:2: unknown quality \"rough\" (how far to trust it is not known)."},
         {with("0.001", "nan"),
@@ -71,16 +72,19 @@ TEST_CASE("each mistake in a file of points is one sentence with its line") {
          "p.csv:2: value \"1e999\" is not finite (an error relative to it would mean nothing). Leave the row out."},
         {with("0.001", "fast"),
          "p.csv:2: value \"fast\" is no number (values are plain decimals in SI). Write 0.0000012 or 1.2e-6."},
-        {with("0.001", ""), "p.csv:2: value \"\" is no number (values are plain decimals in SI). Write 0.0000012 or 1.2e-6."},
+        {with("0.001", ""),
+         "p.csv:2: value \"\" is no number (values are plain decimals in SI). Write 0.0000012 or 1.2e-6."},
         {with("0.001", "0"), "p.csv:2: value 0 is not positive (a time is)."},
         {with("0.001", "-1"), "p.csv:2: value -1 is not positive (a time is)."},
         {with("m=64", "m=many"), "p.csv:2: m is \"many\" (it must be a finite number, 0 or more)."},
         {with("m=64", "m=nan"), "p.csv:2: m is \"nan\" (it must be a finite number, 0 or more)."},
         {with("m=64", "m=64;m=65"), "p.csv:2: params hold \"m\" twice (only one of them can be true)."},
-        {with("m=64", "m"), "p.csv:2: \"m\" in params is no key=value (params are key=value;key=value). "
-                            "Leave out what is not known."},
-        {with(",table 1", ""), "p.csv:2: has 10 columns instead of 11 (columns are parted by commas, and no cell holds "
-                               "one). They are id,system,workload,params,metric,value,unit,group,quality,source,locator."},
+        {with("m=64", "m"),
+         "p.csv:2: \"m\" in params is no key=value (params are key=value;key=value). "
+         "Leave out what is not known."},
+        {with(",table 1", ""),
+         "p.csv:2: has 10 columns instead of 11 (columns are parted by commas, and no cell holds "
+         "one). They are id,system,workload,params,metric,value,unit,group,quality,source,locator."},
         {row + ",more", "p.csv:2: has 12 columns instead of 11"},
         {with("A1", ""), "p.csv:2: id is empty (errors are told by it)."},
         {with("some-group", ""), "p.csv:2: group is empty (errors are told by it)."}};

@@ -36,7 +36,9 @@ Judged judged(const Point& p, double predicted, const std::string& backend = "b"
 TEST_CASE("errors of a group: hand-worked") {
     const std::vector<Point> points{point("a", "time", 1), point("b", "time", 2), point("c", "time", 4),
                                     point("d", "time", 8)};
-    std::vector<Judged> rows{judged(points[0], 1.1), judged(points[1], 1.8), judged(points[2], 6),
+    std::vector<Judged> rows{judged(points[0], 1.1),
+                             judged(points[1], 1.8),
+                             judged(points[2], 6),
                              {&points[3], "b", {false, 0, "too large"}}};
     const std::vector<ErrorSummary> groups = summarise_groups(rows);
     REQUIRE(groups.size() == 1);
@@ -62,7 +64,8 @@ TEST_CASE("nothing predicted is no error of zero") {
 }
 
 TEST_CASE("a factor of time is measured over predicted, also where the metric is a rate") {
-    const Point slow = point("a", "time", 2), fast = point("b", "tokens_per_s", 50), ratio = point("c", "energy_ratio", 3);
+    const Point slow = point("a", "time", 2), fast = point("b", "tokens_per_s", 50),
+                ratio = point("c", "energy_ratio", 3);
     CHECK(judged(slow, 1).time_factor() == doctest::Approx(2));
     CHECK(judged(fast, 100).time_factor() == doctest::Approx(2));  // it took twice as long as predicted
     CHECK(std::isnan(judged(ratio, 3).time_factor()));
@@ -75,12 +78,10 @@ TEST_CASE("rank correlation: hand-worked, ties, and too few") {
     CHECK(std::isnan(rank_correlation(a, std::vector<double>{1, 1, 1, 1, 1})));
     CHECK(std::isnan(rank_correlation(std::vector<double>{1, 2}, std::vector<double>{1, 2})));
     rc::check("a monotone change of either side changes nothing", [] {
-        const auto x = *rc::gen::container<std::vector<double>>(6, rc::gen::map(rc::gen::inRange(1, 50), [](int i) {
-                                                                    return i * 0.5;
-                                                                }));
-        const auto y = *rc::gen::container<std::vector<double>>(6, rc::gen::map(rc::gen::inRange(1, 50), [](int i) {
-                                                                    return i * 2.0;
-                                                                }));
+        const auto x = *rc::gen::container<std::vector<double>>(
+            6, rc::gen::map(rc::gen::inRange(1, 50), [](int i) { return i * 0.5; }));
+        const auto y = *rc::gen::container<std::vector<double>>(
+            6, rc::gen::map(rc::gen::inRange(1, 50), [](int i) { return i * 2.0; }));
         std::vector<double> z;
         for (double v : y) z.push_back(std::exp(v / 10));
         const double r = rank_correlation(x, y), t = rank_correlation(x, z);
@@ -120,7 +121,8 @@ TEST_CASE("bands are read as they were written") {
     REQUIRE(again.rows().size() == 2);
     CHECK(again.toml() == bands.toml());
     CHECK(again.of("m", SystemKind::wafer, "decode")->low == 0.9);
-    std::ofstream(path) << "[[band]]\nbackend = \"m\"\nsystems = \"wafer\"\nfamily = \"any\"\nlow = 2\nhigh = 1\nrows = 1\ngroups = 1\n";
+    std::ofstream(path) << "[[band]]\nbackend = \"m\"\nsystems = \"wafer\"\nfamily = \"any\"\nlow = 2\nhigh = 1\nrows "
+                           "= 1\ngroups = 1\n";
     CHECK_THROWS_WITH_AS(Bands::read(Files({folder.path.string()})),
                          (path + ":5:7: 2 to 1 is no band (factors rise from low to high).").c_str(), Error);
     CHECK(Bands::read(Files({"/nowhere"})).rows().empty());
@@ -128,8 +130,7 @@ TEST_CASE("bands are read as they were written") {
 
 TEST_CASE("gates: just under holds, just over is a sentence") {
     const std::vector<Point> points{point("a", "time", 1), point("b", "time", 1), point("c", "time", 1)};
-    const std::vector<Judged> rows{judged(points[0], 1.1), judged(points[1], 1.2),
-                                   {&points[2], "b", {false, 0, "no"}}};
+    const std::vector<Judged> rows{judged(points[0], 1.1), judged(points[1], 1.2), {&points[2], "b", {false, 0, "no"}}};
     Gate g;
     g.family = "decode";
     g.backend = "b";
@@ -165,8 +166,9 @@ TEST_CASE("gates: just under holds, just over is a sentence") {
     tight.median = 0.01;
     CHECK(breaches({tight}, part, points, backends).empty());
     tight.group = "nothing";
-    CHECK(breaches({tight}, real, points, backends) ==
-          std::vector<std::string>{"gates.toml:1:1: no point belongs to nothing on fake (the gate would hold nothing)."});
+    CHECK(
+        breaches({tight}, real, points, backends) ==
+        std::vector<std::string>{"gates.toml:1:1: no point belongs to nothing on fake (the gate would hold nothing)."});
 }
 
 TEST_CASE("nothing is measured faster than a bound, unless a gate excepts it") {
@@ -203,15 +205,18 @@ TEST_CASE("the minimum of known functions") {
 
 TEST_CASE("a constant is rewritten in its place and unit, and nothing else") {
     const std::string text =
-        "[mesh]\ncycles = { value = 1, source = \"a\" }\n\n[fitted]\ncycles = { value = 12.4, source = \"a\", note = \"value = 3\" }\n"
+        "[mesh]\ncycles = { value = 1, source = \"a\" }\n\n[fitted]\ncycles = { value = 12.4, source = \"a\", note = "
+        "\"value = 3\" }\n"
         "start_time.value = \"6.2 us\"\nstart_time.source = \"b\"\npeak.wall.value = 0.5  # why\n";
     CHECK(with_constant(text, "f", "fitted", "cycles", 12.4, 13.25) ==
-          "[mesh]\ncycles = { value = 1, source = \"a\" }\n\n[fitted]\ncycles = { value = 13.25, source = \"a\", note = \"value = 3\" }\n"
+          "[mesh]\ncycles = { value = 1, source = \"a\" }\n\n[fitted]\ncycles = { value = 13.25, source = \"a\", note "
+          "= \"value = 3\" }\n"
           "start_time.value = \"6.2 us\"\nstart_time.source = \"b\"\npeak.wall.value = 0.5  # why\n");
     CHECK(with_constant(text, "f", "fitted", "start_time", 6.2e-6, 7.5e-6).find("start_time.value = \"7.5 us\"\n") !=
           std::string::npos);
-    CHECK(with_constant(text, "f", "fitted", "peak.wall", 0.5, 0.123456789).find("peak.wall.value = 0.12346  # why\n") !=
-          std::string::npos);
+    CHECK(
+        with_constant(text, "f", "fitted", "peak.wall", 0.5, 0.123456789).find("peak.wall.value = 0.12346  # why\n") !=
+        std::string::npos);
     CHECK(with_constant(text, "f", "mesh", "cycles", 1, 2).find("cycles = { value = 2, source") != std::string::npos);
     CHECK_THROWS_WITH_AS(with_constant(text, "f", "fitted", "cycle", 1, 2),
                          "f: [fitted] has no line for the value of cycle (it cannot be rewritten in place). "
