@@ -22,8 +22,9 @@ struct Verdict {
 /// Bit by bit: a model that changed must say so.
 Verdict exact(const Result& a, const Result& b) {
     const double x = a.median_s(), y = b.median_s();
-    if (x == y) return {"same", "", "exact", Emphasis::none, Exit::ok};
-    return {"CHANGED", fmt::format("{:+.3g} %", 100 * (y / x - 1)), fmt::format("{:.17g} s -> {:.17g} s", x, y),
+    const std::string band = band_text(b.m).empty() ? "" : ", real time " + band_text(b.m);
+    if (x == y) return {"same", "", "exact" + band, Emphasis::none, Exit::ok};
+    return {"CHANGED", fmt::format("{:+.3g} %", 100 * (y / x - 1)), fmt::format("{:.17g} s -> {:.17g} s{}", x, y, band),
             Emphasis::bad, Exit::regression};
 }
 

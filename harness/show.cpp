@@ -40,10 +40,7 @@ std::string digits(double v) {
 }
 
 std::string spread(const Result& r, const Summary& s) {
-    if (r.m.kind != Kind::measured) {
-        if (r.m.kind == Kind::bound) return "";
-        return fmt::format("{:.2f}x..{:.2f}x", r.m.band.low, r.m.band.high);
-    }
+    if (r.m.kind != Kind::measured) return band_text(r.m);
     if (s.n < 2) return "1 run";
     return fmt::format("{:.1f} %", 50 * (s.median_interval.high - s.median_interval.low) / s.median);
 }
@@ -141,6 +138,13 @@ std::string show_results(const ResultSet& set, Format format, bool colour, bool 
         case Format::json: return table.json();
         default: return table.terminal(colour);
     }
+}
+
+std::string band_text(const Measurement& m) {
+    if (m.kind == Kind::measured || m.kind == Kind::bound) return "";
+    if (m.band.source.empty()) return "unknown";
+    const bool guessed = m.band.source.starts_with("extrapolated");
+    return fmt::format("{:.2f}x..{:.2f}x{}", m.band.low, m.band.high, guessed ? " extrapolated" : "");
 }
 
 std::string summary_line(const ResultSet& set) {

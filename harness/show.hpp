@@ -13,6 +13,10 @@ enum class Format { terminal, markdown, csv, json };
 std::string show_results(const ResultSet& set, Format format, bool colour, bool wide = false,
                          const std::string& filter = "");
 
+/// "0.87x..1.12x": what a real time may be, as factors of this number; "unknown" where nothing judged the model; empty
+/// for measurements and bounds.
+std::string band_text(const Measurement& m);
+
 /// One line on what happened: counts by status, and what failed with its reproducer.
 std::string summary_line(const ResultSet& set);
 

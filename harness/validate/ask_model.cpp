@@ -30,8 +30,10 @@ Question ask_prefill(const Point& p, CaseMaker& make) {
     Question q;
     q.search_units = !s.units_known;
     q.terms.push_back({make.make("prefill", model_params(p, make, batch, input), s), 1});
-    set_metric(q, p, {.tokens = static_cast<double>(batch * input), .samples = static_cast<double>(batch),
-                      .flops = q.terms[0].c.graph->flops().si()});
+    set_metric(q, p,
+               {.tokens = static_cast<double>(batch * input),
+                .samples = static_cast<double>(batch),
+                .flops = q.terms[0].c.graph->flops().si()});
     return q;
 }
 
@@ -43,15 +45,16 @@ Question ask_decode(const Point& p, CaseMaker& make) {
     q.search_units = !s.units_known;
     if (!p.has("input")) q.note = fmt::format("context not stated: {} assumed", unstated_context);
     q.terms.push_back({make.make("decode", model_params(p, make, batch, context), s), 1});
-    set_metric(q, p, {.tokens = static_cast<double>(batch), .samples = static_cast<double>(batch),
-                      .flops = q.terms[0].c.graph->flops().si()});
+    set_metric(q, p,
+               {.tokens = static_cast<double>(batch),
+                .samples = static_cast<double>(batch),
+                .flops = q.terms[0].c.graph->flops().si()});
     return q;
 }
 
 /// output tokens of each of a fixed batch: a prefill, then `output` decode steps at the mean context.
 Question ask_serve(const Point& p, CaseMaker& make) {
-    if (p.word_or("schedule", "static") != "static")
-        throw Unanswerable("no workload for batching in flight yet");
+    if (p.word_or("schedule", "static") != "static") throw Unanswerable("no workload for batching in flight yet");
     const Setting s = make.setting(p);
     const std::int64_t batch = p.integer("batch"), input = p.integer("input"), output = p.integer("output");
     const Setting before = with_mesh(s, p, "prefill_mesh"), after = with_mesh(s, p, "decode_mesh");
@@ -73,8 +76,10 @@ Question ask_train(const Point& p, CaseMaker& make) {
     q.search_units = !s.units_known;
     q.terms.push_back({make.make("train", model_params(p, make, batch, p.integer("seq")), s), 1});
     const Graph& g = *q.terms[0].c.graph;
-    set_metric(q, p, {.tokens = static_cast<double>(batch * p.integer("seq")), .samples = static_cast<double>(batch),
-                      .flops = g.matmul_flops().si()});
+    set_metric(q, p,
+               {.tokens = static_cast<double>(batch * p.integer("seq")),
+                .samples = static_cast<double>(batch),
+                .flops = g.matmul_flops().si()});
     return q;
 }
 
@@ -92,18 +97,17 @@ Question ask_memory(const Point& p, CaseMaker& make) {
     }
     q.asks = Question::Asks::memory;
     s.mapping.microbatches = s.mapping.pipeline;  // a filled pipeline
-    q.terms.push_back({make.make("train",
-                                 model_params(p, make, p.integer("micro_batch") * s.mapping.pipeline, p.integer("seq")), s),
-                       1});
+    q.terms.push_back(
+        {make.make("train", model_params(p, make, p.integer("micro_batch") * s.mapping.pipeline, p.integer("seq")), s),
+         1});
     return q;
 }
 
 Case energy_case(const Point& p, CaseMaker& make, const Setting& s) {
     const std::string& op = p.word("op");
     if (op == "gemv" || op == "gemm")
-        return make.make("gemm",
-                         {{"m", p.integer("m")}, {"n", p.integer("n")}, {"k", p.integer("k")}, {"dtype", make.dtype(p)}},
-                         s);
+        return make.make(
+            "gemm", {{"m", p.integer("m")}, {"n", p.integer("n")}, {"k", p.integer("k")}, {"dtype", make.dtype(p)}}, s);
     if (op == "prefill" || op == "decode")
         return make.make(op, model_params(p, make, p.integer_or("batch", 1), p.integer("input")), s);
     throw Unanswerable(fmt::format("no workload for the energy of \"{}\" yet", op));

@@ -16,12 +16,9 @@ Question one(Case c) {
 double flops_of(const Question& q) { return q.terms.front().c.graph->flops().si(); }
 
 Question ask_gemm(const Point& p, CaseMaker& make) {
-    const ParamList params{{"m", p.integer("m")},
-                           {"n", p.integer("n")},
-                           {"k", p.integer("k")},
-                           {"batch", p.integer_or("groups", 1)},
-                           {"trans_a", p.flag("trans_a")},
-                           {"trans_b", p.flag("trans_b")},
+    const ParamList params{{"m", p.integer("m")},          {"n", p.integer("n")},
+                           {"k", p.integer("k")},          {"batch", p.integer_or("groups", 1)},
+                           {"trans_a", p.flag("trans_a")}, {"trans_b", p.flag("trans_b")},
                            {"dtype", make.dtype(p)}};
     Question q = one(make.make("gemm", params, make.setting(p)));
     set_metric(q, p, {.flops = flops_of(q), .bytes = q.terms.front().c.graph->compulsory_bytes().si()});
@@ -63,11 +60,12 @@ Question ask_collective(const Point& p, CaseMaker& make) {
     if (!p.has("dtype"))
         for (const auto& [name, size] : {std::pair{"f16", 2}, {"f32", 4}})
             if (p.integer("bytes") % size == 0) type = name;
-    const ParamList params{
-        {"op", p.word("op")}, {"bytes", fmt::format("{} B", p.integer("bytes"))}, {"dtype", type}};
+    const ParamList params{{"op", p.word("op")}, {"bytes", fmt::format("{} B", p.integer("bytes"))}, {"dtype", type}};
     Question q = one(make.make("collective", params, make.setting(p)));
     const std::string& op = p.word("op");
-    const double factor = op == "allreduce" ? 2 * (n - 1) / n : op == "send_recv" || op == "broadcast" ? 1 : (n - 1) / n;
+    const double factor = op == "allreduce"                        ? 2 * (n - 1) / n
+                          : op == "send_recv" || op == "broadcast" ? 1
+                                                                   : (n - 1) / n;
     set_metric(q, p, {.bytes = bytes, .bus_bytes = bytes * factor});
     return q;
 }
@@ -95,9 +93,8 @@ struct LayerShape {
     }
     std::map<std::string, std::pair<std::string, ParamList>> operators() const {
         const std::int64_t tokens = batch * queries, pairs = batch * heads / tp;
-        const ParamList sum{{"op", std::string("allreduce")},
-                            {"bytes", fmt::format("{} B", tokens * hidden * 2)},
-                            {"dtype", type}};
+        const ParamList sum{
+            {"op", std::string("allreduce")}, {"bytes", fmt::format("{} B", tokens * hidden * 2)}, {"dtype", type}};
         return {{"qkv_proj", {"gemm", gemm(tokens, 3 * hidden / tp, hidden)}},
                 {"q_mul_k", {"gemm", gemm(queries, context, head_dim, pairs)}},
                 {"a_mul_v", {"gemm", gemm(queries, head_dim, context, pairs)}},

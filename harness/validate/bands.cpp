@@ -44,7 +44,8 @@ Bands Bands::read(const Files& files) {
         r.rows = static_cast<std::size_t>(c.integer("rows"));
         r.groups = static_cast<std::size_t>(c.integer("groups"));
         if (!(r.low > 0) || r.high < r.low)
-            throw c.error("low", fmt::format("{} to {} is no band", r.low, r.high), "factors rise from low to high", "");
+            throw c.error("low", fmt::format("{} to {} is no band", r.low, r.high), "factors rise from low to high",
+                          "");
         rows.push_back(std::move(r));
     }
     file.finish();

@@ -146,7 +146,9 @@ std::string CaseMaker::model(const Point& point) const {
     for (const char* key : {"hidden", "layers", "heads", "kv_heads", "head_dim", "ffn", "vocab", "gated", "experts",
                             "topk", "moe_ffn", "shared_experts"})
         if (point.has(key)) shape += fmt::format("{}{}={}", shape.empty() ? "" : ",", key, point.word(key));
-    for (const char* key : {"hidden", "layers", "heads", "ffn", "vocab"})
+    if (!point.has("ffn") && !point.flag("gated") && point.has("hidden"))  // the convention of the GPT family
+        shape += fmt::format(",ffn={}", 4 * point.integer("hidden"));
+    for (const char* key : {"hidden", "layers", "heads", "vocab"})
         if (!point.has(key))
             throw Unanswerable(
                 fmt::format("model \"{}\" is not in configs/models and the row does not say {}", name, key));

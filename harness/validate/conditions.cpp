@@ -14,7 +14,8 @@ bool name_matches(const std::string& pattern, const std::string& name) {
 bool Condition::holds(const Point& point) const {
     return (group.empty() || name_matches(group, point.group)) &&
            (library.empty() || name_matches(library, point.word_or("library", ""))) &&
-           std::all_of(params.begin(), params.end(), [&](const auto& p) { return point.word_or(p.first, "") == p.second; });
+           std::all_of(params.begin(), params.end(),
+                       [&](const auto& p) { return point.word_or(p.first, "") == p.second; });
 }
 
 std::vector<Condition> read_conditions(const Files& files) {
@@ -29,7 +30,8 @@ std::vector<Condition> read_conditions(const Files& files) {
         if (const auto params = c.maybe_table("params"))
             for (const std::string& key : params->keys()) x.params[key] = params->text(key);
         if (x.group.empty() && x.library.empty() && x.params.empty())
-            throw Error({c.where(), "a condition names no group, library or params", "it would hold for every row", ""});
+            throw Error(
+                {c.where(), "a condition names no group, library or params", "it would hold for every row", ""});
         const Config options = c.table("options");
         for (const std::string& key : options.keys()) x.options[key] = options.text(key);
         c.text("why");

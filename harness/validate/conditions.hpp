@@ -11,8 +11,8 @@ namespace wb {
 
 /// Under what conditions a source measured, where its rows do not say: choices of options of the system file.
 struct Condition {
-    std::string group, library;  ///< "prefix*" or a whole name; empty: any
-    std::map<std::string, std::string> params;   ///< values that keys of the row must have
+    std::string group, library;                 ///< "prefix*" or a whole name; empty: any
+    std::map<std::string, std::string> params;  ///< values that keys of the row must have
     std::map<std::string, std::string> options;
 
     bool holds(const Point& point) const;

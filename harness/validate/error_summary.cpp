@@ -34,8 +34,8 @@ std::string commonest_metric(const std::vector<const Judged*>& rows) {
     std::map<std::string, std::size_t> count;
     for (const Judged* r : rows)
         if (r->prediction.known) ++count[r->point->metric];
-    const auto most = std::max_element(count.begin(), count.end(),
-                                       [](const auto& a, const auto& b) { return a.second < b.second; });
+    const auto most =
+        std::max_element(count.begin(), count.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
     return most == count.end() ? "" : most->first;
 }
 

@@ -34,7 +34,8 @@ std::vector<FitSpec> chosen_fits(const FitOptions& o, const Files& files) {
             }))
             out.push_back(f);
     if (out.empty())
-        throw Error({"fit", o.systems.empty() ? "configs/validation/fits.toml lists no fit" : "no fit is listed for these",
+        throw Error({"fit",
+                     o.systems.empty() ? "configs/validation/fits.toml lists no fit" : "no fit is listed for these",
                      "there is nothing to derive", ""});
     return out;
 }
@@ -58,11 +59,12 @@ void print_fit(const FitSpec& spec, const FitResult& r, const FitOptions& o) {
                  {"without one part", Align::right}});
     for (std::size_t i = 0; i < spec.constants.size(); ++i) {
         const double stored = r.stored[i], fitted = r.fitted[i];
-        t.row({spec.constants[i].text(),
-               {fmt::format("{:.5g}", stored), stored},
-               {fmt::format("{:.5g}", fitted), fitted},
-               stored == 0 ? Cell("") : Cell(fmt::format("{:+.2f} %", 100 * (fitted / stored - 1)), fitted / stored - 1),
-               fmt::format("{:.4g} .. {:.4g}", r.lowest[i], r.highest[i])});
+        t.row(
+            {spec.constants[i].text(),
+             {fmt::format("{:.5g}", stored), stored},
+             {fmt::format("{:.5g}", fitted), fitted},
+             stored == 0 ? Cell("") : Cell(fmt::format("{:+.2f} %", 100 * (fitted / stored - 1)), fitted / stored - 1),
+             fmt::format("{:.4g} .. {:.4g}", r.lowest[i], r.highest[i])});
     }
     fmt::print("{}\n", o.format == Format::markdown ? t.markdown()
                        : o.format == Format::csv    ? t.csv()

@@ -30,7 +30,8 @@ bool derives(const FitSpec& f, const ConstantName& n) {
 }  // namespace
 
 bool FitSpec::uses(const Point& point) const {
-    return std::any_of(groups.begin(), groups.end(), [&](const std::string& g) { return name_matches(g, point.group); });
+    return std::any_of(groups.begin(), groups.end(),
+                       [&](const std::string& g) { return name_matches(g, point.group); });
 }
 
 std::vector<FitSpec> read_fits(const Files& files) {

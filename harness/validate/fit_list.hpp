@@ -22,7 +22,7 @@ struct FitSpec {
     std::vector<Constant> constants;
     std::vector<std::string> groups;  ///< "prefix*" or whole names
     std::string leave_out;            ///< rows with the same value of this key are left out together; empty: groups
-    std::string objective = "mean";  ///< of |log(predicted / measured)|: mean, rms or worst
+    std::string objective = "mean";   ///< of |log(predicted / measured)|: mean, rms or worst
     std::string where;
 
     bool uses(const Point& point) const;

@@ -40,8 +40,7 @@ void Fitter::set(const FitSpec& spec, const std::vector<double>& values) {
     systems_.restore();
     for (const std::string& system : spec.systems)
         for (std::size_t i = 0; i < values.size(); ++i)
-            systems_.replace(spec.constants[i].in(system),
-                             spec.constants[i].whole ? std::round(values[i]) : values[i]);
+            systems_.replace(spec.constants[i].in(system), spec.constants[i].whole ? std::round(values[i]) : values[i]);
     predictor_.forget();
 }
 
@@ -58,9 +57,8 @@ std::vector<double> Fitter::fit(const FitSpec& spec, const Rows& rows, const std
         check_stop_();
         std::vector<double> errors;
         for (const Judged& r : judge(spec, rows, values))
-            errors.push_back(r.prediction.known && r.ratio() > 0
-                                 ? std::min(unpredicted, std::abs(std::log(r.ratio())))
-                                 : unpredicted);
+            errors.push_back(r.prediction.known && r.ratio() > 0 ? std::min(unpredicted, std::abs(std::log(r.ratio())))
+                                                                 : unpredicted);
         return total(errors, spec.objective);
     };
     std::vector<double> steps;
@@ -95,7 +93,8 @@ void Fitter::leave_out(const FitSpec& spec, FitResult& result) {
         for (Judged& r : judge(spec, mine, values)) judged.push_back(std::move(r));
     }
     for (const Judged& r : judged)
-        if (r.prediction.known && std::isfinite(r.time_factor())) result.left_out_factors[r.point->id] = r.time_factor();
+        if (r.prediction.known && std::isfinite(r.time_factor()))
+            result.left_out_factors[r.point->id] = r.time_factor();
     result.left_out = summary(judged);
 }
 
@@ -113,11 +112,12 @@ FitResult Fitter::run(const FitSpec& spec) {
         if (r.prediction.known) rows.push_back(r.point);
     result.as_stored = summary(first);
     if (rows.size() < spec.constants.size())
-        throw Error({spec.where,
-                     fmt::format("the fit \"{}\" has {} constants and {} rows that {} predicts", spec.name,
-                                 spec.constants.size(), rows.size(), spec.backend),
-                     "fewer rows than constants decide nothing",
-                     first.empty() || first.front().prediction.known ? "" : "First: " + first.front().prediction.reason + "."});
+        throw Error(
+            {spec.where,
+             fmt::format("the fit \"{}\" has {} constants and {} rows that {} predicts", spec.name,
+                         spec.constants.size(), rows.size(), spec.backend),
+             "fewer rows than constants decide nothing",
+             first.empty() || first.front().prediction.known ? "" : "First: " + first.front().prediction.reason + "."});
     result.points = rows;
     result.fitted = fit(spec, rows, result.stored);
     result.in_sample = summary(judge(spec, rows, result.fitted));

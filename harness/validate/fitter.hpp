@@ -14,11 +14,11 @@ namespace wb {
 
 /// What a fit found.
 struct FitResult {
-    std::vector<double> stored, fitted;       ///< by constant, SI
-    std::vector<double> lowest, highest;      ///< over the fits that left a part out
+    std::vector<double> stored, fitted;   ///< by constant, SI
+    std::vector<double> lowest, highest;  ///< over the fits that left a part out
     std::vector<const Point*> points;
-    ErrorSummary in_sample, left_out;         ///< with the fitted constants; each part by constants fitted without it
-    ErrorSummary as_stored;                   ///< with the constants in the file
+    ErrorSummary in_sample, left_out;  ///< with the fitted constants; each part by constants fitted without it
+    ErrorSummary as_stored;            ///< with the constants in the file
     std::map<std::string, double> left_out_factors;  ///< id -> measured / predicted time
     std::size_t parts = 0;
 };

@@ -87,9 +87,10 @@ std::vector<std::string> breaches(const std::vector<Gate>& gates, const std::vec
                                   const std::vector<Point>& all, const BackendSet& backends) {
     std::vector<std::string> out;
     for (const Gate& g : gates) {
-        const bool asked = std::any_of(rows.begin(), rows.end(), [&](const Judged& r) { return r.backend == g.backend; });
-        const auto wanted = static_cast<std::size_t>(std::count_if(
-            all.begin(), all.end(), [&](const Point& p) { return p.shipped && g.holds_for(p); }));
+        const bool asked =
+            std::any_of(rows.begin(), rows.end(), [&](const Judged& r) { return r.backend == g.backend; });
+        const auto wanted = static_cast<std::size_t>(
+            std::count_if(all.begin(), all.end(), [&](const Point& p) { return p.shipped && g.holds_for(p); }));
         const bool any = std::any_of(all.begin(), all.end(), [](const Point& p) { return p.shipped; });
         if (any && wanted == 0 && g.except.empty())
             out.push_back(fmt::format("{}: no point belongs to {} (the gate would hold nothing).", g.where, g.text()));

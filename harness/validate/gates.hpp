@@ -14,7 +14,7 @@ namespace wb {
 struct Gate {
     std::string group, family;  ///< "prefix*" or a whole name; empty: any
     std::string backend;
-    std::vector<std::string> except;  ///< ids that do not count, explained by `why`
+    std::vector<std::string> except;                     ///< ids that do not count, explained by `why`
     std::optional<double> median, p90, worst, coverage;  ///< coverage: share of the rows that must be predicted
     std::string where;                                   ///< file:line:column
 

@@ -43,9 +43,9 @@ const Metric* find_metric(const std::string& name) {
 }
 
 const std::vector<std::string>& all_families() {
-    static const std::vector<std::string> families{
-        "attention", "collective", "decode",  "energy",      "gemm",  "hpc",        "layer", "link",
-        "memory",    "pipeline",   "prefill", "reliability", "serve", "train_step", "vector"};
+    static const std::vector<std::string> families{"attention", "collective",  "decode", "energy",     "gemm",
+                                                   "hpc",       "layer",       "link",   "memory",     "pipeline",
+                                                   "prefill",   "reliability", "serve",  "train_step", "vector"};
     return families;
 }
 

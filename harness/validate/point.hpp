@@ -31,7 +31,7 @@ std::string family_of_workload(const std::string& workload);
 struct Point {
     std::string id, system, workload, params_text, metric, value_text, unit, group, quality, source, locator;
     std::vector<std::pair<std::string, std::string>> params;
-    double value = 0;   ///< SI
+    double value = 0;      ///< SI
     std::string place;     ///< file:line
     bool shipped = false;  ///< of configs/validation, or a newer version of such a row
 

@@ -51,13 +51,51 @@ double finite(const std::string& place, const std::string& text) {
 
 /// Keys whose values are numbers.
 const std::vector<std::string>& numeric_keys() {
-    static const std::vector<std::string> keys{
-        "batch",  "heads",   "kv_heads", "seq_q",    "seq_kv",  "seq",          "head_dim",      "hidden",
-        "layers", "ffn",     "vocab",    "experts",  "topk",    "moe_ffn",      "shared_experts", "rows",
-        "cols",   "m",       "n",        "k",        "groups",  "tile",         "clock_mhz",     "gpus",
-        "nodes",  "bytes",   "tp",       "pp",       "dp",      "cp",           "ep",            "vp",
-        "fsdp",   "input",   "output",   "seq_in",   "seq_out", "global_batch", "micro_batch",   "gpus_per_node",
-        "causal", "trans_a", "trans_b",  "gated",    "kernel_only"};
+    static const std::vector<std::string> keys{"batch",
+                                               "heads",
+                                               "kv_heads",
+                                               "seq_q",
+                                               "seq_kv",
+                                               "seq",
+                                               "head_dim",
+                                               "hidden",
+                                               "layers",
+                                               "ffn",
+                                               "vocab",
+                                               "experts",
+                                               "topk",
+                                               "moe_ffn",
+                                               "shared_experts",
+                                               "rows",
+                                               "cols",
+                                               "m",
+                                               "n",
+                                               "k",
+                                               "groups",
+                                               "tile",
+                                               "clock_mhz",
+                                               "gpus",
+                                               "nodes",
+                                               "bytes",
+                                               "tp",
+                                               "pp",
+                                               "dp",
+                                               "cp",
+                                               "ep",
+                                               "vp",
+                                               "fsdp",
+                                               "input",
+                                               "output",
+                                               "seq_in",
+                                               "seq_out",
+                                               "global_batch",
+                                               "micro_batch",
+                                               "gpus_per_node",
+                                               "causal",
+                                               "trans_a",
+                                               "trans_b",
+                                               "gated",
+                                               "kernel_only"};
     return keys;
 }
 
@@ -66,7 +104,8 @@ void check_number(const Point& p, const std::string& key, const std::string& tex
     double value = 0;
     const auto r = std::from_chars(text.data(), text.data() + text.size(), value);
     if (r.ec != std::errc() || r.ptr != text.data() + text.size() || !std::isfinite(value) || value < 0)
-        throw Error({p.place, fmt::format("{} is {}", key, in_quotes(text)), "it must be a finite number, 0 or more", ""});
+        throw Error(
+            {p.place, fmt::format("{} is {}", key, in_quotes(text)), "it must be a finite number, 0 or more", ""});
 }
 
 void read_params(Point& p) {
@@ -78,8 +117,8 @@ void read_params(Point& p) {
                          "params are key=value;key=value", "Leave out what is not known."});
         const std::string key = pair.substr(0, at);
         if (p.has(key))
-            throw Error({p.place, fmt::format("params hold {} twice", in_quotes(key)), "only one of them can be true",
-                         ""});
+            throw Error(
+                {p.place, fmt::format("params hold {} twice", in_quotes(key)), "only one of them can be true", ""});
         check_number(p, key, pair.substr(at + 1));
         p.params.emplace_back(key, pair.substr(at + 1));
     }
@@ -89,10 +128,11 @@ Point read_row(const std::string& line, const std::string& place, const std::vec
     const std::vector<std::string> cells = split(line, ',');
     if (cells.size() != 11)
         throw Error({place, fmt::format("has {} columns instead of 11", cells.size()),
-                     "columns are parted by commas, and no cell holds one", fmt::format("They are {}.", point_columns)});
+                     "columns are parted by commas, and no cell holds one",
+                     fmt::format("They are {}.", point_columns)});
     Point p;
-    std::string* const fields[] = {&p.id,         &p.system, &p.workload, &p.params_text, &p.metric, &p.value_text,
-                                   &p.unit,       &p.group,  &p.quality,  &p.source,      &p.locator};
+    std::string* const fields[] = {&p.id,   &p.system, &p.workload, &p.params_text, &p.metric, &p.value_text,
+                                   &p.unit, &p.group,  &p.quality,  &p.source,      &p.locator};
     for (std::size_t i = 0; i < cells.size(); ++i) *fields[i] = cells[i];
     p.place = place;
     if (p.id.empty() || p.group.empty())
@@ -103,11 +143,14 @@ Point read_row(const std::string& line, const std::string& place, const std::vec
     const Metric& metric = *find_metric(p.metric);
     if (p.unit != metric.unit)
         throw Error({place, fmt::format("unknown unit {} for {}", in_quotes(p.unit), p.metric),
-                     fmt::format("it is in {}, in SI", metric.unit), fmt::format("Convert it and write \"{}\".", metric.unit)});
-    require_known(place, "quality", p.quality, {"raw", "table", "claim", "derived"}, "how far to trust it is not known");
+                     fmt::format("it is in {}, in SI", metric.unit),
+                     fmt::format("Convert it and write \"{}\".", metric.unit)});
+    require_known(place, "quality", p.quality, {"raw", "table", "claim", "derived"},
+                  "how far to trust it is not known");
     p.value = finite(place, p.value_text);
     if (p.value < 0 || (p.value == 0 && metric.sense != Sense::amount))
-        throw Error({place, fmt::format("value {} is not positive", p.value_text), fmt::format("a {} is", p.metric), ""});
+        throw Error(
+            {place, fmt::format("value {} is not positive", p.value_text), fmt::format("a {} is", p.metric), ""});
     read_params(p);
     return p;
 }

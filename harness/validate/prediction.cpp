@@ -107,24 +107,27 @@ Prediction Predictor::predict(const Question& question, const std::string& backe
 /// The fewest units whose time is within twice the best: those that need not fetch weights from afar.
 Prediction Predictor::search_units(const Question& question, const std::string& backend) {
     std::vector<std::pair<int, Prediction>> found;
-    Prediction last;
-    double best = 0;  // rate or 1 / time
+    Prediction first;  // refusal
+    double best = 0;   // rate or 1 / time
     const auto goodness = [&](const Prediction& p) { return question.inverse ? p.value : 1 / p.value; };
     for (int units : unit_counts) {
         Question q = question;
         for (Term& t : q.terms) t.c = with_units(t.c, units);
-        last = time(q, backend);
-        if (!last.known) continue;
-        best = std::max(best, goodness(last));
-        found.emplace_back(units, last);
+        const Prediction p = time(q, backend);
+        if (!p.known) {
+            if (first.reason.empty()) first = p;
+            continue;
+        }
+        best = std::max(best, goodness(p));
+        found.emplace_back(units, p);
     }
     for (auto& [units, p] : found)
         if (goodness(p) >= best / 2) {
-            p.reason =
-                fmt::format("{}{}units not stated: {} assumed", question.note, question.note.empty() ? "" : "; ", units);
+            p.reason = fmt::format("{}{}units not stated: {} assumed", question.note, question.note.empty() ? "" : "; ",
+                                   units);
             return p;
         }
-    return last;
+    return first;
 }
 
 Prediction Predictor::time(const Question& q, const std::string& backend) {
@@ -152,7 +155,7 @@ Prediction Predictor::memory(const Question& q, const std::string& backend) {
 }
 
 std::optional<double> Predictor::reference_energy_J(const Case& c, const std::vector<Point>& published) {
-    for (const std::string& name : backends_.default_names()) {
+    for (const std::string& name : backends_.default_names(false)) {
         const Kind kind = backends_.find(name)->kind();
         if (kind == Kind::measured || kind == Kind::bound || kind == Kind::simulated) continue;
         const Answer& a = ask(c, name);
@@ -173,7 +176,8 @@ Prediction Predictor::energy_ratio(const Question& q, const std::string& backend
     if (!a.energy_J && power == mine.system->power.end()) return unknown("the backend gives no energy");
     const double energy_J = a.energy_J ? *a.energy_J : power->second.value * mine.units * a.time_s;
     const auto theirs = reference_energy_J(q.reference.front().c, published);
-    if (!theirs) return unknown(fmt::format("no backend and no point gives the time on {}", q.reference[0].c.system->id));
+    if (!theirs)
+        return unknown(fmt::format("no backend and no point gives the time on {}", q.reference[0].c.system->id));
     return {true, *theirs / energy_J, q.note};
 }
 

@@ -32,12 +32,12 @@ struct Question {
     std::vector<Term> terms;      ///< the time is the sum of weight x time
     std::vector<Term> reference;  ///< energy_ratio: the same work on another system
     double factor = 1;
-    bool inverse = false;        ///< value = factor / time
-    bool moves = false;          ///< add the transition from the first term's placement to the second's
-    bool search_units = false;   ///< the row does not say how many: the fewest that hold it
-    std::string component;       ///< memory: which
-    std::string note;            ///< what was assumed where the row is silent
-    std::string reason;          ///< not empty: the row cannot be asked, and why
+    bool inverse = false;       ///< value = factor / time
+    bool moves = false;         ///< add the transition from the first term's placement to the second's
+    bool search_units = false;  ///< the row does not say how many: the fewest that hold it
+    std::string component;      ///< memory: which
+    std::string note;           ///< what was assumed where the row is silent
+    std::string reason;         ///< not empty: the row cannot be asked, and why
 };
 
 }  // namespace wb

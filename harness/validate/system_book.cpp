@@ -67,8 +67,8 @@ Fact SystemBook::constant(const ConstantName& name) {
     if (at != facts.end()) return at->second;
     std::vector<std::string> known;
     for (const auto& [key, fact] : facts) known.push_back(key);
-    throw Error({path, fmt::format("[{}] has no {}", name.table, in_quotes(name.key)), "there is no value to begin from",
-                 did_you_mean(name.key, known)});
+    throw Error({path, fmt::format("[{}] has no {}", name.table, in_quotes(name.key)),
+                 "there is no value to begin from", did_you_mean(name.key, known)});
 }
 
 void SystemBook::replace(const ConstantName& name, double value) {

@@ -26,11 +26,19 @@ std::vector<std::string> backend_names(const ValidateOptions& o, const BackendSe
     for (const std::string& name : o.backends) backends.require(name, "--backend");
     if (!o.backends.empty()) return o.backends;
     std::vector<std::string> out;
-    for (const std::string& name : backends.default_names()) {
+    for (const std::string& name : backends.default_names(true)) {
         const Kind kind = backends.find(name)->kind();
         if (kind == Kind::modelled || kind == Kind::simulated || kind == Kind::emulated) out.push_back(name);
     }
     return out;
+}
+
+/// Those of the names whose business the point's machine is; all of them where it is nobody's.
+std::vector<std::string> suited(const std::vector<std::string>& names, SystemKind kind, const BackendSet& backends) {
+    std::vector<std::string> out;
+    for (const std::string& name : names)
+        if (backends.find(name)->suits(kind)) out.push_back(name);
+    return out.empty() ? names : out;
 }
 
 void filter(std::vector<Point>& points, const std::string& pattern, const char* option,
@@ -63,6 +71,8 @@ public:
         if (on_) fmt::print(stderr, "\r\x1b[K[{}/{}] {}", done_, total_, what);
     }
 
+    std::size_t done() const { return done_; }
+
 private:
     std::size_t total_, done_ = 0;
     bool on_;
@@ -86,9 +96,8 @@ std::vector<BandSample> band_samples(const std::vector<Judged>& rows, const Back
         if (!r.prediction.known || r.point->sense() == Sense::amount || kind == Kind::bound || kind == Kind::measured)
             continue;
         const auto other = left_out.find({r.backend, r.point->id});
-        const bool fitted = std::any_of(fits.begin(), fits.end(), [&](const FitSpec& f) {
-            return f.backend == r.backend && f.uses(*r.point);
-        });
+        const bool fitted = std::any_of(fits.begin(), fits.end(),
+                                        [&](const FitSpec& f) { return f.backend == r.backend && f.uses(*r.point); });
         if (fitted && other == left_out.end()) continue;
         out.push_back({r.backend, std::string(name(systems.load(r.point->system)->kind)), r.point->workload,
                        r.point->group, fitted ? other->second : r.time_factor()});
@@ -104,6 +113,7 @@ std::string bands_file(const Files& files) {
 }  // namespace
 
 Exit validate(const ValidateOptions& o, const Files& files, Comm& comm) {
+    const Signals signals;
     const BackendSet backends;
     const std::vector<std::string> names = backend_names(o, backends);
     const double budget_s = seconds_of(o.budget, "--budget");
@@ -115,7 +125,6 @@ Exit validate(const ValidateOptions& o, const Files& files, Comm& comm) {
     if (names.empty())
         throw Error({"validate", "no backend here models, simulates or emulates", "there is nothing to judge",
                      "Name one: --backend roofline."});
-    const Signals signals;
     SystemBook systems(files);
     CaseMaker make(files, systems, read_conditions(files));
     Predictor predictor(backends, comm, {[&signals] { return signals.asked(); }, {}}, {budget_s});
@@ -125,11 +134,11 @@ Exit validate(const ValidateOptions& o, const Files& files, Comm& comm) {
         for (const Point& p : points) {
             counter.next(fmt::format("{} {}", p.group, p.id));
             const Question q = question_of(p, make);
-            for (const std::string& name : names) rows.push_back({&p, name, predictor.predict(q, name, all)});
+            for (const std::string& name : suited(names, systems.load(p.system)->kind, backends))
+                rows.push_back({&p, name, predictor.predict(q, name, all)});
             const Stop asked = signals.asked();
             if (comm.max(asked == Stop::none ? 0 : 1) > 0)
-                throw Error({"validate", fmt::format("stopped after {} of {} points", rows.size() / names.size(),
-                                                     points.size()),
+                throw Error({"validate", fmt::format("stopped after {} of {} points", counter.done(), points.size()),
                              "nothing was written", ""},
                             asked == Stop::terminate ? Exit::requeue : Exit::interrupted);
         }
@@ -153,7 +162,8 @@ Exit validate(const ValidateOptions& o, const Files& files, Comm& comm) {
         std::map<std::pair<std::string, std::string>, double> left_out;
         for (const FitSpec& spec : fits)
             if (std::find(names.begin(), names.end(), spec.backend) != names.end())
-                for (const auto& [id, factor] : fitter.run(spec).left_out_factors) left_out[{spec.backend, id}] = factor;
+                for (const auto& [id, factor] : fitter.run(spec).left_out_factors)
+                    left_out[{spec.backend, id}] = factor;
         const Bands bands = derive_bands(band_samples(rows, backends, systems, left_out, fits));
         write_file(bands_file(files), bands.toml());
         fmt::print("wrote {}: {} bands\n", bands_file(files), bands.rows().size());

@@ -11,8 +11,8 @@
 namespace wb {
 
 struct ValidateOptions {
-    std::vector<std::string> points;  ///< further files of points
-    bool points_only = false;         ///< without configs/validation/*.csv
+    std::vector<std::string> points;      ///< further files of points
+    bool points_only = false;             ///< without configs/validation/*.csv
     std::string group, system, workload;  ///< only rows of these; "prefix*" matches many
     std::vector<std::string> backends;    ///< empty: every built one that is modelled, simulated or emulated
     std::string csv, json, out;           ///< files to write; empty: none

@@ -88,27 +88,27 @@ Table points_table(const std::vector<Judged>& rows) {
         return column<std::string>(name, "", about, "reference", rows, get);
     };
     const double nan = std::numeric_limits<double>::quiet_NaN();
-    return {"validation/points",
-            "published measurements and what the backends say of them",
-            {text("id", "of the published measurement", [](const Judged& r) { return r.point->id; }),
-             text("system", "system file", [](const Judged& r) { return r.point->system; }),
-             text("workload", "family", [](const Judged& r) { return r.point->workload; }),
-             text("params", "key=value;key=value", [](const Judged& r) { return r.point->params_text; }),
-             text("metric", "what was measured", [](const Judged& r) { return r.point->metric; }),
-             text("unit", "of value and predicted", [](const Judged& r) { return r.point->unit; }),
-             text("group", "rows of one source and method", [](const Judged& r) { return r.point->group; }),
-             text("quality", "raw, table, claim or derived", [](const Judged& r) { return r.point->quality; }),
-             text("source", "where it was published", [](const Judged& r) { return r.point->source; }),
-             text("locator", "where in the source", [](const Judged& r) { return r.point->locator; }),
-             text("backend", "who predicts", [](const Judged& r) { return r.backend; }),
-             text("reason", "why not predicted, or what was assumed",
-                  [](const Judged& r) { return r.prediction.reason; }),
-             column<double>("value", "as in unit", "published", "reference", rows,
-                            [](const Judged& r) { return r.point->value; }),
-             column<double>("predicted", "as in unit", "NaN: not predicted", "modelled", rows,
-                            [nan](const Judged& r) { return r.prediction.known ? r.prediction.value : nan; }),
-             column<double>("ratio", "1", "predicted / value", "derived", rows,
-                            [nan](const Judged& r) { return r.prediction.known ? r.ratio() : nan; })}};
+    return {
+        "validation/points",
+        "published measurements and what the backends say of them",
+        {text("id", "of the published measurement", [](const Judged& r) { return r.point->id; }),
+         text("system", "system file", [](const Judged& r) { return r.point->system; }),
+         text("workload", "family", [](const Judged& r) { return r.point->workload; }),
+         text("params", "key=value;key=value", [](const Judged& r) { return r.point->params_text; }),
+         text("metric", "what was measured", [](const Judged& r) { return r.point->metric; }),
+         text("unit", "of value and predicted", [](const Judged& r) { return r.point->unit; }),
+         text("group", "rows of one source and method", [](const Judged& r) { return r.point->group; }),
+         text("quality", "raw, table, claim or derived", [](const Judged& r) { return r.point->quality; }),
+         text("source", "where it was published", [](const Judged& r) { return r.point->source; }),
+         text("locator", "where in the source", [](const Judged& r) { return r.point->locator; }),
+         text("backend", "who predicts", [](const Judged& r) { return r.backend; }),
+         text("reason", "why not predicted, or what was assumed", [](const Judged& r) { return r.prediction.reason; }),
+         column<double>("value", "as in unit", "published", "reference", rows,
+                        [](const Judged& r) { return r.point->value; }),
+         column<double>("predicted", "as in unit", "NaN: not predicted", "modelled", rows,
+                        [nan](const Judged& r) { return r.prediction.known ? r.prediction.value : nan; }),
+         column<double>("ratio", "1", "predicted / value", "derived", rows,
+                        [nan](const Judged& r) { return r.prediction.known ? r.ratio() : nan; })}};
 }
 
 Table groups_table(const std::vector<ErrorSummary>& groups) {
@@ -118,18 +118,19 @@ Table groups_table(const std::vector<ErrorSummary>& groups) {
     const auto value = [&](const char* name, const char* about, auto get) {
         return column<double>(name, "1", about, "derived", groups, get);
     };
-    return {"validation/groups",
-            "errors of the backends by group of points",
-            {text("name", "group", [](const ErrorSummary& s) { return s.name; }),
-             text("family", "workload", [](const ErrorSummary& s) { return s.family; }),
-             text("backend", "who predicts", [](const ErrorSummary& s) { return s.backend; }),
-             value("n", "points", [](const ErrorSummary& s) { return static_cast<double>(s.n); }),
-             value("predicted", "points predicted", [](const ErrorSummary& s) { return static_cast<double>(s.predicted); }),
-             value("median_abs_error", "of |predicted / measured - 1|", [](const ErrorSummary& s) { return s.median; }),
-             value("p90_abs_error", "90th percentile", [](const ErrorSummary& s) { return s.p90; }),
-             value("worst_abs_error", "largest", [](const ErrorSummary& s) { return s.worst; }),
-             value("bias", "median of predicted / measured - 1", [](const ErrorSummary& s) { return s.bias; }),
-             value("rank_correlation", "Spearman", [](const ErrorSummary& s) { return s.rank_correlation; })}};
+    return {
+        "validation/groups",
+        "errors of the backends by group of points",
+        {text("name", "group", [](const ErrorSummary& s) { return s.name; }),
+         text("family", "workload", [](const ErrorSummary& s) { return s.family; }),
+         text("backend", "who predicts", [](const ErrorSummary& s) { return s.backend; }),
+         value("n", "points", [](const ErrorSummary& s) { return static_cast<double>(s.n); }),
+         value("predicted", "points predicted", [](const ErrorSummary& s) { return static_cast<double>(s.predicted); }),
+         value("median_abs_error", "of |predicted / measured - 1|", [](const ErrorSummary& s) { return s.median; }),
+         value("p90_abs_error", "90th percentile", [](const ErrorSummary& s) { return s.p90; }),
+         value("worst_abs_error", "largest", [](const ErrorSummary& s) { return s.worst; }),
+         value("bias", "median of predicted / measured - 1", [](const ErrorSummary& s) { return s.bias; }),
+         value("rank_correlation", "Spearman", [](const ErrorSummary& s) { return s.rank_correlation; })}};
 }
 
 }  // namespace
@@ -186,6 +187,13 @@ std::string points_csv(const std::vector<Judged>& rows) {
 
 std::string errors_json(const std::vector<ErrorSummary>& groups, const std::vector<ErrorSummary>& families) {
     return nlohmann::json{{"groups", rows_of(groups)}, {"families", rows_of(families)}}.dump(1) + "\n";
+}
+
+std::optional<std::string> validation_summary(const std::filesystem::path& path) {
+    const Hdf5Reader file(path);
+    if (!file.has("validation/points")) return std::nullopt;
+    return fmt::format("{} predictions of published measurements in {} groups.", file.table("validation/points").rows(),
+                       file.table("validation/groups").rows());
 }
 
 void write_validation(const std::filesystem::path& path, const std::vector<Judged>& rows,

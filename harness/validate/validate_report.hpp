@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ std::string reasons_table(const std::vector<Judged>& rows, Format format, bool c
 std::string points_csv(const std::vector<Judged>& rows);
 /// {"groups": [...], "families": [...]}.
 std::string errors_json(const std::vector<ErrorSummary>& groups, const std::vector<ErrorSummary>& families);
+/// One line about a file of these tables; nothing if it is none.
+std::optional<std::string> validation_summary(const std::filesystem::path& path);
 /// Tables validation/points and validation/groups, published whole.
 void write_validation(const std::filesystem::path& path, const std::vector<Judged>& rows,
                       const std::vector<ErrorSummary>& groups);

@@ -22,19 +22,19 @@ struct Grid {
 /// its source in the system file. Cycles are of the PE clock.
 struct Machine {
     Mesh mesh;
-    double row_start = 0;       ///< gemv: starting the multiply-add of one input element with its row of weights
-    double reduce_stage = 0;    ///< one software stage of a tree reduction
-    double dispatch = 0;        ///< starting one op of the graph on all PEs
-    double gemm_step = 0;       ///< one compute-shift step of a product of matrices
-    double gemm_word = 0;       ///< receiving, storing and reading again one word of the two tiles of a step
-    double train_fraction = 0;  ///< of the peak, reached by streamed training where nothing else limits
-    Seconds update_parameter;   ///< one parameter's update by the service that holds the weights
-    Seconds stream_layer;       ///< starting one layer of a streamed step, all passes together
-    double reserved_bytes = 0;  ///< of a PE's SRAM: program and buffers
-    BytesPerSecond external;    ///< weights streamed to one wafer; 0: unknown
-    BytesPerSecond link;        ///< between wafers; 0: one wafer only
-    Seconds latency;            ///< between wafers
-    double joined = 1;          ///< wafers that fabrics join at most
+    double row_start = 0;           ///< gemv: a vector instruction for each input element, over its row of weights
+    double dispatch = 0;            ///< starting one op of the graph on all PEs: a task
+    double gemm_step = 0;           ///< one compute-shift step of a product of matrices: the tasks of step and tiles
+    double gemm_word = 0;           ///< receiving, storing and using one word of the two tiles of a step
+    double reduce_stage = 0;        ///< one software stage of a tree reduction
+    double interface_fraction = 1;  ///< of its own decoding speed, what one user of a public interface is given
+    double train_fraction = 0;      ///< of the peak, reached by streamed training where nothing else limits
+    Seconds update_parameter;       ///< one parameter's update by the service that holds the weights
+    double reserved_bytes = 0;      ///< of a PE's SRAM: program and buffers
+    BytesPerSecond external;        ///< weights streamed to one wafer; 0: unknown
+    BytesPerSecond link;            ///< between wafers; 0: one wafer only
+    Seconds latency;                ///< between wafers
+    double joined = 1;              ///< wafers that fabrics join at most
 
     explicit Machine(const System& system);
 

@@ -69,6 +69,12 @@ std::vector<std::int64_t> splits(const Request& r) {
     return out;
 }
 
+/// One new token of each sequence, from a cache.
+bool decodes(const Graph& g) {
+    return std::any_of(g.ops().begin(), g.ops().end(),
+                       [](const Op& op) { return op.kind == OpKind::cache_write && op.attributes.seq == 1; });
+}
+
 Placement kernel(const Machine& m, const Graph& g, const BareOp& op) {
     Placement p;
     p.grid = op.grid;
@@ -93,6 +99,8 @@ std::string Placement::text(const Machine& m) const {
         out += " weights streamed";
     else if (grid == m.whole())
         out += " whole wafer";
+    else if (!apart)
+        out += " layers in turn";
     else if (regions > 1)
         out += fmt::format(" {} regions", regions);
     if (!algorithm.empty()) out += " " + algorithm;
@@ -122,6 +130,7 @@ Placement evaluate(const Machine& m, const Request& r, Grid grid, std::int64_t p
     p.pieces = pieces;
     p.mode = r.streamed() ? Mode::streamed : Mode::resident;
     p.regions = p.mode == Mode::streamed ? 1 : std::max(regions_of(m, f, grid), r.wafers);
+    p.apart = p.regions <= r.wafers * (m.mesh.rows / grid.rows) * (m.mesh.columns / grid.columns);
     const double taken = r.partial() ? m.usable_bytes() / 2 : f.total() / r.wafers / m.whole().pes();
     const Where where{grid, pieces, r.mapping.algorithm, std::max(0.0, m.usable_bytes() - taken)};
     // A pipeline of equal regions with `pieces` under way: the time of one piece, and one region more for each other.
@@ -153,6 +162,8 @@ Placement evaluate(const Machine& m, const Request& r, Grid grid, std::int64_t p
         p.io_bytes += bytes * static_cast<double>(pieces);
         add_span(p, "wafer to wafer", g.blocks().back(), p.between, Flops(0), Bytes(bytes * (r.wafers - 1)));
     }
+    if (m.interface_fraction < 1 && decodes(g))
+        add_span(p, "interface", g.blocks().back(), p.time * (1 / m.interface_fraction - 1));
     return p;
 }
 

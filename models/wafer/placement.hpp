@@ -22,6 +22,7 @@ struct Placement {
     Mode mode = Mode::resident;
     Grid grid;                ///< rectangle that works on one op
     int regions = 1;          ///< rectangles that hold the layers, all wafers together
+    bool apart = true;        ///< they all fit side by side; else layers take turns on some, weights lying elsewhere
     std::int64_t pieces = 1;  ///< of the batch (resident: in the pipeline; streamed: one after another)
     Seconds time;
     Cost cost;              ///< of the whole run, in cycles of one piece after another

@@ -12,7 +12,7 @@ namespace wb::wafer {
 /// Weight streaming: the activations of a piece of the batch stay on the wafers; for each piece the weights of layer
 /// after layer come in, forward and backward, and gradients go out, added up on the way between data-parallel wafers.
 /// A service outside keeps the weights and updates each as its gradient arrives. Arithmetic, streams and updates go on
-/// side by side: the slowest is the step, with a fixed time for each layer.
+/// side by side: the slowest is the step.
 Placement evaluate_training(const Machine& m, const Request& r, const System& system) {
     const Footprint f = footprint(r.graph);
     Placement p;
@@ -24,11 +24,7 @@ Placement evaluate_training(const Machine& m, const Request& r, const System& sy
     p.io_bytes = 3 * f.weights * static_cast<double>(p.pieces);
     const Seconds stream = m.external > BytesPerSecond(0) ? Bytes(p.io_bytes) / m.external : Seconds(0);
     const Seconds update = m.update_parameter * f.parameters;
-    double layers = 0;
-    for (const Block& block : r.graph.blocks())
-        if (!block.reversed && block.phase != "update" && block.repeat > 1) layers += static_cast<double>(block.repeat);
-    const Seconds fixed = m.stream_layer * layers * static_cast<double>(p.pieces);
-    p.time = std::max({compute, stream, update}) + fixed;
+    p.time = std::max({compute, stream, update});
     const auto span = [&](const char* resource, Seconds duration, Bytes bytes) {
         Span s;
         s.resource = resource;
@@ -40,7 +36,6 @@ Placement evaluate_training(const Machine& m, const Request& r, const System& sy
     span("compute", compute, Bytes(0));
     span("external", stream, Bytes(p.io_bytes));
     span("update", update, Bytes(0));
-    span("layer start", fixed, Bytes(0));
     p.limit = compute >= std::max(stream, update) ? "compute"
               : stream >= update                  ? "weights streamed"
                                                   : "update of the weights outside";

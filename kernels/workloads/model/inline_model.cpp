@@ -20,8 +20,9 @@ using Sizes = std::map<std::string, std::int64_t>;
 
 Sizes read(const std::string& text) {
     if (!text.ends_with('}')) fail(fmt::format("{} has no closing bracket", in_quotes(text)), "its shape is not whole");
-    static const std::vector<std::string> known{"hidden", "layers", "heads",   "kv_heads", "head_dim", "ffn",
-                                                "vocab",  "gated",  "experts", "topk",     "moe_ffn",  "shared_experts"};
+    static const std::vector<std::string> known{"hidden",   "layers", "heads",   "kv_heads",
+                                                "head_dim", "ffn",    "vocab",   "gated",
+                                                "experts",  "topk",   "moe_ffn", "shared_experts"};
     Sizes shape;
     for (std::size_t at = 1; at + 1 < text.size();) {
         const std::size_t end = std::min(text.find(',', at), text.size() - 1);
@@ -30,7 +31,8 @@ Sizes read(const std::string& text) {
         const std::size_t equals = pair.find('=');
         const std::string key = pair.substr(0, equals);
         if (std::find(known.begin(), known.end(), key) == known.end())
-            fail(fmt::format("{} is no part of a shape", in_quotes(key)), "it would be ignored", did_you_mean(key, known));
+            fail(fmt::format("{} is no part of a shape", in_quotes(key)), "it would be ignored",
+                 did_you_mean(key, known));
         std::int64_t n = -1;
         const char* last = text.data() + end;
         if (equals != std::string::npos)

@@ -1,0 +1,241 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "core/error.hpp"
+#include "harness/validate/case_maker.hpp"
+#include "harness/validate/fitter.hpp"
+#include "harness/validate/point_file.hpp"
+#include "harness/validate/prediction.hpp"
+#include "tests/temp_folder.hpp"
+
+using namespace wb;
+
+namespace {
+
+const Files& shipped() {
+    static const Files files({std::string(WB_SOURCE_DIR) + "/configs"});
+    return files;
+}
+
+/// A point of a family on a shipped system.
+Point point(const std::string& family, const std::string& system, const std::string& params,
+            const std::string& metric = "time", double value = 1) {
+    const Folder folder;
+    const std::string path = (folder.path / "p.csv").string();
+    std::ofstream(path) << point_columns << "\nX," << system << "," << family << "," << params << "," << metric << ","
+                        << value << "," << find_metric(metric)->unit << ",my-group,raw,a,b\n";
+    return read_points(path, shipped().names("systems", ".toml")).front();
+}
+
+struct Maker {
+    SystemBook systems{shipped()};
+    CaseMaker make{shipped(), systems, read_conditions(shipped())};
+    Question ask(const Point& p) { return question_of(p, make); }
+};
+
+const Case& only(const Question& q) {
+    CHECK(q.reason.empty());
+    REQUIRE(q.terms.size() == 1);
+    return q.terms.front().c;
+}
+
+}  // namespace
+
+TEST_CASE("a product on a rectangle of a wafer, at the clock of the row") {
+    Maker m;
+    const Question q = m.ask(
+        point("gemm", "wse2", "m=64;n=32;k=16;groups=3;dtype=fp32;algorithm=summa;mesh=8x4;clock_mhz=1100", "cycles"));
+    const Case& c = only(q);
+    CHECK(c.workload == "gemm");
+    CHECK(c.params.key() == "m=64 n=32 k=16 batch=3 trans_a=false trans_b=false dtype=f32");
+    CHECK(c.mapping.text() == "8x4 summa");
+    CHECK(c.system->chosen.at("clock") == "maximum");
+    CHECK(c.system->chosen.at("sram_bandwidth") == "maximum");  // what goes with that clock
+    CHECK(q.factor == doctest::Approx(1.1e9));
+    CHECK_FALSE(q.inverse);
+    CHECK(c.graph->flops().si() == doctest::Approx(2.0 * 64 * 32 * 16 * 3));
+}
+
+TEST_CASE("units, mapping and microbatches of a training step") {
+    Maker m;
+    const Question q =
+        m.ask(point("train_step", "h100-sxm",
+                    "model=gpt3-175b;seq=2048;global_batch=1536;micro_batch=2;tp=4;pp=8;gpus=512;ep=1", "mfu", 0.5));
+    const Case& c = only(q);
+    CHECK(c.units == 512);
+    CHECK(c.mapping.tensor == 4);
+    CHECK(c.mapping.pipeline == 8);
+    CHECK(c.mapping.data == 16);
+    CHECK(c.mapping.microbatches == 1536 / 16 / 2);
+    CHECK(q.inverse);
+    const double peak = c.system->peak.at(DType::bf16).value;
+    CHECK(q.factor == doctest::Approx(c.graph->matmul_flops().si() / 512 / peak));
+}
+
+TEST_CASE("bus bandwidth and time say the same of a collective") {
+    Maker m;
+    const std::string params = "op=allreduce;bytes=1000000;gpus=4;nodes=1;gpus_per_node=4";
+    const Question time = m.ask(point("collective", "a100-sxm-80g", params));
+    const Question bus = m.ask(point("collective", "a100-sxm-80g", params, "bus_bandwidth"));
+    CHECK(only(time).units == 4);
+    CHECK(time.factor == 1);
+    CHECK(bus.inverse);
+    CHECK(bus.factor == doctest::Approx(1e6 * 2 * 3 / 4));
+    CHECK(m.ask(point("collective", "a100-sxm-80g", "op=allgather;bytes=1000000;gpus=4", "bus_bandwidth")).factor ==
+          doctest::Approx(1e6 * 3 / 4));
+    CHECK(m.ask(point("collective", "a100-sxm-80g", "op=send_recv;bytes=1000000;gpus=2", "bus_bandwidth")).factor ==
+          doctest::Approx(1e6));
+}
+
+TEST_CASE("smaller nodes are another machine, with a key of its own") {
+    Maker m;
+    const Question two =
+        m.ask(point("collective", "a100-sxm-80g", "op=allreduce;bytes=1024;gpus=2;nodes=2;gpus_per_node=1"));
+    const Question one =
+        m.ask(point("collective", "a100-sxm-80g", "op=allreduce;bytes=1024;gpus=2;nodes=1;gpus_per_node=2"));
+    CHECK(only(two).system->fabrics.front().units->value == 1);
+    CHECK(only(one).system->fabrics.front().units->value == 2);
+    CHECK(only(two).key != only(one).key);
+}
+
+TEST_CASE("a serve row is a prefill and decode steps at the mean context, with a move between placements") {
+    Maker m;
+    const Question q = m.ask(point("serve", "wse2",
+                                   "model=llama3-8b;batch=1;input=2048;output=1000;gpus=1;dtype=fp16;"
+                                   "prefill_mesh=660x660;decode_mesh=360x360",
+                                   "tokens_per_s"));
+    REQUIRE(q.terms.size() == 2);
+    CHECK(q.terms[0].c.workload == "prefill");
+    CHECK(q.terms[0].weight == 1);
+    CHECK(q.terms[0].c.mapping.rows == 660);
+    CHECK(q.terms[1].c.workload == "decode");
+    CHECK(q.terms[1].weight == 1000);
+    CHECK(q.terms[1].c.params.integer("seq") == 2548);
+    CHECK(q.terms[1].c.mapping.columns == 360);
+    CHECK(q.moves);
+    CHECK(q.factor == 1000);
+    CHECK(q.inverse);
+}
+
+TEST_CASE("a model that has no file is built from the row's own shape") {
+    Maker m;
+    const std::string shape = "hidden=1024;layers=4;heads=16;kv_heads=4;ffn=2816;vocab=1000;gated=1";
+    const Question q =
+        m.ask(point("decode", "h100-sxm", "model=mine;" + shape + ";batch=2;input=100;gpus=1", "tokens_per_s"));
+    const Case& c = only(q);
+    CHECK(c.params.word("model") == "{hidden=1024,layers=4,heads=16,kv_heads=4,ffn=2816,vocab=1000,gated=1}");
+    // q and o 2 h^2, k and v 2 h h/4, three matrices of the MLP, and the head, times 2 a token; and the attention.
+    const double weights = 4 * (2.5 * 1024 * 1024 + 3.0 * 1024 * 2816) + 1000.0 * 1024;
+    CHECK(c.graph->matmul_flops().si() == doctest::Approx(2 * 2 * weights + 4.0 * 2 * 101 * 1024 * 4).epsilon(0.01));
+    CHECK(q.factor == 2);
+    const Question without =
+        m.ask(point("decode", "h100-sxm", "model=mine;hidden=1024;batch=1;input=1", "tokens_per_s"));
+    CHECK(without.reason == "model \"mine\" is not in configs/models and the row does not say layers");
+}
+
+TEST_CASE("mistakes in a shape name their key") {
+    Maker m;
+    const auto build = [&](const std::string& shape) {
+        return m.make.make("decode", {{"model", shape}, {"seq", std::int64_t{4}}},
+                           {m.systems.load("h100-sxm"), 1, true, {}});
+    };
+    CHECK_THROWS_WITH(build("{hidden=8"), "model: \"{hidden=8\" has no closing bracket (its shape is not whole).");
+    CHECK_THROWS_WITH(build("{hiden=8}"),
+                      "model: \"hiden\" is no part of a shape (it would be ignored). "
+                      "Did you mean \"hidden\"?");
+    CHECK_THROWS_WITH(build("{hidden=x}"),
+                      "model: \"hidden=x\" is no key=number (a size is a whole number of at least 1).");
+    CHECK_THROWS_WITH(build("{hidden=8,hidden=8}"), "model: \"hidden\" stands twice (only one can be true).");
+    CHECK_THROWS_WITH(build("{hidden=8,layers=1,heads=1,ffn=8}"),
+                      "model: the shape has no vocab (the layers cannot be built without it).");
+}
+
+TEST_CASE("a layer's operators have the shapes of one device, and their sum is the layer") {
+    Maker m;
+    const std::string layer =
+        "model=gpt3-175b;phase=prefill;batch=8;seq_in=2048;seq_out=0;tp=4;hidden=12288;heads=96;"
+        "kv_heads=96;ffn=49152;dtype=fp16;op=";
+    const auto op = [&](const std::string& name) { return m.ask(point("layer", "a100-sxm-80g", layer + name)); };
+    CHECK(only(op("qkv_proj")).params.key() == "m=16384 n=9216 k=12288 batch=1 trans_a=false trans_b=false dtype=f16");
+    CHECK(only(op("q_mul_k")).params.key() == "m=2048 n=2048 k=128 batch=192 trans_a=false trans_b=false dtype=f16");
+    CHECK(only(op("softmax")).params.integer("rows") == 8 * 24 * 2048);
+    CHECK(only(op("allreduce_mha")).units == 4);
+    CHECK(only(op("allreduce_mha")).params.word("bytes") == "402653184 B");
+    CHECK(only(op("gelu")).units == 1);
+    CHECK(op("layer_total").terms.size() == 12);
+    CHECK(op("warp").reason == "no workload for the layer's operator \"warp\" yet");
+}
+
+TEST_CASE("what has no workload has a reason") {
+    Maker m;
+    CHECK(m.ask(point("pipeline", "wse3", "stage=compile;model=x")).reason == "no workload for stage compile yet");
+    CHECK(m.ask(point("hpc", "wse2", "op=fft3d")).reason == "no workload for fft3d yet");
+    CHECK(m.ask(point("gemm", "wse2", "m=1;n=1")).reason == "the row does not say \"k\"");
+    CHECK(m.ask(point("gemm", "wse2", "m=1;n=1;k=1;dtype=int4")).reason == "no workload in int4 yet");
+    CHECK(m.ask(point("gemm", "wse2", "m=1;n=1;k=1;mesh=big")).reason == "mesh \"big\" is not written RxC");
+    CHECK(m.ask(point("serve", "h100-sxm", "model=llama2-70b;schedule=inflight;load=max;input=1;output=1",
+                      "tokens_per_s"))
+              .reason == "no workload for batching in flight yet");
+}
+
+TEST_CASE("every shipped row of an operator or a whole model becomes a case, or says why not") {
+    Maker m;
+    std::map<std::string, int> refused;
+    for (const Point& p : read_all_points(shipped(), {})) {
+        const Question q = m.ask(p);
+        CHECK(q.reason.empty() == !q.terms.empty());
+        if (!q.reason.empty()) ++refused[p.workload];
+    }
+    for (const char* family : {"gemm", "attention", "vector", "collective", "layer", "prefill", "energy", "memory"}) {
+        CAPTURE(family);
+        CHECK(refused[family] == 0);
+    }
+}
+
+TEST_CASE("a fit finds constants, and what they are without each part of the rows") {
+    const std::vector<FitSpec> fits = read_fits(shipped());
+    REQUIRE(!fits.empty());
+    const FitSpec& spec = fits.front();
+    const BackendSet backends;
+    const auto alone = single_process();
+    SystemBook systems(shipped());
+    CaseMaker make(shipped(), systems, read_conditions(shipped()));
+    Predictor predictor(backends, *alone, {}, {1});
+    const std::vector<Point> points = read_all_points(shipped(), {});
+    Fitter fitter(systems, make, predictor, points, [] {});
+    const FitResult r = fitter.run(spec);
+    CHECK(r.points.size() > spec.constants.size());
+    CHECK(r.in_sample.median <= r.as_stored.p90 + 1e-9);
+    CHECK(r.parts >= 2);
+    CHECK(r.left_out_factors.size() == r.points.size());
+    for (std::size_t i = 0; i < r.fitted.size(); ++i) {
+        CHECK(r.lowest[i] <= r.fitted[i]);
+        CHECK(r.fitted[i] <= r.highest[i]);
+    }
+    // Afterwards the systems are as their files say.
+    const FitSpec::Constant& c = spec.constants.front();
+    System now = *systems.load(spec.systems.front());
+    CHECK(facts_of(now, c.table).at(c.key).value == systems.constant(c.in(spec.systems.front())).value);
+}
+
+TEST_CASE("every entry of the list of fits names a backend, a constant and a group that exist") {
+    SystemBook systems(shipped());
+    const BackendSet backends;
+    const std::vector<Point> points = read_all_points(shipped(), {});
+    for (const FitSpec& f : read_fits(shipped())) {
+        CAPTURE(f.name);
+        CHECK(backends.find(f.backend) != nullptr);
+        for (const std::string& system : f.systems)
+            for (const FitSpec::Constant& c : f.constants) CHECK(std::isfinite(systems.constant(c.in(system)).value));
+        for (const std::string& group : f.groups)
+            CHECK(std::any_of(points.begin(), points.end(),
+                              [&](const Point& p) { return name_matches(group, p.group); }));
+    }
+    CHECK_THROWS_AS(systems.constant({"wse2", "fitted", "no_such", ""}), Error);
+    CHECK_THROWS_AS(systems.constant({"wse2", "figures", "x", ""}), Error);
+    CHECK_THROWS_AS(systems.constant({"nobody", "fitted", "x", ""}), Error);
+}
