@@ -30,7 +30,7 @@ OWNERS = {
     "CLI/*": ["harness/*.cpp"],
     "doctest/*": ["tests/*"],
     "rapidcheck*": ["tests/*"],
-    "benchmark/*": ["kernels/bench/*", "harness/bench/*"],
+    "benchmark/*": ["kernels/bench/*", "harness/bench/*", "models/*/bench/*"],
 }
 CORE_MAY = ("fmt/*", "*intrin.h")  # besides the standard library and what OWNERS gives to a file of core
 

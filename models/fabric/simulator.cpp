@@ -33,4 +33,10 @@ Pe& Simulator::pe(int row, int column) {
     return engine_->pe(row, column);
 }
 
+double Simulator::bytes_per_router_colour() const {
+    WB_EXPECT(engine_ != nullptr);
+    const std::size_t routed = engine_->grid().router_colours();
+    return routed == 0 ? 0 : static_cast<double>(engine_->grid().fabric_bytes()) / static_cast<double>(routed);
+}
+
 }  // namespace wb::fabric

@@ -31,6 +31,9 @@ public:
     /// A PE after the run, to read its memory: valid until the next run.
     Pe& pe(int row, int column);
 
+    /// Of the last run: bytes of routers, ramps and running instructions for each routed (router, colour).
+    double bytes_per_router_colour() const;
+
 private:
     Mesh mesh_;
     Options options_;
