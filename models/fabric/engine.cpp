@@ -22,8 +22,7 @@ Engine::Engine(const Mesh& mesh, const Options& options)
         return static_cast<std::size_t>(options.rows) * static_cast<std::size_t>(k) / static_cast<std::size_t>(threads);
     };
     for (int k = 0; k < threads; ++k) {
-        Shard& shard = shards_.emplace_back(machine_, grid_, boundary(k) * grid_.words_per_row(),
-                                            boundary(k + 1) * grid_.words_per_row());
+        Shard& shard = shards_.emplace_back(machine_, grid_, boundary(k), boundary(k + 1));
         for (auto row = static_cast<int>(boundary(k)); row < static_cast<int>(boundary(k + 1)); ++row)
             for (int column = 0; column < options.columns; ++column) {
                 Node& n = grid_.node(row, column);
@@ -56,7 +55,7 @@ std::uint64_t Engine::next_cycle(std::uint64_t now) const {
 
 void Engine::run_shard(Shard& shard, Barrier& barrier) {
     for (std::uint64_t now = 0; now != never;) {
-        shard.decide(now);
+        shard.decide_edges(now);
         barrier.wait();
         shard.advance();
         barrier.wait();
@@ -103,8 +102,8 @@ void Engine::check_nothing_left() {
             const Block* b = w.find(static_cast<Colour>(c));
             if (b == nullptr) continue;
             std::size_t here = static_cast<std::size_t>(b->count(n.lane()));
-            if (b->up) here += b->up->count(n.lane());
-            if (b->down) here += b->down->count(n.lane());
+            if (b->up != nullptr) here += b->up->count(n.lane());
+            if (b->down != nullptr) here += b->down->count(n.lane());
             if (here > 0 && left == 0) first = fmt::format("colour {} at {}", c, n.place());
             left += here;
         }

@@ -56,11 +56,12 @@ void Grid::check(const Word& w, Colour c) const {
 
 void Grid::check_routes() {
     std::uint32_t used = 0;
-    for (const Word& w : words_)
+    for (Word& w : words_)
         for (int c = 0; c < most_colours; ++c) {
             const auto colour = static_cast<Colour>(c);
             if (w.find(colour) == nullptr || !w.find(colour)->routed) continue;
             used |= 1U << c;
+            w.link(colour);
             check(w, colour);
         }
     for (; used != 0; used &= used - 1) colours_.push_back(static_cast<Colour>(std::countr_zero(used)));

@@ -12,6 +12,7 @@ void Node::place_at(const Machine& machine, Shard& shard, Word& word, const Pe& 
     machine_ = &machine;
     shard_ = &shard;
     word_ = &word;
+    word.arena = &shard.arena();
     pe_.row = pe.row;
     pe_.column = pe.column;
     pe_.rows = pe.rows;
@@ -45,7 +46,7 @@ void Node::add_switch(Colour colour, const Switch& s) {
             fail(fmt::format("route to nowhere: colour {} has no destination", colour), "its wavelets would stay", "");
         if (s.position[i].to.has(Port::ramp)) word_->up(colour, machine_->ramp_cycles(), machine_->data);
     }
-    word_->block(colour, machine_->data).add(lane(), s);
+    word_->block(colour, machine_->data).add(lane(), s, *word_->arena);
 }
 
 void Node::resume_main_at(std::uint64_t due) {
