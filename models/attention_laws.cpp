@@ -174,10 +174,9 @@ std::int64_t attention_sram_bytes(const Attributes& a, DType type, const Attenti
         const std::int64_t heads = p.jobs * p.shared;
         return cache + heads * p.features * element + wide * heads * (p.keys + p.values + 2);
     }
-    double most = 0;
-    for (std::int64_t c = 0; c < p.chunks; ++c)
-        most = std::max(most, block_of(a, p, p.queries * c / p.chunks, p.queries * (c + 1) / p.chunks).size);
-    const auto scores = static_cast<std::int64_t>(most) + static_cast<std::int64_t>(most) % 2;
+    // Later queries see no fewer keys.
+    const auto most = static_cast<std::int64_t>(block_of(a, p, p.queries - p.chunk(), p.queries).size);
+    const std::int64_t scores = most + most % 2;
     const std::int64_t own = p.jobs * p.queries * p.shared * (p.features + p.values) * element;
     const std::int64_t moving = 2 * p.keys * std::max(p.features, p.values) * element;
     const std::int64_t blocks = parts(p.rows, p.width) + (p.width > 1 ? 2 : 0);

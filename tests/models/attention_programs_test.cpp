@@ -4,7 +4,7 @@
 
 #include "core/error.hpp"
 #include "models/fabric/programs/attention_programs.hpp"
-#include "program_cases.hpp"
+#include "tests/models/program_cases.hpp"
 
 using namespace wb;
 using namespace wb::fabric;
@@ -172,6 +172,39 @@ TEST_CASE("closed form of attention agrees with the simulator within 5 %") {
         }
     compare(prefill, attention(1, 128, 128, 64, 16, 8), DType::f16, 64, 4, false);
     compare(decode, attention(1, 1, 512, 16, 4, 64), DType::f16, 64, 16, true);
+}
+
+TEST_CASE("attention plans fit the SRAM, and say by how much they do not") {
+    const Attributes a = attention(1, 2048, 2048, 32, 8, 128, true);
+    Mesh mesh = costly_mesh(128, 128);
+    const PlannedAttention best = plan_attention(mesh, a, DType::f16, 128, 128);
+    CHECK(best.sram_bytes <= mesh.sram_bytes);
+    CHECK(best.plan.width <= 128);
+    CHECK(best.cycles == attention_prefill_cycles(mesh, a, DType::f16, best.plan));
+    for (int width : {1, 4, 16, 64}) {
+        const AttentionPlan other = attention_plan(a, DType::f16, 128, 128, width);
+        if (attention_sram_bytes(a, DType::f16, other) <= mesh.sram_bytes)
+            CHECK(best.cycles <= attention_prefill_cycles(mesh, a, DType::f16, other));
+    }
+    // Less SRAM: first more chunks of queries, then none.
+    mesh.sram_bytes = best.sram_bytes - 1;
+    CHECK(plan_attention(mesh, a, DType::f16, 128, 128).cycles >= best.cycles);
+    mesh.sram_bytes = 2000;
+    CHECK_THROWS_WITH_AS(plan_attention(mesh, a, DType::f16, 128, 128), doctest::Contains("bytes more than the 2000"),
+                         Error);
+    CHECK_THROWS_AS(attention_plan(a, DType::f16, 4, 4, 5), Error);
+}
+
+TEST_CASE("a simulated plan that just fits runs, and with a byte less is refused") {
+    const Attributes a = attention(1, 1, 64, 2, 2, 8, true);
+    Mesh mesh = ideal_mesh(4, 4);
+    AttentionCall call;
+    call.a = a;
+    call.plan = attention_plan(a, DType::f32, 4, 4, 2);
+    mesh.sram_bytes = attention_sram_bytes(a, DType::f32, call.plan);
+    const Result r = Simulator(mesh, mesh_options(4, 4, false)).run(program_of(call, mesh));
+    mesh.sram_bytes = r.sram_peak - 1;
+    CHECK_THROWS_AS(Simulator(mesh, mesh_options(4, 4, false)).run(program_of(call, mesh)), Error);
 }
 
 TEST_SUITE_BEGIN("nightly");
