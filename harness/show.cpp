@@ -42,6 +42,7 @@ std::string digits(double v) {
 std::string spread(const Result& r, const Summary& s) {
     if (r.m.kind != Kind::measured) {
         if (r.m.kind == Kind::bound) return "";
+        if (r.m.band.low == r.m.band.high) return "unknown";
         return fmt::format("{:.2f}x..{:.2f}x", r.m.band.low, r.m.band.high);
     }
     if (s.n < 2) return "1 run";

@@ -55,17 +55,23 @@ void MeshSession::simulate(bool data) {
 Sample MeshSession::run() {
     if (watched_ || !result_) simulate(watched_);
     watched_ = false;
-    Sample s{time_of(static_cast<double>(result_->cycles)), {}};
-    for (const Phase& p : result_->timeline) {
+    return {time_of(static_cast<double>(result_->cycles)), spans()};
+}
+
+std::vector<Span> MeshSession::spans() const {
+    std::vector<Phase> phases = result_->timeline;
+    if (phases.empty()) phases.push_back({graph_->ops().front().name, 0, result_->cycles, 0});
+    std::vector<Span> out;
+    for (const Phase& p : phases) {
         Span span;
         span.op = 0;
         span.resource = "mesh";
         span.phase = p.name;
         span.start = time_of(static_cast<double>(p.begin));
         span.duration = time_of(static_cast<double>(p.end - p.begin));
-        s.spans.push_back(span);
+        out.push_back(span);
     }
-    return s;
+    return out;
 }
 
 std::optional<Outputs> MeshSession::outputs() {

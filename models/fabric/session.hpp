@@ -26,6 +26,7 @@ private:
     void simulate(bool data);
     Seconds time_of(double cycles) const { return Seconds(cycles / mesh_.clock_hz); }
     double busy_share() const;
+    std::vector<Span> spans() const;
     std::vector<Grid> grids() const;
     std::string detail() const;
 
