@@ -23,6 +23,7 @@ public:
     ResourceUse usage() const override;
 
 private:
+    bool too_large_for_data() const;
     void simulate(bool data);
     Seconds time_of(double cycles) const { return Seconds(cycles / mesh_.clock_hz); }
     double busy_share() const;
