@@ -24,10 +24,11 @@ std::int64_t broadcast_cycles(const Mesh& mesh, int count, std::int64_t wavelets
 /// One multicast from a corner: B + M + N - 2 + 2 T_R + 1.
 std::int64_t broadcast_2d_cycles(const Mesh& mesh, int rows, int columns, std::int64_t wavelets);
 
-/// Any tree: of each PE, children are consumed one after another, each message without a gap.
+/// Any tree, by what each PE adds up when: messages one after another, those of neighbouring leaves side by side, each
+/// without a gap; a switched router and a late start cost what they cost.
 std::int64_t reduce_cycles(const Mesh& mesh, const ReductionTree& tree, std::int64_t wavelets,
                            Forwarding forwarding = Forwarding::streamed);
-/// B (P - 1) + 2 T_R + 2, and one start a message.
+/// B (P - 1) + 2 T_R + 2, and a cycle for an odd message out; of two messages side by side one start shows.
 std::int64_t star_cycles(const Mesh& mesh, int count, std::int64_t wavelets);
 /// B + (2 T_R + 2)(P - 1). The starts of all PEs but the last pass while they wait.
 std::int64_t chain_cycles(const Mesh& mesh, int count, std::int64_t wavelets);

@@ -4,6 +4,8 @@
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
 
+#include <span>
+
 #include "models/collective_laws.hpp"
 #include "models/fabric/programs/collectives.hpp"
 #include "models/fabric/simulator.hpp"
@@ -57,7 +59,8 @@ void sum_over_wafer(benchmark::State& state, ReduceAlgorithm algorithm) {
     const Program program = [&](Pe& pe) -> Process {
         route_allreduce_2d(pe, sum);
         const Vec v = pe.alloc(Type::f32, static_cast<std::size_t>(elements));
-        for (std::size_t i = 0; i < v.count; ++i) pe.set(v, i, part(pe, i));
+        const std::span<float> held = pe.f32(v);
+        for (std::size_t i = 0; i < held.size(); ++i) held[i] = part(pe, i);
         if (pe.row == 0 && pe.column == 0) values = v;
         co_await allreduce_2d(pe, v, sum);
     };
@@ -100,6 +103,7 @@ int main(int argc, char** argv) {
                                      algorithm)
             ->ArgNames({"rows", "columns", "threads"})
             ->Args({128, 128, 1})
+            ->Args({300, 750, 1})
             ->Args({994, 750, 1})
             ->Args({994, 750, 2})
             ->Unit(benchmark::kMillisecond)
