@@ -61,9 +61,8 @@ GemmCycles summa(const Mesh& mesh, const GemmPlan& p) {
     const Words w = words(p);
     const double steps = as_double(p.steps());
     // Both panels come through one ramp, and the buffers they fill are in use until the product is done.
-    const double arrive = p.rows * p.columns == 1 ? 0
-                                                  : async_start(mesh) + (p.columns > 1 ? w.a : 0) +
-                                                        (p.rows > 1 ? w.b : 0) + 1;
+    const double arrive =
+        p.rows * p.columns == 1 ? 0 : async_start(mesh) + (p.columns > 1 ? w.a : 0) + (p.rows > 1 ? w.b : 0) + 1;
     const TileWork product = tile_product(mesh, p.type, p.tile_m(), p.panel(), p.tile_n());
     return {steps * std::ceil(product.cycles(mesh)), steps * arrive + fill(mesh, p),
             steps * summa_tasks * mesh.task_start_cycles, 0};
@@ -72,9 +71,8 @@ GemmCycles summa(const Mesh& mesh, const GemmPlan& p) {
 GemmCycles allgather(const Mesh& mesh, const GemmPlan& p) {
     const Words w = words(p);
     const double steps = as_double(p.steps());
-    const double arrive = p.rows * p.columns == 1 ? 0
-                                                  : async_start(mesh) + steps * ((p.columns > 1 ? w.a : 0) +
-                                                                                 (p.rows > 1 ? w.b : 0));
+    const double arrive =
+        p.rows * p.columns == 1 ? 0 : async_start(mesh) + steps * ((p.columns > 1 ? w.a : 0) + (p.rows > 1 ? w.b : 0));
     const TileWork product = tile_product(mesh, p.type, p.tile_m(), p.panel() * p.steps(), p.tile_n());
     return {std::ceil(product.cycles(mesh)), arrive + fill(mesh, p),
             static_cast<double>(summa_tasks * mesh.task_start_cycles), 0};
@@ -93,8 +91,7 @@ GemmCycles shifting(const Mesh& mesh, const GemmPlan& p) {
     const RingHops hops = ring_hops(p.algorithm, p.rows);
     const double shift = async_start(mesh) + w.a + w.b + latency(mesh, hops.neighbour);
     const double closing = shift + (hops.closing - hops.neighbour) * mesh.hop_cycles;
-    t.exposed = (steps - 1) * std::max(0.0, shift - product) +
-                std::max(0.0, closing - std::max(shift, product));
+    t.exposed = (steps - 1) * std::max(0.0, shift - product) + std::max(0.0, closing - std::max(shift, product));
     if (!p.aligned) t.align = align_cycles(mesh, p, w.a) + align_cycles(mesh, p, w.b);
     return t;
 }
@@ -128,8 +125,7 @@ std::string_view name(GemmAlgorithm algorithm) {
 
 void GemmPlan::check() const {
     const std::string place = fmt::format("gemm {} x {} x {} by {}", m, n, k, name(algorithm));
-    if (m < 1 || k < 1 || n < 1)
-        throw Error({place, "has a size below 1", "there is nothing to multiply", ""});
+    if (m < 1 || k < 1 || n < 1) throw Error({place, "has a size below 1", "there is nothing to multiply", ""});
     if (rows < 1 || columns < 1) throw Error({place, "has a mesh without PEs", "", ""});
     const bool panels = algorithm == GemmAlgorithm::summa || algorithm == GemmAlgorithm::allgather;
     if (!panels && rows != columns)
@@ -191,8 +187,8 @@ double transpose_cycles(const Mesh& mesh, int side, std::int64_t rows, std::int6
     if (side == 1) return std::ceil(in_tile);
     // All tiles of the longest half row turn at one diagonal PE.
     const double words = as_double(wavelets(elements, type));
-    return std::ceil(in_tile) + mesh.vector_start_cycles + (side - 1) * words +
-           2.0 * (side - 1) * mesh.hop_cycles + latency(mesh, 0);
+    return std::ceil(in_tile) + mesh.vector_start_cycles + (side - 1) * words + 2.0 * (side - 1) * mesh.hop_cycles +
+           latency(mesh, 0);
 }
 
 double streamed_gemv_cycles(const Mesh& mesh, DType type, std::int64_t m, std::int64_t n) {

@@ -78,8 +78,8 @@ double gemv_cycles(const Mesh& mesh, const GemvPlan& plan);
 /// The fastest rectangle and way of summing that fit the wafer and its SRAM. Throws Error if none does.
 GemvPlan best_gemv(const Mesh& mesh, std::int64_t k, std::int64_t n, DType type, bool everywhere = true);
 
-/// One PE, y[m] += A[m, n] x[n] as a single vector instruction over a two-dimensional descriptor: columns padded to half
-/// a line of banks stream at the datapath's rate, a cycle more to change column, no bank conflicts.
+/// One PE, y[m] += A[m, n] x[n] as a single vector instruction over a two-dimensional descriptor: columns padded to
+/// half a line of banks stream at the datapath's rate, a cycle more to change column, no bank conflicts.
 double streamed_gemv_cycles(const Mesh& mesh, DType type, std::int64_t m, std::int64_t n);
 
 }  // namespace wb

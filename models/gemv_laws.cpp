@@ -45,11 +45,10 @@ std::int64_t GemvPlan::sram_bytes() const {
 
 double gemv_cycles(const Mesh& mesh, const GemvPlan& plan) {
     const std::int64_t words = wavelets(plan.tile_n(), plan.type);
-    double t = mesh.task_start_cycles +
-               std::ceil(tile_product(mesh, plan.type, plan.tile_n(), plan.tile_k(), 1).cycles(mesh));
+    double t =
+        mesh.task_start_cycles + std::ceil(tile_product(mesh, plan.type, plan.tile_n(), plan.tile_k(), 1).cycles(mesh));
     t += sum_to_middle(mesh, plan.rows, words, plan.sum);
-    if (plan.everywhere && plan.rows > 1)
-        t += static_cast<double>(broadcast_cycles(mesh, plan.rows / 2 + 1, words));
+    if (plan.everywhere && plan.rows > 1) t += static_cast<double>(broadcast_cycles(mesh, plan.rows / 2 + 1, words));
     return t;
 }
 
@@ -62,8 +61,9 @@ GemvPlan best_gemv(const Mesh& mesh, std::int64_t k, std::int64_t n, DType type,
     for (std::int64_t tile_n = first_n; tile_n <= std::min(n, first_n + edges); ++tile_n)
         for (std::int64_t tile_k = first_k; tile_k <= std::min(k, first_k + edges); ++tile_k)
             for (const auto sum : {GemvPlan::Sum::two_level, GemvPlan::Sum::pipeline}) {
-                const GemvPlan plan{k, n, type, static_cast<int>(ceil_div(k, tile_k)),
-                                    static_cast<int>(ceil_div(n, tile_n)), sum, everywhere};
+                const GemvPlan plan{
+                    k,   n,         type, static_cast<int>(ceil_div(k, tile_k)), static_cast<int>(ceil_div(n, tile_n)),
+                    sum, everywhere};
                 if (plan.sram_bytes() > mesh.sram_bytes) continue;
                 const double t = gemv_cycles(mesh, plan);
                 if (least >= 0 && t >= least) continue;
