@@ -195,6 +195,22 @@ TEST_CASE("wafer: a collective among wafers is no faster than its bound, and the
     CHECK(use.communication[1].bytes.si() == 1e9);
 }
 
+TEST_CASE("wafer: attention that fits the whole mesh is placed, whatever smaller rectangles refuse") {
+    const auto attention = [](std::int64_t seq) {
+        return on(built("attention", {{"batch", std::int64_t{4}},
+                                      {"heads", std::int64_t{32}},
+                                      {"kv_heads", std::int64_t{8}},
+                                      {"seq_q", seq},
+                                      {"head_dim", std::int64_t{128}},
+                                      {"causal", true},
+                                      {"dtype", std::string("f16")}}),
+                  shipped("wse2"));
+    };
+    CHECK(seconds(attention(1024)) > bound(attention(1024)));
+    CHECK(seconds(attention(2048)) > seconds(attention(1024)));
+    CHECK(refusal(attention(1 << 20)).find("more than the 49152 of a PE") != std::string::npos);
+}
+
 TEST_CASE("wafer: a forced algorithm runs or is refused by name") {
     CHECK(seconds(on(product(1024, 1024, 1024, "f32"), shipped("wse2"), 128, "summa")) !=
           seconds(on(product(1024, 1024, 1024, "f32"), shipped("wse2"), 128, "cannon")));
