@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstdio>
 
 #include "core/error.hpp"
 
@@ -51,7 +52,7 @@ double published_time_s(const Point& p, const Case& c) {
 }  // namespace
 
 Predictor::Predictor(const BackendSet& backends, Comm& comm, Runner::Hooks hooks, Limits limits)
-    : backends_(backends), limits_(limits), runner_(backends, comm, std::move(hooks)) {}
+    : backends_(backends), comm_(comm), limits_(limits), runner_(backends, comm, std::move(hooks)) {}
 
 Predictor::Answer Predictor::run(const Case& c, const std::string& backend) {
     PlannedCase planned;
@@ -78,10 +79,26 @@ Predictor::Answer Predictor::run(const Case& c, const std::string& backend) {
     return a;
 }
 
+/// Rank 0 knows what a backend answered that ran there alone; all ranks must go on alike.
+void Predictor::share(Answer& a) {
+    if (comm_.size() == 1) return;
+    const std::string all = comm_.share(fmt::format("{} {:.17g} {:.17g}\n{}", a.ok ? 1 : 0, a.time_s,
+                                                    a.energy_J.value_or(-1), a.reason));
+    int ok = 0;
+    double energy_J = 0;
+    if (std::sscanf(all.c_str(), "%d %lf %lf", &ok, &a.time_s, &energy_J) != 3) return;
+    a.ok = ok != 0;
+    a.energy_J = energy_J < 0 ? std::nullopt : std::optional(energy_J);
+    a.reason = all.substr(all.find('\n') + 1);
+}
+
 const Predictor::Answer& Predictor::ask(const Case& c, const std::string& backend) {
     const std::string key = backend + " " + c.key;
     auto at = times_.find(key);
-    if (at == times_.end()) at = times_.emplace(key, run(c, backend)).first;
+    if (at == times_.end()) {
+        at = times_.emplace(key, run(c, backend)).first;
+        share(at->second);
+    }
     return at->second;
 }
 

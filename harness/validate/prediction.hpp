@@ -42,6 +42,7 @@ private:
     };
     const Answer& ask(const Case& c, const std::string& backend);
     Answer run(const Case& c, const std::string& backend);
+    void share(Answer& answer);
     Prediction time(const Question& question, const std::string& backend);
     Prediction search_units(const Question& question, const std::string& backend);
     Prediction memory(const Question& question, const std::string& backend);
@@ -49,6 +50,7 @@ private:
     std::optional<double> reference_energy_J(const Case& c, const std::vector<Point>& published);
 
     const BackendSet& backends_;
+    Comm& comm_;
     Limits limits_;
     Runner runner_;
     std::map<std::string, Answer> times_;
