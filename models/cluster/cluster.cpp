@@ -104,6 +104,7 @@ std::string unsupported_mapping(const Case& c) {
 class Cluster final : public Backend {
 public:
     Kind kind() const override { return Kind::modelled; }
+    bool suits(SystemKind kind) const override { return kind == SystemKind::cluster; }
 
     Support supports(const Case& c, int) const override {
         const System& s = *c.system;
