@@ -206,8 +206,8 @@ std::string describe_text(const std::string& what, const Files& files, const Sys
 
 double expected_s(const PlannedCase& p) {
     if (!p.refused.empty()) return 0;
-    if (p.kind != Kind::measured) return 1e-4;
     const Protocol& protocol = p.c.protocol;
+    if (p.kind != Kind::measured) return std::max(1e-4, p.backend->estimate_s(p.c) * (protocol.verify ? 1.5 : 1));
     double one = p.backend->estimate_s(p.c);
     if (one <= 0) {
         double peak = 0;

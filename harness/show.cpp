@@ -13,9 +13,10 @@
 namespace wb {
 namespace {
 
-using Bounds = std::map<std::string, double>;  // fingerprint|system|units -> seconds of the bound
+using Bounds = std::map<std::string, double>;  // fingerprint|system|units|mesh -> seconds of the bound
 
-std::string place(const Result& r) { return fmt::format("{}|{}|{}", r.fingerprint, r.system, r.units); }
+/// A bound is of the whole machine, not of a corner of its mesh.
+std::string place(const Result& r) { return fmt::format("{}|{}|{}|{}", r.fingerprint, r.system, r.units, r.mesh); }
 
 bool usable(const Result& r) { return r.m.status == Status::ok && !r.m.samples_s.empty(); }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "core/error.hpp"
@@ -15,55 +16,103 @@ std::int64_t parts(std::int64_t n, std::int64_t of) { return (n + of - 1) / of; 
 std::int64_t floor_div(std::int64_t n, std::int64_t d) { return n >= 0 ? n / d : -parts(-n, d); }
 double real(std::int64_t n) { return static_cast<double>(n); }
 
+/// The scores of one chunk of queries with one block of keys: runs of queries that see the same key slot.
+struct Block {
+    double runs = 0, size = 0;
+};
+
 /// Times of one PE's vector instructions and messages.
 struct Clock {
     const Mesh& mesh;
     DType type;
 
     double start() const { return mesh.vector_start_cycles; }
-    double hop() const { return 2 * mesh.ramp_cycles + 2; }  // store and forward to the neighbour
-    /// `count` vector instructions of `elements` each.
-    double f32(double count, double elements) const { return count * (start() + elements * mesh.f32_sram_fma_cycles); }
-    double mixed(double count, double elements) const {
-        return count * (start() + elements * mixed_element_cycles(mesh, type));
-    }
+    double hop() const { return 2 * mesh.ramp_cycles + 2; }  ///< store and forward to the neighbour
+    double begin() const { return mesh.microthread_start_cycles + start(); }
     double wavelets(std::int64_t elements) const { return real(parts(elements, elements_per_wavelet(type))); }
+    /// `count` vector instructions of `elements` each: whole cycles.
+    double sweeps(double count, double elements, double element_cycles) const {
+        return std::ceil(count * (start() + elements * element_cycles));
+    }
+    /// `count` instructions over each run of a block.
+    double runs(double count, const Block& b, double element_cycles) const {
+        return std::ceil(count * (b.runs * start() + b.size * element_cycles));
+    }
+    double product(std::int64_t features, const Block& b) const {
+        return runs(real(features), b, mixed_element_cycles(mesh, type));
+    }
 };
 
-/// Passes of the online softmax: scale and mask, maximum, difference, exp, sum; of each query: maximum, difference,
-/// exp, sum.
-constexpr int score_passes = 4 + exp_passes, query_passes = 3 + exp_passes;
-
-/// One of the two products of a step: for each feature and key slot an instruction over the queries that see it.
-double product_cycles(const Clock& c, const Attributes& a, const AttentionPlan& p, std::int64_t features) {
-    double count = 0, elements = 0;
+Block block_of(const Attributes& a, const AttentionPlan& p, std::int64_t first, std::int64_t end) {
+    Block b;
     for (std::int64_t key = 0; key < p.keys; ++key) {
-        const std::int64_t seen = visible_slots(a, p, key).count * p.shared;
-        if (seen == 0) continue;
-        count += 1;
-        elements += real(seen);
+        const SlotRange seen = visible_slots(a, p, key);
+        const std::int64_t slots = std::min(seen.first + seen.count, end) - std::max(seen.first, first);
+        if (slots <= 0) continue;
+        b.runs += 1;
+        b.size += real(slots * p.shared);
     }
-    return count == 0 ? 0 : real(features) * c.mixed(count, elements / count);
+    return b;
 }
 
-/// Slices of `wavelets` each, one for each column of a group, pass along it both ways at once; each PE handles all of
-/// them but its own once, and two of them or its own twice.
-double exchange_cycles(const Clock& c, const AttentionPlan& p, double wavelets) {
-    if (p.width == 1) return 0;
-    return 2 * c.start() + (p.width + 1) * wavelets + c.hop() * (p.width - 1);
+/// One round: in each step a block of `features` for each key goes to the next row, while it is multiplied.
+struct Round {
+    double step = 0;  ///< cycles
+
+    Round(const Clock& c, const AttentionPlan& p, const Block& b, std::int64_t features, double beside) {
+        const double move = c.begin() + c.wavelets(p.keys * features) + 2 * c.mesh.ramp_cycles + 3;
+        last = c.mesh.task_start_cycles + c.product(features, b) + beside;
+        step = p.rows == 1 ? last : std::max(last, move);
+    }
+    double last = 0;  ///< nothing moves on in it
+};
+
+/// How much longer than its wavelets a message of a step takes where it limits the steps: a root inside the group takes
+/// sums from both sides through one ramp, and has the weights of one step before it sends those of the next. Read off
+/// the simulator, at groups of 16 and 32 columns.
+constexpr double sum_meeting = 1.7, weight_meeting = 1.4;
+
+/// Scores: `beside` is the arithmetic of what passes along the group.
+double score_cycles(const Clock& c, const AttentionPlan& p, const Block& b) {
+    if (p.width == 1) {
+        const Round alone(c, p, b, p.features, 0);
+        return (p.rows - 1) * alone.step + alone.last;
+    }
+    // A PE passes sums on once a step; as their root it adds those from both sides. While a task starts, that is free.
+    const double width = p.width, added = b.size * (width == 2 ? 0.5 : (width + 1) / width);
+    const double free = std::max(0.0, c.mesh.task_start_cycles - c.begin() - c.hop());
+    const Round round(c, p, b, p.features, std::max(0.0, added - free));
+    // A sum has passed the group when the next one begins; where the roots turn, its way is in the way.
+    const double pass = c.begin() + (p.width == 2 ? 1 : sum_meeting) * b.size;
+    const double way = c.begin() + b.size + c.hop() * (width - 1);
+    const double step = std::max(round.step, pass), turns = (p.rows - 1) / p.width;
+    return (p.rows - 1) * step + round.last + turns * std::max(0.0, way - step) + way;
 }
 
-double job_cycles(const Clock& c, const Attributes& a, const AttentionPlan& p) {
-    const std::int64_t queries = p.queries * p.shared, slice = parts(queries, p.width);
-    const double step = product_cycles(c, a, p, p.features) + exchange_cycles(c, p, real(slice * p.keys)) +
-                        c.f32(score_passes, real(slice * p.keys)) + c.f32(query_passes, real(slice)) +
-                        exchange_cycles(c, p, c.wavelets(slice * (p.keys + elements_per_wavelet(c.type)))) +
-                        c.f32(1, real(queries * p.values)) + product_cycles(c, a, p, p.values);
-    const double shift = c.mesh.microthread_start_cycles + c.start() + c.wavelets(p.keys * (p.features + p.values)) +
-                         2 * c.mesh.ramp_cycles + 2;
-    const double end =
-        c.f32(reciprocal_passes, real(slice)) + exchange_cycles(c, p, real(slice)) + c.f32(1, real(queries * p.values));
-    return (p.rows - 1) * std::max(step, shift) + step + end;
+double value_cycles(const Clock& c, const AttentionPlan& p, const Block& b) {
+    const Round round(c, p, b, p.values, 0);
+    if (p.width == 1) return (p.rows - 1) * round.step + round.last;
+    const double weights = c.wavelets(static_cast<std::int64_t>(b.size));
+    const double way = c.begin() + weights + c.hop() * (p.width - 1);
+    const double step = std::max(round.step, c.begin() + (p.width == 2 ? 1 : weight_meeting) * weights);
+    const double turns = (p.rows - 1) / p.width;
+    return way + (p.rows - 1) * step + turns * std::max(0.0, way - step) + round.last;
+}
+
+double softmax_cycles(const Clock& c, const AttentionPlan& p, const Block& b, std::int64_t queries) {
+    const double blocks = real(parts(p.rows, p.width)), slow = c.mesh.f32_sram_fma_cycles;
+    const double passes =
+        c.sweeps(1, b.size, slow) + c.sweeps(exp_passes, b.size, slow) + c.runs(1, b, slow) + c.runs(2, b, slow);
+    return blocks * passes + 2 * (line_allreduce(c.mesh, p.width, queries).cycles + c.mesh.task_start_cycles);
+}
+
+double chunk_cycles(const Clock& c, const Attributes& a, const AttentionPlan& p, std::int64_t chunk) {
+    const std::int64_t first = p.queries * chunk / p.chunks, end = p.queries * (chunk + 1) / p.chunks;
+    const std::int64_t queries = (end - first) * p.shared;
+    const Block b = block_of(a, p, first, end);
+    const double slow = c.mesh.f32_sram_fma_cycles;
+    return score_cycles(c, p, b) + softmax_cycles(c, p, b, queries) + value_cycles(c, p, b) +
+           c.sweeps(reciprocal_passes, real(queries), slow) + c.sweeps(1, real(queries * p.values), slow);
 }
 
 }  // namespace
@@ -98,33 +147,54 @@ SlotRange visible_slots(const Attributes& a, const AttentionPlan& p, std::int64_
     return {first, std::max<std::int64_t>(0, end - first)};
 }
 
-double attention_prefill_cycles(const Mesh& mesh, const Attributes& a, DType type, const AttentionPlan& plan) {
-    return real(plan.jobs) * job_cycles(Clock{mesh, type}, a, plan);
+double attention_prefill_cycles(const Mesh& mesh, const Attributes& a, DType type, const AttentionPlan& p) {
+    double cycles = 0;
+    for (std::int64_t chunk = 0; chunk < p.chunks; ++chunk) cycles += chunk_cycles(Clock{mesh, type}, a, p, chunk);
+    return real(p.jobs) * cycles;
 }
 
 double attention_decode_cycles(const Mesh& mesh, const Attributes&, DType type, const AttentionPlan& p) {
     const Clock c{mesh, type};
     const std::int64_t heads = p.jobs * p.shared, scores = heads * p.keys;
-    const double weighted = std::min(c.mixed(real(heads * p.keys), real(p.values)),
-                                     c.mixed(real(p.jobs * p.keys * p.values), real(p.shared)));
-    return c.mixed(real(heads * p.features), real(p.keys)) + line_allreduce(mesh, p.width, scores).cycles +
-           c.f32(2, real(scores)) + line_allreduce(mesh, p.rows, heads).cycles + c.f32(2 + exp_passes, real(scores)) +
-           weighted + line_allreduce(mesh, p.rows, heads * (p.values + 1)).cycles +
-           c.f32(reciprocal_passes, real(heads)) + c.f32(1, real(heads * p.values));
+    const double slow = mesh.f32_sram_fma_cycles, mixed = mixed_element_cycles(mesh, type),
+                 task = mesh.task_start_cycles;
+    const double weighted = std::min(c.sweeps(real(heads * p.keys), real(p.values), mixed),
+                                     c.sweeps(real(p.jobs * p.keys * p.values), real(p.shared), mixed));
+    return c.sweeps(real(heads * p.features), real(p.keys), mixed) + line_allreduce(mesh, p.width, scores).cycles +
+           task + c.sweeps(2, real(scores), slow) + line_allreduce(mesh, p.rows, heads).cycles + task +
+           c.sweeps(2 + exp_passes, real(scores), slow) + weighted +
+           line_allreduce(mesh, p.rows, heads * (p.values + 1)).cycles + task +
+           c.sweeps(reciprocal_passes, real(heads), slow) + c.sweeps(1, real(heads * p.values), slow);
 }
 
 std::int64_t attention_sram_bytes(const Attributes& a, DType type, const AttentionPlan& p) {
-    const std::int64_t wide = 4, element = bits(type) / 8, queries = p.queries * p.shared;
+    const std::int64_t wide = 4, element = bits(type) / 8;
     const std::int64_t cache = p.jobs * p.keys * (p.features + p.values) * element;
     if (a.seq == 1) {
         const std::int64_t heads = p.jobs * p.shared;
         return cache + heads * p.features * element + wide * heads * (p.keys + p.values + 2);
     }
-    const std::int64_t own = p.jobs * queries * (p.features + p.values) * element;
-    const std::int64_t travelling = 2 * p.keys * (p.features + p.values) * element;
-    const std::int64_t scores = queries * p.keys * wide, weights = queries * (p.keys + 4 / element) * element;
-    return cache + own + travelling + scores + weights + wide * queries * (p.values + 3);
+    double most = 0;
+    for (std::int64_t c = 0; c < p.chunks; ++c)
+        most = std::max(most, block_of(a, p, p.queries * c / p.chunks, p.queries * (c + 1) / p.chunks).size);
+    const auto scores = static_cast<std::int64_t>(most) + static_cast<std::int64_t>(most) % 2;
+    const std::int64_t own = p.jobs * p.queries * p.shared * (p.features + p.values) * element;
+    const std::int64_t moving = 2 * p.keys * std::max(p.features, p.values) * element;
+    const std::int64_t blocks = parts(p.rows, p.width) + (p.width > 1 ? 2 : 0);
+    return cache + own + moving + wide * (blocks * scores + p.chunk() * p.shared * (p.values + 2));
 }
+
+namespace {
+
+/// The plan with the fewest chunks whose scores fit; with one chunk a query slot if none does.
+AttentionPlan fitting(const Mesh& mesh, const Attributes& a, DType type, AttentionPlan p) {
+    if (a.seq == 1) return p;
+    while (p.chunks < p.queries && attention_sram_bytes(a, type, p) > mesh.sram_bytes)
+        p.chunks = std::min(p.queries, p.chunks + 1 + p.chunks / 4);
+    return p;
+}
+
+}  // namespace
 
 PlannedAttention plan_attention(const Mesh& mesh, const Attributes& a, DType type, int rows, int columns) {
     PlannedAttention best;
@@ -132,7 +202,7 @@ PlannedAttention plan_attention(const Mesh& mesh, const Attributes& a, DType typ
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
     const int widest = static_cast<int>(std::min<std::int64_t>(columns, std::max(a.head_dim, a.v_head_dim)));
     for (int width = 1; width <= widest; ++width) {
-        const AttentionPlan plan = attention_plan(a, type, rows, columns, width);
+        const AttentionPlan plan = fitting(mesh, a, type, attention_plan(a, type, rows, columns, width));
         const std::int64_t bytes = attention_sram_bytes(a, type, plan);
         least = std::min(least, bytes);
         if (bytes > mesh.sram_bytes) continue;

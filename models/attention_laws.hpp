@@ -26,9 +26,12 @@ struct AttentionPlan {
     std::int64_t shift = 0;     ///< query slot a and key slot a + shift hold the same position in the row's stripe
     std::int64_t features = 1;  ///< of queries and keys
     std::int64_t values = 1;    ///< features of values
+    std::int64_t chunks = 1;    ///< of the queries, one after another: each needs SRAM for its scores
+
+    std::int64_t chunk() const { return (queries + chunks - 1) / chunks; }  ///< query slots of the largest
 };
 
-/// The plan with this group width. Throws Error if the width is not in 1 .. columns.
+/// The plan with this group width and one chunk. Throws Error if the width is not in 1 .. columns.
 AttentionPlan attention_plan(const Attributes& a, DType type, int rows, int columns, int width);
 
 /// Query slots [first, first + count) that see some key of slot `key` in some pair of rows.
@@ -37,9 +40,10 @@ struct SlotRange {
 };
 SlotRange visible_slots(const Attributes& a, const AttentionPlan& plan, std::int64_t key);
 
-/// Cycles of attention of many queries: keys and values go round the rows of the mesh, two hops a step, while each PE
-/// works on those it has: the partial scores over its features, added up and dealt by queries among the columns of the
-/// group, an online softmax, the probabilities gathered again, times the values.
+/// Cycles of attention of many queries, in two rounds. Keys go round the rows of the mesh, two hops a step; each PE
+/// multiplies those it has with its queries, over its features, and the sums over the group's columns end at one of
+/// them in turn. Softmax, with two reductions along the group. Then values go round while the probabilities of that
+/// column pass along the group (the products of He et al., OSDI 2025).
 double attention_prefill_cycles(const Mesh& mesh, const Attributes& a, DType type, const AttentionPlan& plan);
 
 /// Cycles of attention of one query a sequence: scores of each row's own keys, added up over the group's columns; then

@@ -107,7 +107,11 @@ GemmCycles transposed(const Mesh& mesh, const GemmPlan& p) {
     if (p.rows == 1) return t;
     const double shift = async_start(mesh) + w.b + latency(mesh, 2);
     const double add = mesh.vector_start_cycles + w.c;
-    t.exposed = (steps - 1) * (std::max(0.0, shift - product) + add) + latency(mesh, 2);
+    // Tile and sum leave, and come, through one ramp; then the PE notices both in turn.
+    const double ramp = shift + w.c + 3;
+    const double step = std::max(std::max(shift, product) + add, ramp);
+    // No sum comes in the first step, and nothing leaves in the last.
+    t.exposed = std::max(shift, product) + (steps - 2) * step + product + add - t.compute;
     if (!p.aligned) t.align = align_cycles(mesh, p, w.b) + align_cycles(mesh, p, w.c);
     return t;
 }

@@ -56,6 +56,7 @@ GemmCycles gemm_parts(const Mesh& mesh, const GemmPlan& plan);
 /// Tasks of one step. SUMMA: the step, one of the broadcast library in each direction, the arrival of each panel, the
 /// product (csl-examples, gemm-collectives_2d). Shifting: the step and the arrival of each tile.
 inline constexpr int summa_tasks = 6, shift_tasks = 3;
+static_assert(summa_tasks % 2 == 0, "half of them come before the panels, half after");
 
 /// Tile (r, c) of rows x columns elements to PE (c, r) of a square mesh, through the diagonal.
 double transpose_cycles(const Mesh& mesh, int side, std::int64_t rows, std::int64_t columns, DType type);

@@ -31,7 +31,7 @@ double sum_to_middle(const Mesh& mesh, int count, std::int64_t words, GemvPlan::
     const double messages = chain ? one : 2 * one;  // two levels end in two
     const double ramp = std::min<double>(mesh.ramp_cycles + 2, static_cast<double>(words));
     const double waiting = before > after ? ramp / 2 : ramp;  // the longer half comes a little late
-    return std::max(half(after) + waiting + messages, half(before) + one);
+    return std::max(half(after) + waiting + messages, half(before));
 }
 
 }  // namespace

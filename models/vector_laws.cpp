@@ -57,7 +57,7 @@ double vector_op_cycles(const Mesh& mesh, VectorOp op, const Spread& s) {
     return p.sums * instructions(mesh, 1, tile, mixed_element_cycles(mesh, s.type)) +
            instructions(mesh, p.plain, tile, element_cycles(mesh, s.type)) +
            instructions(mesh, p.row, rows, mesh.f32_sram_fma_cycles) +
-           p.allreduces * line_allreduce(mesh, s.mesh_columns, s.tile_rows()).cycles;
+           p.allreduces * (line_allreduce(mesh, s.mesh_columns, s.tile_rows()).cycles + mesh.task_start_cycles);
 }
 
 }  // namespace wb

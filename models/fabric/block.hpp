@@ -1,8 +1,6 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <memory>
 
 #include "models/fabric/planes.hpp"
 #include "models/fabric/ramp_queue.hpp"
@@ -21,26 +19,26 @@ struct Switch {
 /// A queue is a ring of two slots with a head, so what arrives never overwrites a head that a neighbour still reads.
 struct Block {
     Plane some = 0, full = 0;     ///< the queue holds at least one wavelet, two
-    Plane head = 0;               ///< slot of the oldest
-    Plane flag[2] = {};           ///< control flag of the wavelet in this slot
     Plane from[port_count] = {};  ///< the switch takes from this port; at most one for each lane
     Plane to[port_count] = {};
-    std::uint8_t uses = 0;  ///< ports in `to` of any position of any lane
+    RampQueue* up = nullptr;    ///< router to PE
+    RampQueue* down = nullptr;  ///< PE to router
+    Block* beyond[4] = {};      ///< same colour, by port; none past the edge or where the colour is not known
+    std::uint8_t uses = 0;      ///< ports in `to` of any position of any lane
     bool routed = false;
+
+    Plane head = 0;               ///< slot of the oldest
+    Plane flag[2] = {};           ///< control flag of the wavelet in this slot
+    std::uint32_t* slot[2] = {};  ///< payloads, in data mode
 
     // What was decided in cycle `decided`, to be read by the neighbours while this block moves on.
     std::uint64_t decided = ~std::uint64_t{0};
     Plane leave = 0, out[port_count] = {};
     Plane old_head = 0, old_flag = 0;
 
-    Block* beyond[4] = {};            ///< same colour, by port; none past the edge or where the colour is not known
-    std::unique_ptr<RampQueue> up;    ///< router to PE
-    std::unique_ptr<RampQueue> down;  ///< PE to router
-    std::unique_ptr<std::uint32_t[]> slot[2];  ///< payloads, in data mode
-
     Plane any_from[port_count] = {}, any_to[port_count] = {};  ///< over all positions
     Plane switching = 0;                                       ///< lanes with several positions
-    std::unique_ptr<std::array<Switch, lanes>> switches;       ///< of those
+    Switch* switches = nullptr;                                ///< of those, by lane
 
     /// Lanes that take a wavelet from this port now.
     Plane accepts(Port p) const { return ~full & from[static_cast<int>(p)]; }
@@ -58,7 +56,7 @@ struct Block {
         from[static_cast<int>(r.from)] |= bit_of(lane);
     }
 
-    void add(int lane, const Switch& s) {
+    void add(int lane, const Switch& s, Arena& arena) {
         routed = true;
         for (int i = 0; i < s.positions; ++i) {
             any_from[static_cast<int>(s.position[i].from)] |= bit_of(lane);
@@ -68,8 +66,8 @@ struct Block {
         }
         set_position(lane, s.position[0]);
         if (s.positions == 1) return;
-        if (!switches) switches = std::make_unique<std::array<Switch, lanes>>();
-        (*switches)[static_cast<std::size_t>(lane)] = s;
+        if (switches == nullptr) switches = arena.array<Switch>(lanes);
+        switches[lane] = s;
         switching |= bit_of(lane);
     }
 };

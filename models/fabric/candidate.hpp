@@ -7,10 +7,16 @@
 
 #include "core/graph.hpp"
 #include "models/fabric/host_tensors.hpp"
-#include "models/fabric/program.hpp"
+#include "models/fabric/simulator.hpp"
 #include "models/mesh.hpp"
 
 namespace wb::fabric {
+
+/// A program, and what to do with the PEs' memories after a run with data; may be empty.
+struct Job {
+    Program program;
+    std::function<void(Simulator&)> collect;
+};
 
 /// One way to carry out an operator on a rectangle of PEs.
 struct Candidate {
@@ -19,10 +25,11 @@ struct Candidate {
     double cycles = 0;          ///< by the closed-form laws
     double sram_bytes = 0;      ///< of the fullest PE
     double hops = 0;            ///< wavelets over links, about: most of what simulating it costs
+    double padding_flops = 0;   ///< done on padding, not useful
     double host_flops = 0;      ///< arithmetic the simulator does itself when it carries data
     std::int64_t ranks = 1;     ///< that hold tensors of their own: a bare collective's
     /// Null tensors: timing only.
-    std::function<Program(HostTensors*)> program;
+    std::function<Job(HostTensors*)> job;
 };
 
 /// The ways that exist for an operator on a rectangle, or why there is none.
@@ -46,6 +53,8 @@ struct Placing {
 
 // By family of operators.
 Candidates collective_candidates(const Placing& p);
+Candidates matmul_candidates(const Placing& p);
+Candidates attention_candidates(const Placing& p);
 Candidates vector_candidates(const Placing& p);
 
 /// All of them.

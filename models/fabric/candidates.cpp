@@ -2,6 +2,7 @@
 
 #include "models/collective_laws.hpp"
 #include "models/fabric/candidate.hpp"
+#include "models/gemm_laws.hpp"
 
 namespace wb::fabric {
 
@@ -9,6 +10,8 @@ Candidates candidates(const Placing& p) {
     using enum OpKind;
     switch (p.op.kind) {
         case collective: return collective_candidates(p);
+        case matmul: return matmul_candidates(p);
+        case attention: return attention_candidates(p);
         case softmax:
         case layernorm:
         case rmsnorm:
@@ -21,9 +24,12 @@ Candidates candidates(const Placing& p) {
 }
 
 std::vector<std::string> known_algorithms() {
-    std::vector<std::string> known{"snake", "ring", "multicast", "tiles"};
+    std::vector<std::string> known{"snake", "ring", "multicast", "tiles", "meshgemv", "pipeline", "striped"};
     using enum ReduceAlgorithm;
     for (const ReduceAlgorithm a : {star, chain, tree, two_phase, generated}) known.emplace_back(name(a));
+    for (const GemmAlgorithm a : {GemmAlgorithm::summa, GemmAlgorithm::cannon, GemmAlgorithm::interleaved,
+                                  GemmAlgorithm::allgather, GemmAlgorithm::transposed})
+        known.emplace_back(name(a));
     return known;
 }
 

@@ -12,9 +12,9 @@ namespace wb::fabric {
 namespace {
 
 // What the simulator does in a second on one core, about: for estimates only.
-constexpr double hops_per_second = 1e7, pes_per_second = 2e5, host_flops_per_second = 1e9;
+constexpr double hops_per_second = 3e7, pes_per_second = 2e5, host_flops_per_second = 1e9;
 constexpr double own_choice_s = 2;  // where the mesh is ours to choose
-constexpr int largest_square = 1024;
+constexpr int usual_square = 32, largest_square = 1024;
 
 double seconds(const Candidate& c) {
     return c.hops / hops_per_second + static_cast<double>(c.rows) * c.columns / pes_per_second +
@@ -25,12 +25,16 @@ struct Extent {
     int rows, columns;
 };
 
-/// The named rectangle, or squares from large to small.
+/// The named rectangle; or the usual square, then smaller ones for what takes long, then larger ones for what needs
+/// their SRAM.
 std::vector<Extent> extents(const Case& c, const Mesh& mesh) {
     if (c.mapping.rows > 0) return {{c.mapping.rows, c.mapping.columns}};
     std::vector<Extent> out;
-    for (int n = largest_square; n >= 1; n /= 2)
+    const auto put = [&](int n) {
         if (n <= mesh.rows && n <= mesh.columns) out.push_back({n, n});
+    };
+    for (int n = usual_square; n >= 1; n /= 2) put(n);
+    for (int n = 2 * usual_square; n <= largest_square; n *= 2) put(n);
     return out;
 }
 
@@ -87,7 +91,7 @@ std::string why_not(const Case& c) {
     if (g.ops().size() != 1 || g.blocks().size() != 1 || g.blocks().front().repeat != 1)
         return fmt::format("simulates single operators, and this graph has {}: use the model of the wafer",
                            g.ops().size());
-    if (!type_of(g)) return "PEs compute in f32 or f16, one type for all tensors";
+    if (!type_of(g)) return "PEs compute in f32 or f16, one type for all operands";
     if (g.ops().front().kind == OpKind::collective && c.mapping.rows == 0)
         return "a bare collective is one among the PEs of a mesh: name one, such as mesh = \"32x32\"";
     return "";
@@ -96,9 +100,10 @@ std::string why_not(const Case& c) {
 }  // namespace
 
 std::optional<Type> type_of(const Graph& graph) {
-    const DType first = graph.tensors().front().dtype;
-    for (const Tensor& t : graph.tensors())
-        if (t.dtype != first) return std::nullopt;
+    const Op& op = graph.ops().front();
+    const DType first = graph.tensor(op.out.front()).dtype;
+    for (const TensorId id : op.in)
+        if (graph.tensor(id).dtype != first) return std::nullopt;
     if (first == DType::f32) return Type::f32;
     if (first == DType::f16) return Type::f16;
     return std::nullopt;
@@ -114,8 +119,8 @@ Choice choose(const Case& c) {
         const Placing placing{*c.graph, c.graph->ops().front(), mesh, *type_of(*c.graph), e.rows, e.columns};
         Choice found = best(c, mesh, placing, most_s);
         if (found.candidate) return found;
-        // Of many meshes the one that is nearly quick enough explains best: smaller ones only lack SRAM.
-        if (last.refused.empty() || found.seconds > 0) last = std::move(found);
+        // Of many meshes the first that is large enough explains best: others only lack SRAM.
+        if (last.refused.empty() || (last.seconds == 0 && found.seconds > 0)) last = std::move(found);
     }
     return last;
 }

@@ -18,7 +18,7 @@ struct Choice {
 /// and the algorithm that the laws find the quickest of those that fit the PEs' SRAM.
 Choice choose(const Case& c);
 
-/// f32 or f16, if all of the graph's tensors are of that type.
+/// f32 or f16, if the operands and the first result of the graph's only op are of that type.
 std::optional<Type> type_of(const Graph& graph);
 
 }  // namespace wb::fabric

@@ -88,14 +88,19 @@ Process run(Pe& pe, const Shared& s) {
 }
 
 Candidate candidate(const Placing& p, std::string algorithm, const Shared& shared, double cycles, double hops) {
-    Candidate c{
-        std::move(algorithm), p.rows, p.columns, cycles, static_cast<double>(shared.count * bytes(p.type)), hops, 0,
-        shared.ranks,         {}};
-    c.program = [shared](HostTensors* host) -> Program {
+    Candidate c;
+    c.algorithm = std::move(algorithm);
+    c.rows = p.rows;
+    c.columns = p.columns;
+    c.cycles = cycles;
+    c.sram_bytes = static_cast<double>(shared.count * bytes(p.type));
+    c.hops = hops;
+    c.ranks = shared.ranks;
+    c.job = [shared](HostTensors* host) -> Job {
         auto own = std::make_shared<Shared>(shared);
         own->host = host;
         if (host && own->kind == CollectiveKind::reduce_scatter) host->size_output(own->count / own->ranks);
-        return [own](Pe& pe) { return run(pe, *own); };
+        return {[own](Pe& pe) { return run(pe, *own); }, {}};
     };
     return c;
 }

@@ -61,7 +61,7 @@ float element(const Cursor& c, std::byte* memory, float x) {
 
 }  // namespace
 
-std::uint32_t Cursor::apply(std::byte* memory, std::uint32_t payload) {
+std::uint32_t Cursor::apply_any(std::byte* memory, std::uint32_t payload) {
     const std::uint32_t width = per_wavelet(type);
     std::uint32_t on = 0;
     for (std::uint32_t k = 0; k < width && left > 0; ++k, --left) {

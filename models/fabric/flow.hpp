@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <cstring>
 
 #include "models/fabric/instruction.hpp"
 #include "models/fabric/planes.hpp"
@@ -26,8 +28,34 @@ struct Cursor {
     Type a_type = Type::f32;  // of the destination of a mac
 
     /// What the wavelet with this payload does to memory; the payload that goes on. Moves to the next wavelet.
-    std::uint32_t apply(std::byte* memory, std::uint32_t payload);
+    std::uint32_t apply(std::byte* memory, std::uint32_t payload) {
+        return type == Type::f32 && action != Action::mac ? apply_f32(memory, payload) : apply_any(memory, payload);
+    }
+
+private:
+    std::uint32_t apply_f32(std::byte* memory, std::uint32_t payload);
+    std::uint32_t apply_any(std::byte* memory, std::uint32_t payload);
 };
+
+/// The common case, inline.
+inline std::uint32_t Cursor::apply_f32(std::byte* memory, std::uint32_t payload) {
+    --left;
+    if (a == Vec::nowhere) return action == Action::send ? 0 : payload;
+    std::byte* at = memory + a;
+    a += static_cast<std::uint32_t>(a_step);
+    if (action == Action::store || action == Action::pass) {
+        std::memcpy(at, &payload, sizeof payload);
+        return payload;
+    }
+    std::uint32_t held = 0;
+    std::memcpy(&held, at, sizeof held);
+    if (action == Action::send) return held;
+    const float x = std::bit_cast<float>(payload), y = std::bit_cast<float>(held);
+    const bool add = action == Action::add || action == Action::add_pass;
+    const auto result = std::bit_cast<std::uint32_t>(add ? y + x : std::max(y, x));
+    if (action == Action::add || action == Action::max) std::memcpy(at, &result, sizeof result);
+    return result;
+}
 
 /// What distinguishes flows: two instructions with the same key in one PE cannot run at once.
 struct FlowKey {
@@ -41,13 +69,13 @@ struct FlowKey {
 /// progress together, a bit each.
 struct Flow {
     FlowKey key;
-    Plane active = 0;   ///< past their start
-    Plane request = 0;  ///< could progress in this cycle
+    Plane request = 0;  ///< lanes that could progress in this cycle; none between cycles
+    int place = 0;      ///< among the flows of the word
     RampQueue* up = nullptr;
     RampQueue* down = nullptr;
     Counters<32> left;  ///< wavelets to go, less one
     Instruction* owner[lanes] = {};
-    std::unique_ptr<Cursor[]> cursor;  ///< in data mode
+    Cursor* cursor = nullptr;  ///< by lane, in data mode
 };
 
 }  // namespace wb::fabric

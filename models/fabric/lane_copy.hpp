@@ -20,10 +20,12 @@ inline void copy_lanes(std::uint32_t* const to[2], const std::uint32_t* const fr
             if (m == 0) continue;
             const auto parity = static_cast<__mmask16>(source_head >> g), where = static_cast<__mmask16>(tail >> g);
             const auto m1 = static_cast<__mmask16>(m & parity), m0 = static_cast<__mmask16>(m & ~parity);
-            __m512i v = _mm512_maskz_loadu_epi32(m0, from[0] + g + shift);
-            v = _mm512_mask_loadu_epi32(v, m1, from[1] + g + shift);
-            _mm512_mask_storeu_epi32(to[0] + g, static_cast<__mmask16>(m & ~where), v);
-            _mm512_mask_storeu_epi32(to[1] + g, static_cast<__mmask16>(m & where), v);
+            const auto t1 = static_cast<__mmask16>(m & where), t0 = static_cast<__mmask16>(m & ~where);
+            __m512i v = _mm512_setzero_si512();
+            if (m0 != 0) v = _mm512_maskz_loadu_epi32(m0, from[0] + g + shift);
+            if (m1 != 0) v = _mm512_mask_loadu_epi32(v, m1, from[1] + g + shift);
+            if (t0 != 0) _mm512_mask_storeu_epi32(to[0] + g, t0, v);
+            if (t1 != 0) _mm512_mask_storeu_epi32(to[1] + g, t1, v);
         }
         return;
     }

@@ -26,9 +26,9 @@ template <int N>
 struct Counters {
     Plane digit[N] = {};
 
-    /// Adds one where `m`. Returns the lanes that overflowed.
-    Plane add(Plane m) {
-        for (int k = 0; m != 0 && k < N; ++k) {
+    /// Adds 2^k where `m`. Returns the lanes that overflowed.
+    Plane add(Plane m, int k = 0) {
+        for (; m != 0 && k < N; ++k) {
             const Plane carry = digit[k] & m;
             digit[k] ^= m;
             m = carry;

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "models/fabric/arena.hpp"
 #include "models/fabric/planes.hpp"
 
 namespace wb::fabric {
@@ -13,9 +13,9 @@ inline constexpr int most_ramp_cycles = 13;
 /// from cycle t + T_R on; at most T_R + 2 are inside, those on their way counted.
 class RampQueue {
 public:
-    RampQueue(int ramp_cycles, bool data) : capacity_(ramp_cycles + 2) {
-        if (data) payload_.resize(static_cast<std::size_t>(capacity_) * lanes);
-    }
+    RampQueue(int ramp_cycles, bool data, Arena& arena)
+        : capacity_(ramp_cycles + 2),
+          payload_(data ? arena.array<std::uint32_t>(static_cast<std::size_t>(capacity_) * lanes) : nullptr) {}
 
     Plane room() const { return ~count_.equal(static_cast<unsigned>(capacity_)); }
     Plane ready() const { return ready_.positive(); }
@@ -42,15 +42,15 @@ public:
     Plane pop(Plane m) {
         count_.subtract(m);
         ready_.subtract(m);
-        if (control_.empty()) return 0;
+        if (!flagged_) return 0;
         const Plane flagged = control_[0] & m;
-        for (std::size_t k = 0; k + 1 < control_.size(); ++k) control_[k] = select(m, control_[k], control_[k + 1]);
-        control_.back() &= ~m;
+        for (int k = 0; k + 1 < capacity_; ++k) control_[k] = select(m, control_[k], control_[k + 1]);
+        control_[capacity_ - 1] &= ~m;
         return flagged;
     }
     /// Sets the control flag of the youngest wavelet of a lane.
     void mark(int lane) {
-        if (control_.empty()) control_.resize(static_cast<std::size_t>(capacity_));
+        flagged_ = true;
         control_[count_.at(lane) - 1] |= bit_of(lane);
     }
 
@@ -65,7 +65,10 @@ public:
         return payload;
     }
 
-    std::size_t bytes() const { return sizeof(RampQueue) + 4 * payload_.size() + sizeof(Plane) * control_.size(); }
+    std::size_t bytes() const {
+        return sizeof *this +
+               (payload_ != nullptr ? sizeof(std::uint32_t) * lanes * static_cast<std::size_t>(capacity_) : 0);
+    }
 
 private:
     static std::size_t index(std::uint8_t slot, int lane) {
@@ -79,9 +82,10 @@ private:
     Plane wheel_[most_ramp_cycles] = {};  // on their way, by the cycle of their push modulo T_R
     int flying_ = 0;                      // slots of the wheel in use
     int capacity_;
+    bool flagged_ = false;    // a control flag was ever sent
+    std::uint32_t* payload_;  // [capacity][lane]
     std::uint8_t head_[lanes] = {}, tail_[lanes] = {};
-    std::vector<std::uint32_t> payload_;  // [capacity][lane]
-    std::vector<Plane> control_;          // [place from the head]: none until a flag was sent
+    Plane control_[most_ramp_cycles + 2] = {};  // by place from the head
 };
 
 }  // namespace wb::fabric

@@ -39,7 +39,10 @@ void MeshSession::simulate(bool data) {
     o.columns = candidate_.columns;
     o.data = data;
     o.threads = threads_;
-    Result r = Simulator(mesh_, o).run(candidate_.program(data ? host_.get() : nullptr));
+    const Job job = candidate_.job(data ? host_.get() : nullptr);
+    Simulator simulator(mesh_, o);
+    Result r = simulator.run(job.program);
+    if (data && job.collect) job.collect(simulator);
     if (result_ && result_->cycles != r.cycles)
         throw Error(
             {"simulator",
@@ -99,8 +102,11 @@ std::vector<Grid> MeshSession::grids() const {
 }
 
 std::string MeshSession::detail() const {
-    return fmt::format("{} on {}x{} PEs: {} cycles at {}, datapaths busy {:.3g} %", candidate_.algorithm,
-                       candidate_.rows, candidate_.columns, result_->cycles, format(Hertz(mesh_.clock_hz)),
+    const double cycles = static_cast<double>(result_->cycles);
+    const std::string law =
+        cycles > 0 ? fmt::format(" (closed form {:+.1f} %)", 100 * (candidate_.cycles / cycles - 1)) : "";
+    return fmt::format("{} on {}x{} PEs: {} cycles{} at {}, datapaths busy {:.3g} %", candidate_.algorithm,
+                       candidate_.rows, candidate_.columns, result_->cycles, law, format(Hertz(mesh_.clock_hz)),
                        100 * busy_share());
 }
 
@@ -120,7 +126,7 @@ ResourceUse MeshSession::usage() const {
     // PEs that work on padding do more than the graph asks for; one that did less would have lost some of it.
     const double wanted = graph_->flops().si(), done = 2 * result_->fma;
     use.useful = Flops(std::abs(done - wanted) <= 1e-9 * wanted ? wanted : std::min(done, wanted));
-    use.overhead = Flops(std::max(0.0, done - use.useful.si()));
+    use.overhead = Flops(std::max(0.0, done - use.useful.si()) + candidate_.padding_flops);
     use.mapping = fmt::format("{}x{} {}", candidate_.rows, candidate_.columns, candidate_.algorithm);
     use.detail = detail();
     use.band = {1, 1, "none yet: see docs/models.md"};

@@ -6,8 +6,8 @@
 
 namespace wb::fabric {
 
-Shard::Shard(const Machine& machine, Grid& grid, std::size_t first_word, std::size_t last_word)
-    : machine_(machine), grid_(grid), first_(first_word), last_(last_word) {
+Shard::Shard(const Machine& machine, Grid& grid, std::size_t first_row, std::size_t last_row)
+    : machine_(machine), grid_(grid), first_(first_row), last_(last_row) {
     cycle_.data = machine.data;
     cycle_.link_use = machine.link_use;
     cycle_.arriving = grid.arriving();
@@ -18,11 +18,13 @@ void Shard::wake_now(const Word& w) {
     cycle_.any_awake = true;
 }
 
-/// Calls f(word) for the words of this shard that are marked in a or b, eight at a look.
+namespace {
+
+/// Calls f(i) for begin <= i < end where a[i] or b[i], eight at a look.
 template <class F>
-void Shard::for_marked(const std::uint8_t* a, const std::uint8_t* b, F&& f) {
-    std::size_t i = first_;
-    for (; i + 8 <= last_; i += 8) {
+void for_marked(std::size_t begin, std::size_t end, const std::uint8_t* a, const std::uint8_t* b, F&& f) {
+    std::size_t i = begin;
+    for (; i + 8 <= end; i += 8) {
         std::uint64_t eight = 0, more = 0;
         std::memcpy(&eight, a + i, 8);
         std::memcpy(&more, b + i, 8);
@@ -30,17 +32,36 @@ void Shard::for_marked(const std::uint8_t* a, const std::uint8_t* b, F&& f) {
         for (std::size_t k = i; k < i + 8; ++k)
             if ((a[k] | b[k]) != 0) f(k);
     }
-    for (; i < last_; ++i)
+    for (; i < end; ++i)
         if ((a[i] | b[i]) != 0) f(i);
 }
 
-void Shard::decide(std::uint64_t now) {
+}  // namespace
+
+void Shard::decide_row(std::size_t row) {
+    const std::size_t begin = row * grid_.words_per_row();
+    const std::uint8_t* awake = grid_.awake(cycle_.now);
+    for_marked(begin, begin + grid_.words_per_row(), awake, awake,
+               [&](std::size_t i) { grid_.word(i).decide(cycle_); });
+}
+
+void Shard::advance_row(std::size_t row) {
+    const std::size_t begin = row * grid_.words_per_row();
+    std::uint8_t* awake = grid_.awake(cycle_.now);
+    for_marked(begin, begin + grid_.words_per_row(), awake, cycle_.arriving, [&](std::size_t i) {
+        awake[i] = cycle_.arriving[i] = 0;
+        grid_.word(i).advance(cycle_);
+    });
+}
+
+/// The rows that other shards look at.
+void Shard::decide_edges(std::uint64_t now) {
     cycle_.now = now;
     cycle_.slot = static_cast<int>(now % static_cast<std::uint64_t>(machine_.ramp_cycles()));
     const std::vector<Colour>& colours = grid_.colours();
     cycle_.first_colour = colours.empty() ? 0 : colours[now % colours.size()];
-    const std::uint8_t* awake = grid_.awake(now);
-    for_marked(awake, awake, [&](std::size_t i) { grid_.word(i).decide(cycle_); });
+    decide_row(first_);
+    if (last_ - first_ > 1) decide_row(last_ - 1);
 }
 
 void Shard::resume(Node& node) {
@@ -61,11 +82,10 @@ void Shard::advance() {
     resumes_.take(cycle_.now, [&](Node* n) { resume(*n); });
     starts_.take(cycle_.now, [&](const Start& s) { s.node->begin(*s.instruction); });
     cycle_.any_awake = false;
-    std::uint8_t* awake = grid_.awake(cycle_.now);
-    for_marked(awake, cycle_.arriving, [&](std::size_t i) {
-        awake[i] = cycle_.arriving[i] = 0;
-        grid_.word(i).advance(cycle_);
-    });
+    for (std::size_t row = first_; row < last_; ++row) {
+        if (row + 2 < last_) decide_row(row + 1);
+        advance_row(row);
+    }
 }
 
 std::uint64_t Shard::next_timer(std::uint64_t now) const { return std::min(resumes_.next(now), starts_.next(now)); }

@@ -29,10 +29,11 @@ struct Machine {
 /// The rows of one thread, with its clock and timers.
 class Shard {
 public:
-    Shard(const Machine& machine, Grid& grid, std::size_t first_word, std::size_t last_word);
+    Shard(const Machine& machine, Grid& grid, std::size_t first_row, std::size_t last_row);
 
-    // A cycle: decide() of all shards, a barrier, advance() of all shards, a barrier.
-    void decide(std::uint64_t now);
+    // A cycle: decide_edges() of all shards, a barrier, advance() of all shards, a barrier. A row moves on as soon as
+    // it and its neighbours have decided, while it is in the cache.
+    void decide_edges(std::uint64_t now);
     void advance();
 
     std::uint64_t now() const { return cycle_.now; }
@@ -52,18 +53,21 @@ public:
     void began() { ++unfinished_; }
     void ended() { --unfinished_; }
 
+    Arena& arena() { return arena_; }
+
 private:
     struct Start {
         Node* node;
         Instruction* instruction;
     };
     void resume(Node& node);
-    template <class F>
-    void for_marked(const std::uint8_t* a, const std::uint8_t* b, F&& f);
+    void decide_row(std::size_t row);
+    void advance_row(std::size_t row);
 
     const Machine& machine_;
     Grid& grid_;
-    std::size_t first_, last_;
+    Arena arena_;
+    std::size_t first_, last_;  // rows
     Cycle cycle_;
     Calendar<Node*> resumes_;
     Calendar<Start> starts_;

@@ -51,13 +51,16 @@ Candidates vector_candidates(const Placing& p) {
     const DType type = p.type == Type::f32 ? DType::f32 : DType::f16;
     const Spread spread{call.rows, call.columns, p.rows, p.columns, type};
     const int reductions = passes(call.op).allreduces;
-    Candidate c{"tiles", p.rows, p.columns, 0, 0, 0, 0, 1, {}};
+    Candidate c;
+    c.algorithm = "tiles";
+    c.rows = p.rows;
+    c.columns = p.columns;
     c.cycles = vector_op_cycles(p.mesh, call.op, spread);
     c.sram_bytes = sram_bytes(p, call, spread);
     c.hops = 2.0 * reductions * static_cast<double>(spread.tile_rows()) * p.pes();
     c.host_flops = 100 * static_cast<double>(elements(shape));
     const std::size_t operands = p.op.in.size();
-    c.program = [call, operands, mesh = p.mesh, rows = p.rows, columns = p.columns](HostTensors* host) {
+    c.job = [call, operands, mesh = p.mesh, rows = p.rows, columns = p.columns](HostTensors* host) -> Job {
         VectorCall with_data = call;
         if (host) {
             with_data.x = load(host, 0, call.columns);
@@ -67,7 +70,7 @@ Candidates vector_candidates(const Placing& p) {
                 host->output()[static_cast<std::size_t>(row * width + column)] = value;
             };
         }
-        return vector_program(std::move(with_data), mesh, rows, columns);
+        return {vector_program(std::move(with_data), mesh, rows, columns), {}};
     };
     return {{std::move(c)}, ""};
 }

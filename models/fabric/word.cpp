@@ -18,28 +18,27 @@ Plane accepted_by(const Block* b, Port from) { return b != nullptr ? b->accepts(
 }  // namespace
 
 Block& Word::block(Colour c, bool data) {
-    std::unique_ptr<Block>& b = blocks_[c];
-    if (b) return *b;
-    b = std::make_unique<Block>();
+    Block*& b = blocks_[c];
+    if (b != nullptr) return *b;
+    b = arena->make<Block>();
     if (data)
-        for (auto& s : b->slot) s = std::make_unique<std::uint32_t[]>(lanes);
-    for (int p = 0; p < 4; ++p)
-        if (Block* other = beyond[p] != nullptr ? beyond[p]->find(c) : nullptr) {
-            b->beyond[p] = other;
-            other->beyond[(p + 2) % 4] = b.get();
-        }
+        for (auto& s : b->slot) s = arena->array<std::uint32_t>(lanes);
     return *b;
+}
+
+void Word::link(Colour c) {
+    for (int p = 0; p < 4; ++p) blocks_[c]->beyond[p] = beyond[p] != nullptr ? beyond[p]->find(c) : nullptr;
 }
 
 RampQueue& Word::up(Colour c, int ramp_cycles, bool data) {
     Block& b = block(c, data);
-    if (!b.up) b.up = std::make_unique<RampQueue>(ramp_cycles, data);
+    if (b.up == nullptr) b.up = arena->make<RampQueue>(ramp_cycles, data, *arena);
     return *b.up;
 }
 
 RampQueue& Word::down(Colour c, int ramp_cycles, bool data) {
     Block& b = block(c, data);
-    if (!b.down) b.down = std::make_unique<RampQueue>(ramp_cycles, data);
+    if (b.down == nullptr) b.down = arena->make<RampQueue>(ramp_cycles, data, *arena);
     return *b.down;
 }
 
@@ -98,8 +97,9 @@ void Word::decide(Cycle& c) {
             for (int p = 0; p < port_count; ++p) busy[p] |= go & b.to[p];
         });
     if (!c.link_use || moved_ == 0) return;
-    if (!use_) use_ = std::make_unique<Counters<32>[]>(port_count);
-    for (int p = 0; p < port_count; ++p) use_[p].add(busy[p]);
+    if (use_ == nullptr) use_ = arena->make<LinkUse>();
+    for (int p = 0; p < port_count; ++p)
+        if (busy[p] != 0) use_->add(p, busy[p]);
 }
 
 /// What comes through one port; its payloads are copied to `tail`.
@@ -113,8 +113,8 @@ Plane Word::receive(Cycle& c, Block& b, Port from, Plane tail) {
         heads = other->old_head;
         flags = other->old_flag;
         if (c.data) {
-            const std::uint32_t* source[2] = {other->slot[0].get(), other->slot[1].get()};
-            std::uint32_t* target[2] = {b.slot[0].get(), b.slot[1].get()};
+            const std::uint32_t* source[2] = {other->slot[0], other->slot[1]};
+            std::uint32_t* target[2] = {b.slot[0], b.slot[1]};
             copy_lanes(target, source, 0, arrive, heads, tail);
         }
     } else {
@@ -127,8 +127,8 @@ Plane Word::receive(Cycle& c, Block& b, Port from, Plane tail) {
         heads = shifted(b.old_head, other != nullptr ? other->old_head : 0);
         flags = shifted(b.old_flag, other != nullptr ? other->old_flag : 0);
         if (c.data) {
-            const std::uint32_t* source[2] = {b.slot[0].get(), b.slot[1].get()};
-            std::uint32_t* target[2] = {b.slot[0].get(), b.slot[1].get()};
+            const std::uint32_t* source[2] = {b.slot[0], b.slot[1]};
+            std::uint32_t* target[2] = {b.slot[0], b.slot[1]};
             copy_lanes(target, source, westward ? -1 : 1, arrive & ~bit_of(edge_lane), heads, tail);
             if ((arrive & bit_of(edge_lane)) != 0)
                 target[tail >> edge_lane & 1U][edge_lane] = other->slot[heads >> edge_lane & 1U][63 - edge_lane];
@@ -156,7 +156,7 @@ void Word::wake_sources(Cycle& c, const Block& b, Plane freed) {
 void Word::switch_on(Cycle& c, Block& b, Plane leave) {
     const Plane on = leave & b.old_flag & b.switching;
     for_lanes(on, [&](int lane) {
-        Switch& s = (*b.switches)[static_cast<std::size_t>(lane)];
+        Switch& s = b.switches[lane];
         if (s.current + 1 < s.positions)
             ++s.current;
         else if (s.ring)
@@ -178,12 +178,13 @@ void Word::move(Cycle& c, Colour colour, Plane inject) {
     if (inject != 0) {
         if (c.data) for_lanes(inject, [&](int lane) { b.slot[tail >> lane & 1U][lane] = b.down->take(lane); });
         store_flags(b, inject, b.down->pop(inject), tail);
+        if (b.down->ready() == 0) down_ready_ &= ~mark;
         arrive |= inject;
     }
     const Plane delivered = leave & (b.decided == c.now ? b.out[ramp] : 0);
     if (delivered != 0) {
         b.up->push(delivered, c.slot);
-        up_busy_ |= mark;
+        up_flying_ |= mark;
         if (c.data) for_lanes(delivered, [&](int lane) { b.up->put(lane, b.slot[b.old_head >> lane & 1U][lane]); });
     }
     const Plane freed = leave & b.full;
@@ -197,15 +198,25 @@ void Word::move(Cycle& c, Colour colour, Plane inject) {
 }
 
 bool Word::mature(int slot) {
-    bool any = false;
-    for_colours(up_busy_, [&](Colour k) { any = blocks_[k]->up->mature(slot) || any; });
-    for_colours(down_busy_, [&](Colour k) { any = blocks_[k]->down->mature(slot) || any; });
-    return any;
+    std::uint32_t up = 0, down = 0;
+    for_colours(up_flying_, [&](Colour k) {
+        RampQueue& q = *blocks_[k]->up;
+        if (q.mature(slot)) up |= 1U << k;
+        if (!q.flying()) up_flying_ &= ~(1U << k);
+    });
+    for_colours(down_flying_, [&](Colour k) {
+        RampQueue& q = *blocks_[k]->down;
+        if (q.mature(slot)) down |= 1U << k;
+        if (!q.flying()) down_flying_ &= ~(1U << k);
+    });
+    up_ready_ |= up;
+    down_ready_ |= down;
+    return (up | down) != 0;
 }
 
 void Word::advance(Cycle& c) {
     bool changed = mature(c.slot);
-    const std::uint32_t sending = down_busy_;
+    const std::uint32_t sending = down_ready_;
     if (!flows_.empty()) changed = progress(c) || changed;
     std::uint32_t todo = moved_;
     for (const std::uint32_t in : incoming_) todo |= in;
@@ -218,22 +229,8 @@ void Word::advance(Cycle& c) {
     });
     moved_ = 0;
     for (std::uint32_t& in : incoming_) in = 0;
-    rest(c, changed);
-}
-
-/// Sleeps unless something may change in the next cycle by itself.
-void Word::rest(Cycle& c, bool changed) {
-    for_colours(up_busy_, [&](Colour k) {
-        const RampQueue& q = *blocks_[k]->up;
-        changed = changed || q.flying();
-        if (q.held() == 0) up_busy_ &= ~(1U << k);
-    });
-    for_colours(down_busy_, [&](Colour k) {
-        const RampQueue& q = *blocks_[k]->down;
-        changed = changed || q.flying();
-        if (q.held() == 0) down_busy_ &= ~(1U << k);
-    });
-    if (changed) c.wake(index);
+    // Sleeps unless something may change in the next cycle by itself.
+    if (changed || (up_flying_ | down_flying_) != 0) c.wake(index);
 }
 
 }  // namespace wb::fabric

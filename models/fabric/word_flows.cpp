@@ -6,15 +6,21 @@
 namespace wb::fabric {
 
 Flow& Word::flow(const FlowKey& key, int ramp_cycles, bool data) {
-    for (const auto& f : flows_)
-        if (f->key == key) return *f;
-    auto f = std::make_unique<Flow>();
-    f->key = key;
-    if (key.receives) f->up = &up(key.in, ramp_cycles, data);
-    if (key.sends) f->down = &down(key.out, ramp_cycles, data);
-    if (data) f->cursor = std::make_unique<Cursor[]>(lanes);
-    flows_.push_back(std::move(f));
-    return *flows_.back();
+    for (const FlowHead& head : flows_)
+        if (head.flow->key == key) return *head.flow;
+    FlowHead head;
+    head.flow = arena->make<Flow>();
+    Flow& f = *head.flow;
+    f.key = key;
+    f.place = static_cast<int>(flows_.size());
+    if (key.receives) {
+        head.in = 1U << key.in;
+        f.up = &up(key.in, ramp_cycles, data);
+    }
+    if (key.sends) f.down = &down(key.out, ramp_cycles, data);
+    if (data) f.cursor = arena->array<Cursor>(lanes);
+    flows_.push_back(head);
+    return f;
 }
 
 /// Of a PE's instructions that could progress, the earlier begun take the emit slot and the datapath.
@@ -34,10 +40,10 @@ void Word::arbitrate(int lane) {
 
 bool Word::progress(Cycle& c) {
     Plane any = 0, emit = 0, emit_more = 0, calculate = 0, calculate_more = 0;
-    for (const auto& p : flows_) {
-        Flow& f = *p;
-        f.request = f.active;
-        if (f.request == 0) continue;
+    for (const FlowHead& head : flows_) {
+        if (head.active == 0 || (head.in != 0 && (head.in & up_ready_) == 0)) continue;
+        Flow& f = *head.flow;
+        f.request = head.active;
         if (f.key.receives) f.request &= f.up->ready();
         if (f.key.sends) {
             f.request &= f.down->room();
@@ -52,32 +58,40 @@ bool Word::progress(Cycle& c) {
     }
     if (any == 0) return false;
     for_lanes(emit_more | calculate_more, [&](int lane) { arbitrate(lane); });
-    for (const auto& f : flows_)
-        if (f->request != 0) grant(c, *f);
+    for (FlowHead& head : flows_)
+        if (head.active != 0 && head.flow->request != 0) grant(c, head);
     return true;
 }
 
+/// The payloads through the lanes that may progress.
+void Word::calculate(Flow& f) {
+    for_lanes(f.request, [&](int lane) {
+        Cursor& cursor = f.cursor[lane];
+        const std::uint32_t payload = f.key.receives ? f.up->take(lane) : 0;
+        const std::uint32_t on = cursor.apply(memory[static_cast<std::size_t>(lane)], payload);
+        if (f.key.sends) f.down->put(lane, on);
+    });
+}
+
 /// One wavelet through each instruction that may progress.
-void Word::grant(Cycle& c, Flow& f) {
+void Word::grant(Cycle& c, FlowHead& head) {
+    Flow& f = *head.flow;
     const Plane go = f.request;
-    if (c.data)
-        for_lanes(go, [&](int lane) {
-            const std::uint32_t on = f.cursor[static_cast<std::size_t>(lane)].apply(
-                memory[static_cast<std::size_t>(lane)], f.key.receives ? f.up->take(lane) : 0);
-            if (f.key.sends) f.down->put(lane, on);
-        });
+    if (c.data) calculate(f);
     if (f.key.receives) {
         f.up->pop(go);
+        if (f.up->ready() == 0) up_ready_ &= ~head.in;
         c.consumed += static_cast<std::uint64_t>(std::popcount(go));
     }
     if (f.key.sends) {
         f.down->push(go, c.slot);
-        down_busy_ |= 1U << f.key.out;
+        down_flying_ |= 1U << f.key.out;
         c.injected += static_cast<std::uint64_t>(std::popcount(go));
     }
     if (f.key.calculates) for_lanes(go & computing, [&](int lane) { nodes[lane].delay(); });
+    f.request = 0;
     const Plane over = f.left.subtract(go);
-    f.active &= ~over;
+    head.active &= ~over;
     for_lanes(over, [&](int lane) {
         Instruction& i = *f.owner[lane];
         if (i.advances()) f.down->mark(lane);
@@ -87,21 +101,25 @@ void Word::grant(Cycle& c, Flow& f) {
 
 void Word::activate(Instruction& i, int lane) {
     Flow& f = *i.flow();
-    f.active |= bit_of(lane);
+    flows_[static_cast<std::size_t>(f.place)].active |= bit_of(lane);
     f.left.set(lane, i.wavelets() - 1);
     f.owner[lane] = &i;
-    if (f.cursor) f.cursor[static_cast<std::size_t>(lane)] = i.cursor();
+    if (f.cursor != nullptr) f.cursor[lane] = i.cursor();
 }
 
 std::size_t Word::bytes() const {
     std::size_t sum = sizeof(Word);
-    for (const auto& b : blocks_)
-        if (b)
-            sum += sizeof(Block) + (b->slot[0] ? 2 * lanes * sizeof(std::uint32_t) : 0) +
-                   (b->switches ? sizeof(*b->switches) : 0) + (b->up ? b->up->bytes() : 0) +
-                   (b->down ? b->down->bytes() : 0);
-    for (const auto& f : flows_) sum += sizeof(Flow) + (f->cursor ? lanes * sizeof(Cursor) : 0);
-    if (use_) sum += port_count * sizeof(Counters<32>);
+    for (const Block* b : blocks_) {
+        if (b == nullptr) continue;
+        sum += sizeof(Block);
+        if (b->slot[0] != nullptr) sum += 2 * lanes * sizeof(std::uint32_t);
+        if (b->switches != nullptr) sum += lanes * sizeof(Switch);
+        if (b->up != nullptr) sum += b->up->bytes();
+        if (b->down != nullptr) sum += b->down->bytes();
+    }
+    for (const FlowHead& h : flows_)
+        sum += sizeof h + sizeof(Flow) + (h.flow->cursor != nullptr ? lanes * sizeof(Cursor) : 0);
+    if (use_ != nullptr) sum += sizeof(LinkUse);
     return sum;
 }
 

@@ -9,6 +9,7 @@
 #include "models/attention_laws.hpp"
 #include "models/collective_laws.hpp"
 #include "models/gemm_laws.hpp"
+#include "models/tile_work.hpp"
 #include "models/vector_laws.hpp"
 
 namespace wb::wafer {
@@ -86,14 +87,67 @@ void enter_gemm(Contest& contest, const Machine& m, Sizes s, DType type) {
         }
 }
 
-void enter_gemv(Contest& contest, const Machine& m, Sizes s, DType type) {
-    const double few = f(std::min(s.m, s.n)), many = f(std::max(s.m, s.n)), k = f(s.k);
+/// As the runtime of He et al. does it, by constants fitted to its prefill: tiles as small as theirs need another order
+/// of loops than the programs of models/fabric have.
+void enter_runtime_gemm(Contest& contest, const Machine& m, Sizes s, DType type) {
+    if (type != DType::f16 || !contest.allows("runtime")) return;
     for (const Grid grid : contest.grids()) {
-        Cost cost = gemv(m, few, k, many, type, grid, false);
+        if (grid.rows != grid.columns) continue;
+        Cost cost = gemm(m, f(s.m), f(s.k), f(s.n), type, grid);
         cost.dispatch = m.dispatch;
-        contest.enter({cost, grid, "meshgemv",
-                       gemv_weight_bytes(k, many, type, grid) + gemv_buffer_bytes(few, k, many, type, grid)});
+        contest.enter({cost, grid, "runtime", gemm_bytes(f(s.m), f(s.k), f(s.n), type, grid)});
     }
+}
+
+/// "meshgemv" is the two-level sum on a square mesh.
+void enter_gemv(Contest& contest, const Machine& m, std::int64_t k, std::int64_t n, DType type, bool forced_grid) {
+    const auto enter = [&](const GemvPlan& plan, std::string_view algorithm) {
+        const double wavelets_sent = plan.columns * f(wavelets(plan.tile_n(), type)) * plan.rows;
+        contest.enter({{gemv_cycles(m.mesh, plan), 0, 0, 4 * wavelets_sent},
+                       {plan.rows, plan.columns},
+                       std::string(algorithm),
+                       f(plan.sram_bytes())});
+    };
+    for (const Grid grid : contest.grids()) {
+        if (grid.rows > k || grid.columns > n) continue;
+        GemvPlan plan{k, n, type, grid.rows, grid.columns, GemvPlan::Sum::two_level, false};
+        if (contest.allows("meshgemv") && grid.rows == grid.columns) enter(plan, "meshgemv");
+        if (contest.allows("two_level")) enter(plan, "two_level");
+        plan.sum = GemvPlan::Sum::pipeline;
+        if (contest.allows("pipeline")) enter(plan, "pipeline");
+    }
+    if (!forced_grid && contest.allows("two_level")) enter(best_gemv(m.mesh, k, n, type, false), "two_level");
+}
+
+/// One PE, the matrix as one vector instruction over a two-dimensional descriptor.
+void enter_tile_gemv(Contest& contest, const Machine& m, std::int64_t k, std::int64_t n, DType type) {
+    const GemvPlan plan{k, n, type, 1, 1, GemvPlan::Sum::pipeline, false};
+    contest.enter(
+        {{streamed_gemv_cycles(m.mesh, type, n, k), 0, 0, 0}, {1, 1}, "single-tile-gemv", f(plan.sram_bytes())});
+}
+
+/// A's rows over the columns of the mesh, k over its rows; partial products are summed along the rows by a chain.
+void enter_row_reduce(Contest& contest, const Machine& m, Sizes s, DType type) {
+    for (const Grid grid : contest.grids()) {
+        const std::int64_t rows = (s.m + grid.columns - 1) / grid.columns, depth = (s.k + grid.rows - 1) / grid.rows;
+        const std::int64_t words = wavelets(rows * s.n, type);
+        const double sum = f(chain_cycles(m.mesh, grid.rows, words));
+        contest.enter({{tile_product(m.mesh, type, rows, depth, s.n).cycles(m.mesh), sum, 0, 4 * f(words) * grid.pes()},
+                       grid,
+                       "tile-gemm-row-reduce",
+                       4 * f(words + wavelets(rows * depth, type) + wavelets(depth * s.n, type))});
+    }
+}
+
+void enter_product(Contest& contest, const Machine& m, Sizes s, DType type, const Mapping& mapping) {
+    const std::string& wanted = mapping.algorithm;
+    if (wanted == "single-tile-gemv" && std::min(s.m, s.n) == 1)
+        return enter_tile_gemv(contest, m, s.k, std::max(s.m, s.n), type);
+    if (wanted == "tile-gemm-row-reduce") return enter_row_reduce(contest, m, s, type);
+    if (std::min(s.m, s.n) == 1) enter_gemv(contest, m, s.k, std::max(s.m, s.n), type, mapping.rows > 0);
+    if (std::min(s.m, s.n) == 1 && wanted.empty()) return;
+    enter_gemm(contest, m, s, type);
+    enter_runtime_gemm(contest, m, s, type);
 }
 
 void enter_attention(Contest& contest, const Machine& m, const Attributes& a, DType type) {
@@ -172,11 +226,7 @@ BareChoice bare_op(const Machine& m, const Graph& g, const Mapping& mapping) {
     const DType type = g.tensor(op.in[0]).dtype;
     Contest contest(m, mapping);
     if (op.kind == OpKind::matmul) {
-        const Sizes s = sizes_of(g, op);
-        const bool named = std::any_of(products.begin(), products.end(),
-                                       [&](GemmAlgorithm a) { return name(a) == mapping.algorithm; });
-        if (named || (mapping.algorithm.empty() && std::min(s.m, s.n) > 1)) enter_gemm(contest, m, s, type);
-        if (!named) enter_gemv(contest, m, s, type);
+        enter_product(contest, m, sizes_of(g, op), type, mapping);
     } else if (op.kind == OpKind::attention) {
         enter_attention(contest, m, op.attributes, type);
     } else if (op.kind == OpKind::collective) {
@@ -184,11 +234,17 @@ BareChoice bare_op(const Machine& m, const Graph& g, const Mapping& mapping) {
     } else if (const auto kind = vector_op(op)) {
         enter_vector(contest, m, g, op, *kind);
     }
-    return contest.result();
+    BareChoice choice = contest.result();
+    const std::string& wanted = mapping.algorithm;
+    if (!choice.best && choice.refused.empty() && !wanted.empty())
+        choice.refused = fmt::format("no algorithm \"{}\" for {} there", wanted, name(op.kind));
+    return choice;
 }
 
 std::vector<std::string> known_algorithms() {
-    std::vector<std::string> out{"meshgemv", "snake", "ring", "multicast", "partial", "streamed", "shift", "concat"};
+    std::vector<std::string> out{"meshgemv", "two_level", "pipeline", "single-tile-gemv", "tile-gemm-row-reduce",
+                                 "runtime",  "snake",     "ring",     "multicast",        "partial",
+                                 "streamed", "shift",     "concat"};
     for (const GemmAlgorithm a : products) out.emplace_back(name(a));
     for (const ReduceAlgorithm a : trees) out.emplace_back(name(a));
     return out;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.hpp"
+#include "models/gemm_laws.hpp"
 
 namespace wb::wafer {
 namespace {
@@ -20,10 +21,10 @@ double fitted(const System& s, const std::string& key) {
 }  // namespace
 
 Machine::Machine(const System& s) : mesh(mesh_of(s)) {
-    row_start = fitted(s, "gemv_row_cycles");
+    row_start = mesh.vector_start_cycles;
     reduce_stage = fitted(s, "reduce_stage_cycles");
-    dispatch = fitted(s, "dispatch_cycles");
-    gemm_step = fitted(s, "gemm_step_cycles");
+    dispatch = mesh.task_start_cycles;
+    gemm_step = shift_tasks * mesh.task_start_cycles;
     gemm_word = fitted(s, "gemm_word_cycles");
     if (s.fitted.contains("interface_fraction")) interface_fraction = fitted(s, "interface_fraction");
     train_fraction = fitted(s, "train_peak_fraction");

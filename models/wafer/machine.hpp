@@ -22,11 +22,11 @@ struct Grid {
 /// its source in the system file. Cycles are of the PE clock.
 struct Machine {
     Mesh mesh;
-    double row_start = 0;           ///< gemv: starting the multiply-add of one input element with its row of weights
+    double row_start = 0;           ///< gemv: a vector instruction for each input element, over its row of weights
+    double dispatch = 0;            ///< starting one op of the graph on all PEs: a task
+    double gemm_step = 0;           ///< one compute-shift step of a product of matrices: the tasks of step and tiles
+    double gemm_word = 0;           ///< receiving, storing and using one word of the two tiles of a step
     double reduce_stage = 0;        ///< one software stage of a tree reduction
-    double dispatch = 0;            ///< starting one op of the graph on all PEs
-    double gemm_step = 0;           ///< one compute-shift step of a product of matrices
-    double gemm_word = 0;           ///< receiving, storing and reading again one word of the two tiles of a step
     double interface_fraction = 1;  ///< of its own decoding speed, what one user of a public interface is given
     double train_fraction = 0;      ///< of the peak, reached by streamed training where nothing else limits
     Seconds update_parameter;       ///< one parameter's update by the service that holds the weights

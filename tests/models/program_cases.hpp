@@ -81,7 +81,7 @@ public:
         std::sort(rows_.begin(), rows_.end(), [](const Row& a, const Row& b) { return a.error() > b.error(); });
         fmt::print("{}: {} cases, worst {:.2f} %, median {:.2f} %\n", title_, rows_.size(), 100 * worst(),
                    rows_.empty() ? 0 : 100 * rows_[rows_.size() / 2].error());
-        for (std::size_t i = 0; i < std::min<std::size_t>(rows_.size(), 6); ++i)
+        for (std::size_t i = 0; i < std::min<std::size_t>(rows_.size(), 8); ++i)
             fmt::print("  {:<52} simulated {:>9}  closed form {:>11.1f}  {:+.2f} %\n", rows_[i].what,
                        rows_[i].simulated, rows_[i].law, 100 * (rows_[i].ratio() - 1));
     }

@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "models/fabric/programs/stencil_programs.hpp"
-#include "program_cases.hpp"
+#include "tests/models/program_cases.hpp"
 
 using namespace wb;
 using namespace wb::fabric;

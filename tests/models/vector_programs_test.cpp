@@ -3,7 +3,7 @@
 #include <numbers>
 
 #include "models/fabric/programs/vector_programs.hpp"
-#include "program_cases.hpp"
+#include "tests/models/program_cases.hpp"
 
 using namespace wb;
 using namespace wb::fabric;

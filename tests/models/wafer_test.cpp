@@ -14,8 +14,8 @@ using namespace wb::wafer_cases;
 TEST_CASE("wafer: every wafer of the shipped systems is a machine; one without fitted costs is refused") {
     for (const char* id : {"wse1", "wse2", "wse3", "cs4"}) CHECK(Machine(shipped(id)).row_start > 0);
     System s = shipped("wse2");
-    s.fitted.erase("gemm_step_cycles");
-    CHECK_THROWS_WITH_AS(Machine{s}, doctest::Contains("[fitted] has no \"gemm_step_cycles\""), Error);
+    s.fitted.erase("gemm_word_cycles");
+    CHECK_THROWS_WITH_AS(Machine{s}, doctest::Contains("[fitted] has no \"gemm_word_cycles\""), Error);
 }
 
 TEST_CASE("wafer: a session adds up") {
@@ -116,7 +116,7 @@ TEST_CASE("wafer: a faster machine is never slower") {
     CHECK(faster("decode", "streamed", bandwidth) == doctest::Approx(0.5).epsilon(0.01));  // nothing else counts
     CHECK(faster("decode", "", bandwidth) == 1);
     CHECK(faster("decode", "", [](System& s) { s.clock->value *= 2; }) == doctest::Approx(0.5));
-    CHECK(faster("prefill", "", [](System& s) { s.fitted["gemm_step_cycles"].value /= 2; }) < 1);
+    CHECK(faster("prefill", "", [](System& s) { s.fitted["gemm_word_cycles"].value /= 2; }) < 1);
     CHECK(faster("train", "", [](System& s) { s.fitted["update_parameter_time"].value /= 2; }) < 1);
 }
 

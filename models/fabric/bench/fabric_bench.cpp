@@ -166,7 +166,7 @@ BENCHMARK(all_features)
     ->Args({512, 1, 1})
     ->Args({512, 1, 2})
     ->Args({512, 0, 1})
-    ->Args({512, 0, 2})
+    ->Args({512, 0, 2})->Args({256, 1, 1})
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 

@@ -27,7 +27,7 @@ Process shifting_gemm(Pe& pe, const GemmPlan& plan, GemmTiles& tiles, Colour fir
         co_await multiply(pe, tiles.c, tiles.a, tiles.b, plan.tile_m(), plan.panel(), plan.tile_n(),
                           useful_fma(pe, plan, rings.index_at(r + c - s)), s == 0);
         for (const Handle& h : going) co_await h;
-        for (int i = 1; i < shift_tasks; ++i) co_await pe.task();  // the arrival of either tile
+        co_await tasks(pe, shift_tasks - 1);  // the arrival of either tile
         if (!more) continue;
         std::swap(tiles.a, tiles.spare_a);
         std::swap(tiles.b, tiles.spare_b);
@@ -56,7 +56,7 @@ Process transposed_gemm(Pe& pe, const GemmPlan& plan, GemmTiles& tiles, Colour f
         co_await b_going;
         co_await b_coming;
         co_await sum_going;
-        for (int i = 1; i < shift_tasks; ++i) co_await pe.task();
+        co_await tasks(pe, shift_tasks - 1);
         if (!more) continue;
         sum_going = pe.start(pe.send(rings.along_row.out(), tiles.c));
         std::swap(tiles.c, tiles.spare_c);

@@ -105,6 +105,7 @@ Process run(Pe& pe, const Stencil25Call& call) {
         else
             co_await neighbour_terms(pe, call, c, all, round - 1);
         for (const Handle& h : moving) co_await h;
+        co_await pe.task();
     }
     co_await neighbour_terms(pe, call, c, all, radius);
     co_await step_in_time(pe, call, c);

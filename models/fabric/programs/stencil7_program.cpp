@@ -82,6 +82,7 @@ Process run(Pe& pe, const Stencil7Call& call) {
 
     co_await own_terms(pe, call, y, x, a);  // the first product sets y
     co_await neighbour_terms(pe, streams, y, x, a);
+    co_await pe.task();
     if (pe.data())
         for (std::int64_t z = 0; z < call.depth; ++z)
             call.out(pe.row, pe.column, z, pe.get(y, static_cast<std::size_t>(z)));

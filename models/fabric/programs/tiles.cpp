@@ -69,6 +69,10 @@ std::int64_t present(std::int64_t n, std::int64_t part, std::int64_t i) {
     return std::clamp<std::int64_t>(n - i * part, 0, part);
 }
 
+Instruction tasks(Pe& pe, int count) {
+    return pe.wait(static_cast<std::uint32_t>(count * pe.mesh().task_start_cycles));
+}
+
 void read(Pe& pe, Vec v, std::span<float> into) {
     const std::span<float> from = storage(pe, v);
     if (v.type == Type::f32) {
@@ -102,7 +106,9 @@ Instruction multiply(Pe& pe, Vec c, Vec a, Vec b, std::int64_t m, std::int64_t k
     a = a.sub(0, size(m * k));
     b = b.sub(0, size(k * n));
     const TileWork w = tile_product(pe.mesh(), dtype_of(a.type), m, k, n);
-    return pe.compute({w.instructions, w.elements, w.cycles_per_element, useful}, [&pe, c, a, b, m, k, n, fresh] {
+    const Work work{w.instructions, w.elements, w.cycles_per_element, useful};
+    if (!pe.data()) return pe.compute(work, {});
+    return pe.compute(work, [&pe, c, a, b, m, k, n, fresh] {
         multiply_now(pe, c, a, b, size(m), size(k), size(n), fresh);
     });
 }

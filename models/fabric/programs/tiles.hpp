@@ -14,6 +14,9 @@ Type type_of(DType type);
 /// Of `n` things dealt in parts of `part`, those in part `i`; the last parts may have fewer or none.
 std::int64_t present(std::int64_t n, std::int64_t part, std::int64_t i);
 
+/// The start-up of `count` tasks that follow one another.
+Instruction tasks(Pe& pe, int count);
+
 /// All of a contiguous vector as f32, to work on it in the host; one element after another. Data mode only.
 void read(Pe& pe, Vec v, std::span<float> into);
 void write(Pe& pe, Vec v, std::span<const float> from);

@@ -175,11 +175,13 @@ Process softmax(Pe& pe, const Tile& t, const Shared& s) {
         fold(pe, t, -std::numeric_limits<float>::infinity(), [](float a, float b) { return std::max(a, b); });
     });
     co_await s.sum.run(pe, row_line(pe), t.statistic, Combine::maximum);
+    co_await pe.task();
     co_await pe.compute(sweep(pe, type, 1 + exp_passes, t.size()), [&] {
         map(pe, t, [&](float x, std::int64_t i, std::int64_t) { return std::exp(x - statistic(pe, t, i)); });
     });
     co_await pe.compute(sum_sweep(pe, type, 1, t.size()), [&] { fold(pe, t, 0, std::plus<float>()); });
     co_await s.sum.run(pe, row_line(pe), t.statistic, Combine::add);
+    co_await pe.task();
     co_await pe.compute(sweep(pe, Type::f32, reciprocal_passes, t.rows.count), [] {});
     co_await pe.compute(sweep(pe, type, 1, t.size()), [&] {
         map(pe, t, [&](float x, std::int64_t i, std::int64_t) { return x / statistic(pe, t, i); });
@@ -191,6 +193,7 @@ Process centre(Pe& pe, const Tile& t, const Shared& s) {
     const auto n = static_cast<float>(s.call.columns);
     co_await pe.compute(sum_sweep(pe, s.call.type, 1, t.size()), [&] { fold(pe, t, 0, std::plus<float>()); });
     co_await s.sum.run(pe, row_line(pe), t.statistic, Combine::add);
+    co_await pe.task();
     co_await pe.compute(sweep(pe, Type::f32, 1, t.rows.count), [] {});
     co_await pe.compute(sweep(pe, s.call.type, 1, t.size()), [&] {
         map(pe, t, [&](float x, std::int64_t i, std::int64_t) { return x - statistic(pe, t, i) / n; });
@@ -203,6 +206,7 @@ Process norm(Pe& pe, const Tile& t, const Shared& s) {
     co_await pe.compute(sum_sweep(pe, s.call.type, 1, t.size(), credit(t, s.call)),
                         [&] { fold(pe, t, 0, [](float a, float b) { return std::fma(b, b, a); }); });
     co_await s.sum.run(pe, row_line(pe), t.statistic, Combine::add);
+    co_await pe.task();
     co_await pe.compute(sweep(pe, Type::f32, 1 + rsqrt_passes, t.rows.count), [&] {
         for (std::int64_t i = 0; i < t.rows.count; ++i) {
             const double square = statistic(pe, t, i) / static_cast<double>(s.call.columns);

@@ -74,7 +74,7 @@ void Cook::add_fabric(Step step, bool overlap) {
 void Cook::idle() {
     if (dice_.chance(12)) {
         Step s{Kind::wait};
-        s.cycles = dice_.below(12);
+        s.cycles = dice_.below(dice_.chance(97) ? 12 : 1500);
         node_.steps.push_back(s);
     }
     if (dice_.chance(6)) node_.steps.push_back({Kind::task});
@@ -85,7 +85,7 @@ void Cook::idle() {
     s.a = memory(n, dice_.chance(50));
     s.b = memory(n, dice_.chance(50));
     s.instructions = dice_.chance(60) ? 1 : dice_.between(0, 4);
-    s.elements = n;
+    s.elements = dice_.chance(97) ? n : dice_.below(1000);
     s.cycles_per_element = dice_.one_of(std::vector<double>{0.25, 0.5, 1, 1.5, 2});
     node_.steps.push_back(s);
 }

@@ -77,25 +77,43 @@ Script cook(const Recipe& r) {
     return script;
 }
 
-rc::Gen<Recipe> recipes() {
+namespace {
+
+rc::Gen<std::vector<std::uint32_t>> seeds(int most) {
+    return rc::gen::resize(most, rc::gen::container<std::vector<std::uint32_t>>(
+                                     rc::gen::resize(100, rc::gen::arbitrary<std::uint32_t>())));
+}
+
+rc::Gen<Recipe> recipes(const rc::Gen<int>& rows, const rc::Gen<int>& columns, const rc::Gen<int>& longest, int colours,
+                        int operations) {
     using rc::gen::inRange;
-    const auto seeds = [](int most) {
-        return rc::gen::resize(most, rc::gen::container<std::vector<std::uint32_t>>(
-                                         rc::gen::resize(100, rc::gen::arbitrary<std::uint32_t>())));
+    using rc::gen::set;
+    const auto costs = [](int most) {
+        return rc::gen::oneOf(rc::gen::just(0), inRange(0, most), inRange(0, 20 * most));
     };
-    const auto costs = [](int most) { return rc::gen::oneOf(rc::gen::just(0), rc::gen::inRange(0, most)); };
-    const auto sides = rc::gen::oneOf(inRange(1, 8), rc::gen::resize(100, inRange(1, 8)));
     return rc::gen::build<Recipe>(
-        rc::gen::set(&Recipe::rows, sides), rc::gen::set(&Recipe::columns, sides),
-        rc::gen::set(&Recipe::ramp_cycles, rc::gen::resize(100, inRange(1, 5))),
-        rc::gen::set(&Recipe::vector_start, costs(6)), rc::gen::set(&Recipe::task_start, costs(12)),
-        rc::gen::set(&Recipe::microthread_start, costs(6)),
-        rc::gen::set(&Recipe::microthreads, rc::gen::resize(100, inRange(1, 9))),
-        rc::gen::set(&Recipe::longest, inRange(1, 50)),
-        rc::gen::set(&Recipe::asynchronous, rc::gen::element(0, 20, 50, 80)),
-        rc::gen::set(&Recipe::breaks, rc::gen::weightedElement<int>({{12, 0}, {5, 1}, {3, 2}})),
-        rc::gen::set(&Recipe::patterns, rc::gen::nonEmpty(seeds(7))), rc::gen::set(&Recipe::operations, seeds(31)),
-        rc::gen::set(&Recipe::seed, rc::gen::resize(100, rc::gen::arbitrary<std::uint32_t>())));
+        set(&Recipe::rows, rows), set(&Recipe::columns, columns),
+        set(&Recipe::ramp_cycles, rc::gen::resize(100, inRange(1, 5))), set(&Recipe::vector_start, costs(6)),
+        set(&Recipe::task_start, costs(12)), set(&Recipe::microthread_start, costs(6)),
+        set(&Recipe::microthreads, rc::gen::resize(100, inRange(1, 9))), set(&Recipe::longest, longest),
+        set(&Recipe::asynchronous, rc::gen::element(0, 20, 50, 80)),
+        set(&Recipe::breaks, rc::gen::weightedElement<int>({{12, 0}, {5, 1}, {3, 2}})),
+        set(&Recipe::patterns, rc::gen::nonEmpty(seeds(colours))), set(&Recipe::operations, seeds(operations)),
+        set(&Recipe::seed, rc::gen::resize(100, rc::gen::arbitrary<std::uint32_t>())));
+}
+
+}  // namespace
+
+rc::Gen<Recipe> recipes() {
+    const auto side = rc::gen::oneOf(rc::gen::inRange(1, 8), rc::gen::resize(100, rc::gen::inRange(1, 8)));
+    return recipes(side, side, rc::gen::inRange(1, 50), 7, 31);
+}
+
+rc::Gen<Recipe> long_recipes() {
+    const auto few = rc::gen::inRange(1, 5), many = rc::gen::inRange(1, 201), length = rc::gen::inRange(1, 400);
+    const auto some = rc::gen::inRange(1, 12);
+    return rc::gen::oneOf(recipes(few, many, some, 7, 20), recipes(many, few, some, 7, 20),
+                          recipes(few, few, length, 7, 20), recipes(few, few, some, 24, 60));
 }
 
 std::ostream& operator<<(std::ostream& out, const Recipe& r) {

@@ -26,15 +26,11 @@ struct Recipe {
 /// The program. Most end; where lines were broken or fused, some deadlock or leave wavelets behind.
 Script cook(const Recipe& recipe);
 
+/// Meshes of up to 7 x 7.
 rc::Gen<Recipe> recipes();
+/// Meshes of a few rows with up to 200 columns, or the other way round, also with all colours or long messages.
+rc::Gen<Recipe> long_recipes();
 
 std::ostream& operator<<(std::ostream& out, const Recipe& recipe);
 
 }  // namespace wb::fabric::test
-
-namespace rc {
-template <>
-struct Arbitrary<wb::fabric::test::Recipe> {
-    static Gen<wb::fabric::test::Recipe> arbitrary() { return wb::fabric::test::recipes(); }
-};
-}  // namespace rc
