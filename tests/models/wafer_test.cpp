@@ -179,3 +179,26 @@ TEST_CASE("wafer: the kernels' own laws") {
     CHECK(share(101, 10) == 11);
     CHECK(share(100, 10) == 10);
 }
+
+TEST_CASE("wafer: a collective among wafers is no faster than its bound, and the network may add") {
+    const auto reduced = [](const char* id, int wafers) {
+        return on(
+            built("collective",
+                  {{"op", std::string("allreduce")}, {"bytes", std::string("1 GB")}, {"dtype", std::string("f32")}}),
+            shipped(id), 0, "", wafers);
+    };
+    CHECK(seconds(reduced("wse3", 8)) == about(2 * 5e-6 + 1e9 / 150e9, 1e-9));
+    CHECK(seconds(reduced("cs4", 3)) == about(4 * 2e-6 + 2 * 2.0 / 3 * 1e9 / 300e9, 1e-9));
+    for (const Case& c : {reduced("wse3", 8), reduced("wse3", 2), reduced("cs4", 3)}) CHECK(seconds(c) >= bound(c));
+    const auto use = ready(reduced("wse3", 8))->usage();
+    REQUIRE(use.communication.size() == 2);
+    CHECK(use.communication[1].bytes.si() == 1e9);
+}
+
+TEST_CASE("wafer: a forced algorithm runs or is refused by name") {
+    CHECK(seconds(on(product(1024, 1024, 1024, "f32"), shipped("wse2"), 128, "summa")) !=
+          seconds(on(product(1024, 1024, 1024, "f32"), shipped("wse2"), 128, "cannon")));
+    CHECK(refusal(on(product(1024, 1024, 1024, "f32"), shipped("wse2"), 128, "strassen")) ==
+          "no algorithm \"strassen\" for matmul there");
+    CHECK(ready(on(product(1, 4096, 4096), shipped("wse2"), 256, "meshgemv"))->usage().mapping == "256x256 meshgemv");
+}
