@@ -62,6 +62,10 @@ Predictor::Answer Predictor::run(const Case& c, const std::string& backend) {
     planned.kind = planned.backend->kind();
     Answer a;
     if (planned.kind == Kind::simulated) {
+        if (c.mapping.rows == 0 && planned.backend->takes_mesh()) {
+            a.reason = "the row names no rectangle of PEs, and a part of the backend's choice would be another machine";
+            return a;
+        }
         const double cost = planned.backend->estimate_s(planned.c);
         if (cost > limits_.case_budget_s) {
             a.reason = fmt::format("would take about {:.3g} s to simulate; the budget of a case is {:.3g} s", cost,
