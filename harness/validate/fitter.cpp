@@ -34,6 +34,24 @@ std::string part_of(const Point& p, const FitSpec& spec, bool by_group, std::siz
     return by_group ? p.group : std::to_string(index % 5);
 }
 
+/// Whole numbers make steps that a simplex may not climb: one more or less of each, as long as it helps.
+std::vector<double> polished(const FitSpec& spec, const std::function<double(const std::vector<double>&)>& cost,
+                             Minimum best) {
+    for (std::size_t i = 0; i < best.at.size(); ++i)
+        if (spec.constants[i].whole) best.at[i] = std::round(best.at[i]);
+    for (bool better = true; better;) {
+        better = false;
+        for (std::size_t i = 0; i < best.at.size(); ++i)
+            for (double step : {-1.0, 1.0}) {
+                if (!spec.constants[i].whole || best.at[i] + step < 0) continue;
+                std::vector<double> next = best.at;
+                next[i] += step;
+                if (const double value = cost(next); value < best.value) best = {next, value, 0}, better = true;
+            }
+    }
+    return best.at;
+}
+
 }  // namespace
 
 void Fitter::set(const FitSpec& spec, const std::vector<double>& values) {
@@ -66,10 +84,7 @@ std::vector<double> Fitter::fit(const FitSpec& spec, const Rows& rows, const std
         const double step = start[i] > 0 ? 0.25 * start[i] : 1;
         steps.push_back(spec.constants[i].whole ? std::max(1.0, std::round(step)) : step);
     }
-    std::vector<double> best = minimise(cost, start, steps, 120 * static_cast<int>(start.size())).at;
-    for (std::size_t i = 0; i < best.size(); ++i)
-        if (spec.constants[i].whole) best[i] = std::round(best[i]);
-    return best;
+    return polished(spec, cost, minimise(cost, start, steps, 120 * static_cast<int>(start.size())));
 }
 
 void Fitter::leave_out(const FitSpec& spec, FitResult& result) {
