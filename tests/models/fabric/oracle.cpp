@@ -245,6 +245,7 @@ bool Oracle::progress(int node) {
     Pe& pe = pes_[static_cast<std::size_t>(node)];
     const auto& steps = script_.nodes[static_cast<std::size_t>(node)].steps;
     bool moved = false, emitted = false, arithmetic = false;
+    pe.touched.clear();
     for (Active& a : pe.active)
         if (steps[static_cast<std::size_t>(a.step)].kind != Kind::compute)
             moved |= fabric_progress(node, a, emitted, arithmetic);
@@ -321,6 +322,17 @@ void Oracle::store(int node, const View& v, int i, float value) {
         half(node, v) ? static_cast<float>(static_cast<_Float16>(value)) : value;
 }
 
+/// Two instructions of one cycle at the same element, one of them writing: which comes first is not defined.
+void Oracle::touch(int node, const Step& by, const View& v, int i, bool writes) {
+    if (v.region < 0 || i >= v.count) return;
+    auto& touched = pes_[static_cast<std::size_t>(node)].touched;
+    const Touch now{&by, v.region, v.first + i * v.stride, writes};
+    for (const Touch& t : touched)
+        if (t.by != now.by && t.region == now.region && t.element == now.element && (t.writes || now.writes))
+            result_.raced = true;
+    touched.push_back(now);
+}
+
 /// What an instruction does with one wavelet; returns the one it sends.
 Oracle::Wavelet Oracle::execute(int node, const Step& s, int wavelet, const Wavelet& in) {
     const bool two = carried_in_halves(node, s);
@@ -329,6 +341,8 @@ Oracle::Wavelet Oracle::execute(int node, const Step& s, int wavelet, const Wave
         const int i = two ? 2 * wavelet + e : wavelet;
         const float x = two ? half_at(in.payload, e) : std::bit_cast<float>(in.payload);
         float y = x;
+        touch(node, s, s.a, i, receives(s.kind) && s.kind != Kind::recv_add_send && s.kind != Kind::recv_max_send);
+        touch(node, s, s.b, i, false);
         switch (s.kind) {
             case Kind::send: y = load(node, s.a, i); break;
             case Kind::recv:

@@ -91,7 +91,8 @@ struct Outcome {
     std::vector<std::uint32_t> links;                     ///< [rows][columns][5]
     std::vector<std::uint32_t> busy;                      ///< [rows][columns]
     std::vector<std::vector<std::vector<float>>> memory;  ///< [node][region][element]
-    std::uint64_t left = 0;                               ///< wavelets never received
+    bool raced = false;      ///< two instructions met at an element in one cycle: memory is not defined
+    std::uint64_t left = 0;  ///< wavelets never received
 };
 
 /// An ideal machine: no start-up costs, large enough for every script.
