@@ -55,17 +55,14 @@ private:
     }
 
     Node& node(int i) { return grid_.node(static_cast<std::size_t>(i)); }
-    Block* block(int place, Colour c) {
-        const Pe& pe = node(place).pe();
-        return grid_.word(pe.row, pe.column).find(c);
-    }
+    Block* block(int place, Colour c) { return grid_.word(node(place).row(), node(place).column()).find(c); }
     static bool at(Plane p, int lane) { return (p >> lane & 1U) != 0; }
 
     /// The PE beyond this port.
     std::optional<int> beyond(int place, Port p) {
         constexpr int down[] = {-1, 0, 1, 0}, right[] = {0, 1, 0, -1};
-        const int row = node(place).pe().row + down[static_cast<int>(p)];
-        const int column = node(place).pe().column + right[static_cast<int>(p)];
+        const int row = node(place).row() + down[static_cast<int>(p)];
+        const int column = node(place).column() + right[static_cast<int>(p)];
         if (row < 0 || row >= grid_.rows() || column < 0 || column >= grid_.columns()) return std::nullopt;
         return row * grid_.columns() + column;
     }

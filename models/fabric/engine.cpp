@@ -13,28 +13,49 @@
 
 namespace wb::fabric {
 
+namespace {
+
+Placement whole(const Options& o) {
+    Placement p;
+    for (int r = 0; r < o.rows; ++r) p.rows.push_back(r);
+    for (int c = 0; c < o.columns; ++c) p.columns.push_back(c);
+    return p;
+}
+
+}  // namespace
+
 Engine::Engine(const Mesh& mesh, const Options& options)
     : options_(options),
       machine_{mesh, options.data, options.link_use, true},
-      grid_(machine_, options.rows, options.columns) {
-    const int threads = std::min(options.threads, options.rows);
+      placement_(options.defects ? place(*options.defects, options.rows, options.columns) : whole(options)),
+      grid_(machine_, placement_.rows.back() + 1, placement_.columns.back() + 1) {
+    const int threads = std::min(options.threads, grid_.rows());
     const auto boundary = [&](int k) {
-        return static_cast<std::size_t>(options.rows) * static_cast<std::size_t>(k) / static_cast<std::size_t>(threads);
+        return static_cast<std::size_t>(grid_.rows()) * static_cast<std::size_t>(k) / static_cast<std::size_t>(threads);
     };
     for (int k = 0; k < threads; ++k) {
         Shard& shard = shards_.emplace_back(machine_, grid_, boundary(k), boundary(k + 1));
         for (auto row = static_cast<int>(boundary(k)); row < static_cast<int>(boundary(k + 1)); ++row)
-            for (int column = 0; column < options.columns; ++column) {
-                Node& n = grid_.node(row, column);
-                n.place_at(machine_, shard, grid_.word(row, column), Pe(n, row, column, options.rows, options.columns));
-            }
+            for (int column = 0; column < grid_.columns(); ++column)
+                grid_.node(row, column).place_at(machine_, shard, grid_.word(row, column), row, column);
     }
+    for (int row = 0; row < options.rows; ++row)
+        for (int column = 0; column < options.columns; ++column)
+            node(row, column).give(row, column, options.rows, options.columns);
+}
+
+/// Calls f for every PE of the program's mesh.
+template <class F>
+void Engine::for_program(F&& f) const {
+    for (int row = 0; row < options_.rows; ++row)
+        for (int column = 0; column < options_.columns; ++column) f(node(row, column));
 }
 
 /// All coroutines run to their first co_await: this sets the routes, and is the start of cycle 0.
 void Engine::set_up(const Program& program) {
-    for (std::size_t i = 0; i < grid_.nodes(); ++i) grid_.node(i).run(program(grid_.node(i).pe()));
+    for_program([&](Node& n) { n.run(program(n.pe())); });
     machine_.setting_up = false;
+    grid_.bridge(placement_);
     grid_.check_routes();
 }
 
@@ -97,7 +118,7 @@ void Engine::check_nothing_left() {
     std::string first;
     for (std::size_t i = 0; i < grid_.nodes(); ++i) {
         const Node& n = grid_.node(i);
-        const Word& w = grid_.word(n.pe().row, n.pe().column);
+        const Word& w = grid_.word(n.row(), n.column());
         for (int c = 0; c < most_colours; ++c) {
             const Block* b = w.find(static_cast<Colour>(c));
             if (b == nullptr) continue;
@@ -114,23 +135,21 @@ void Engine::check_nothing_left() {
 }
 
 void Engine::collect_links(Result& r) const {
-    for (std::size_t i = 0; i < grid_.nodes(); ++i) {
-        const Pe& pe = grid_.node(i).pe();
-        const Word& w = grid_.word(pe.row, pe.column);
-        for (int p = 0; p < port_count; ++p)
-            r.link_use.push_back(w.link_use(grid_.node(i).lane(), static_cast<Port>(p)));
-    }
+    r.link_use.reserve(grid_.nodes() * port_count);
+    for_program([&](const Node& n) {
+        const Word& w = grid_.word(n.row(), n.column());
+        for (int p = 0; p < port_count; ++p) r.link_use.push_back(w.link_use(n.lane(), static_cast<Port>(p)));
+    });
 }
 
 Result Engine::collect() const {
     Result r;
-    for (std::size_t i = 0; i < grid_.nodes(); ++i) {
-        const Node& n = grid_.node(i);
+    for_program([&](const Node& n) {
         r.cycles = std::max(r.cycles, n.finish_cycle());
         r.busy.push_back(n.busy());
         r.sram_peak = std::max(r.sram_peak, n.sram());
         r.fma += n.fma();
-    }
+    });
     std::map<std::string, Phase> phases;
     for (const Shard& s : shards_) {
         r.hops += s.cycle().hops;

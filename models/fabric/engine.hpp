@@ -17,10 +17,17 @@ public:
     Engine(const Mesh& mesh, const Options& options);
 
     Result run(const Program& program);
-    Pe& pe(int row, int column) { return grid_.node(row, column).pe(); }
+    Pe& pe(int row, int column) { return node(row, column).pe(); }
     const Grid& grid() const { return grid_; }
 
 private:
+    /// Of the program's mesh.
+    Node& node(int row, int column) const {
+        return grid_.node(placement_.rows[static_cast<std::size_t>(row)],
+                          placement_.columns[static_cast<std::size_t>(column)]);
+    }
+    template <class F>
+    void for_program(F&& f) const;
     void set_up(const Program& program);
     void run_threads();
     void run_shard(Shard& shard, Barrier& barrier);
@@ -34,6 +41,7 @@ private:
 
     Options options_;
     Machine machine_;
+    Placement placement_;
     Grid grid_;
     std::deque<Shard> shards_;
 };

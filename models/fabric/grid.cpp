@@ -45,8 +45,8 @@ void Grid::check(const Word& w, Colour c) const {
         if (lost == 0) continue;
         const Node& n = w.nodes[first_lane(lost)];
         const bool edge = (p == Port::north && n.pe().row == 0) || (p == Port::west && n.pe().column == 0) ||
-                          (p == Port::south && n.pe().row + 1 == rows_) ||
-                          (p == Port::east && n.pe().column + 1 == columns_);
+                          (p == Port::south && n.pe().row + 1 == n.pe().rows) ||
+                          (p == Port::east && n.pe().column + 1 == n.pe().columns);
         n.fail(fmt::format("route to nowhere: colour {} goes {}", c, name(p)),
                edge ? "that is off the mesh"
                     : fmt::format("the router there takes none of it from the {}", name(opposite(p))),

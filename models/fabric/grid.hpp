@@ -6,13 +6,14 @@
 
 #include "models/fabric/node.hpp"
 #include "models/fabric/word.hpp"
+#include "models/fabric/yield_map.hpp"
 
 namespace wb::fabric {
 
 /// All PEs of the mesh, with their routers in words of 64.
 class Grid {
 public:
-    Grid(const Machine& machine, int rows, int columns);
+    Grid(const Machine& machine, int rows, int columns);  ///< of the mesh with its spares
 
     int rows() const { return rows_; }
     int columns() const { return columns_; }
@@ -32,6 +33,9 @@ public:
     std::uint8_t* awake(std::uint64_t cycle) { return awake_[cycle & 1].data(); }
     std::uint8_t* arriving() { return arriving_.data(); }
 
+    /// After set-up: lets rows and columns that are left out pass on what crosses them. Throws if a colour crosses
+    /// both ways at one place.
+    void bridge(const Placement& placement);
     /// After set-up. Throws if a route leads to where nobody takes the colour.
     void check_routes();
     /// That have a route anywhere, sorted.
@@ -41,6 +45,7 @@ public:
     std::size_t router_colours() const;
 
 private:
+    void bridge(Node& from, Node& to, Port along);
     void check(const Word& w, Colour c) const;
     std::size_t word_index(int row, int column) const {
         return static_cast<std::size_t>(row) * words_per_row() + static_cast<std::size_t>(column / lanes);

@@ -8,18 +8,26 @@
 
 namespace wb::fabric {
 
-void Node::place_at(const Machine& machine, Shard& shard, Word& word, const Pe& pe) {
+void Node::place_at(const Machine& machine, Shard& shard, Word& word, int row, int column) {
     machine_ = &machine;
     shard_ = &shard;
     word_ = &word;
     word.arena = &shard.arena();
-    pe_.row = pe.row;
-    pe_.column = pe.column;
-    pe_.rows = pe.rows;
-    pe_.columns = pe.columns;
+    row_ = row;
+    column_ = column;
 }
 
-std::string Node::place() const { return fmt::format("PE ({}, {})", pe_.row, pe_.column); }
+void Node::give(int row, int column, int rows, int columns) {
+    pe_.row = row;
+    pe_.column = column;
+    pe_.rows = rows;
+    pe_.columns = columns;
+}
+
+std::string Node::place() const {
+    return pe_.rows == 0 ? fmt::format("spare router ({}, {})", row_, column_)
+                         : fmt::format("PE ({}, {})", pe_.row, pe_.column);
+}
 
 void Node::fail(std::string problem, std::string why, std::string hint) const {
     throw Error({place(), std::move(problem), std::move(why), std::move(hint)});
@@ -46,6 +54,10 @@ void Node::add_switch(Colour colour, const Switch& s) {
             fail(fmt::format("route to nowhere: colour {} has no destination", colour), "its wavelets would stay", "");
         if (s.position[i].to.has(Port::ramp)) word_->up(colour, machine_->ramp_cycles(), machine_->data);
     }
+    word_->block(colour, machine_->data).add(lane(), s, *word_->arena);
+}
+
+void Node::bypass(Colour colour, const Switch& s) {
     word_->block(colour, machine_->data).add(lane(), s, *word_->arena);
 }
 

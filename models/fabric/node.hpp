@@ -21,7 +21,12 @@ public:
     Node& operator=(const Node&) = delete;
 
     // The engine's side.
-    void place_at(const Machine& machine, Shard& shard, Word& word, const Pe& pe);
+    /// `row`, `column`: of the mesh with its spares.
+    void place_at(const Machine& machine, Shard& shard, Word& word, int row, int column);
+    /// Its place in the program's mesh; a PE without is spare.
+    void give(int row, int column, int rows, int columns);
+    /// Its router only passes this colour on.
+    void bypass(Colour colour, const Switch& s);
     /// Runs the program to its first co_await: set-up, and the start of cycle 0.
     void run(Process process);
     /// Resumes the coroutine, if it is still due now.
@@ -43,7 +48,9 @@ public:
     Pe& pe() { return pe_; }
     const Pe& pe() const { return pe_; }
     const Machine& machine() const { return *machine_; }
-    int lane() const { return pe_.column % lanes; }
+    int row() const { return row_; }
+    int column() const { return column_; }
+    int lane() const { return column_ % lanes; }
     // For the deadlock report: what this PE says it waits for; a colour it lacks, a colour it cannot send.
     std::string waiting() const;
     std::optional<Colour> colour_lacking() const;
@@ -81,6 +88,7 @@ private:
     const Machine* machine_ = nullptr;
     Shard* shard_ = nullptr;
     Word* word_ = nullptr;
+    int row_ = 0, column_ = 0;
     Pe pe_{*this, 0, 0, 0, 0};
     Process process_;
     std::coroutine_handle<> main_;

@@ -9,9 +9,12 @@ namespace wb::fabric {
 
 Simulator::Simulator(const Mesh& mesh, const Options& options) : mesh_(mesh), options_(options) {
     WB_EXPECT(options.rows > 0 && options.columns > 0 && options.threads > 0);
-    if (options.rows > mesh.rows || options.columns > mesh.columns)
-        throw Error({"mesh", fmt::format("{} x {} PEs are asked", options.rows, options.columns),
+    const int rows = options.defects ? options.defects->rows : options.rows;
+    const int columns = options.defects ? options.defects->columns : options.columns;
+    if (rows > mesh.rows || columns > mesh.columns)
+        throw Error({"mesh", fmt::format("{} x {} PEs are asked", rows, columns),
                      fmt::format("the machine has {} x {}", mesh.rows, mesh.columns), "Choose a smaller mesh."});
+    if (options.defects) (void)place(*options.defects, options.rows, options.columns);
     if (mesh.hop_cycles != 1 || mesh.ramp_cycles < 1 || mesh.ramp_cycles > most_ramp_cycles)
         throw Error({"mesh", fmt::format("hop_cycles = {}, ramp_cycles = {}", mesh.hop_cycles, mesh.ramp_cycles),
                      fmt::format("the simulator knows hops of one cycle and ramps of 1 to {}", most_ramp_cycles), ""});

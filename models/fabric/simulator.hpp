@@ -1,9 +1,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "models/fabric/program.hpp"
 #include "models/fabric/result.hpp"
+#include "models/fabric/yield_map.hpp"
 #include "models/mesh.hpp"
 
 namespace wb::fabric {
@@ -13,6 +15,8 @@ struct Options {
     bool data = true;           ///< else timing only: the same cycles without payload and memory
     int threads = 1;            ///< the result is the same for any number
     bool link_use = true;       ///< fill Result::link_use
+    /// The mesh is placed around these: rows and columns left out are passed through, a hop each.
+    std::optional<YieldMap> defects = std::nullopt;
 };
 
 class Engine;
@@ -20,7 +24,8 @@ class Engine;
 /// Runs one program on a mesh of PEs, wavelet by wavelet and cycle by cycle.
 class Simulator {
 public:
-    /// Throws Error if the mesh is larger than the machine's, or has times this simulator does not know.
+    /// Throws Error if the mesh (with its spares) is larger than the machine's, if its spares do not suffice, or if
+    /// the machine has times this simulator does not know.
     Simulator(const Mesh& mesh, const Options& options);
     ~Simulator();
     Simulator(Simulator&&) noexcept;
