@@ -84,8 +84,9 @@ ReductionTree fastest_tree(const Mesh& m, int count, std::int64_t b) {
         while (n > 1) {
             const int s = last[static_cast<std::size_t>(n)];
             n -= s;
-            parent[static_cast<std::size_t>(root + n)] = root;
-            todo.emplace_back(root + n, s);
+            const int child = root + n;
+            parent[static_cast<std::size_t>(child)] = root;
+            todo.emplace_back(child, s);
         }
     }
     return ReductionTree(std::move(parent));

@@ -53,7 +53,7 @@ Times add_all(const Mesh& m, int children, bool passing, std::int64_t b, const G
             ready = std::max(std::min(one, two) + 2 * b, std::max(one, two) + b);
             sent = std::max(std::min(there, last) + 2 * b, std::max(there, last) + b);
         }
-        const bool gap = paired ? !(k + 2 < stored && pair(k + 1)) : b > room;
+        const bool gap = paired ? b != 2 && !(k + 2 < stored && pair(k + 1)) : b > room;
         clear = std::max(sent, ready - m.ramp_cycles - 2) + (gap ? 1 : 0);
         hops = message(k).hops;
     }

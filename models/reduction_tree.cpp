@@ -49,8 +49,9 @@ void hang_least_energy(std::vector<int>& parent, int root, int n, int depth) {
         while (part.count > 1) {
             const int s = last_part(part.count, part.depth);
             part.count -= s;
-            parent[static_cast<std::size_t>(part.root + part.count)] = part.root;
-            todo.push_back({part.root + part.count, s, part.depth - 1});
+            const int child = part.root + part.count;
+            parent[static_cast<std::size_t>(child)] = part.root;
+            todo.push_back({child, s, part.depth - 1});
         }
     }
 }
