@@ -7,11 +7,11 @@
 #include <iostream>
 #include <optional>
 
-#include "compare.hpp"
 #include "core/error.hpp"
-#include "interpreter.hpp"
-#include "oracle.hpp"
-#include "recipe.hpp"
+#include "tests/models/fabric/compare.hpp"
+#include "tests/models/fabric/interpreter.hpp"
+#include "tests/models/fabric/oracle.hpp"
+#include "tests/models/fabric/recipe.hpp"
 
 using namespace wb::fabric::test;
 using wb::fabric::place;

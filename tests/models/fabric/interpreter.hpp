@@ -3,7 +3,7 @@
 #include <optional>
 
 #include "models/fabric/simulator.hpp"
-#include "script.hpp"
+#include "tests/models/fabric/script.hpp"
 
 namespace wb::fabric::test {
 

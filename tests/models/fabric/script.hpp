@@ -50,6 +50,11 @@ enum class Kind {
     await
 };
 
+/// What a step does with wavelets.
+inline bool receives(Kind k) { return k >= Kind::recv && k <= Kind::recv_max_send; }
+inline bool sends(Kind k) { return k == Kind::send || (k >= Kind::recv_send && k <= Kind::recv_max_send); }
+inline bool computes(Kind k) { return receives(k) && k != Kind::recv && k != Kind::recv_send; }
+
 /// One line of a PE's program. What is not used by its kind keeps its default.
 struct Step {
     Kind kind;
