@@ -203,6 +203,9 @@ TEST_CASE("GEMM, GEMV and transpose on a mesh with defects") {
         plan.sum = sum;
         check(sum == GemvPlan::Sum::pipeline ? "GEMV, pipelined" : "GEMV, K-tree", matrix_vector(plan));
     }
+}
+
+TEST_CASE("transpose on a mesh with defects") {
     check("transpose", [](const Mesh& mesh, const Options& options) {
         Simulator simulator(mesh, options);
         Ran ran;
@@ -224,7 +227,7 @@ TEST_CASE("GEMM, GEMV and transpose on a mesh with defects") {
     });
 }
 
-TEST_CASE("vector operators, attention and stencils on a mesh with defects") {
+TEST_CASE("vector operators on a mesh with defects") {
     const struct {
         const char* name;
         VectorOp op;
@@ -243,6 +246,9 @@ TEST_CASE("vector operators, attention and stencils on a mesh with defects") {
             call.a.theta = 10000;
             return run_to(vector_program(call, mesh, side, side), mesh, options, found);
         });
+}
+
+TEST_CASE("attention on a mesh with defects") {
     for (const int seq : {12, 1})
         check(seq == 1 ? "attention, decode" : "attention, prefill", [&](const Mesh& mesh, const Options& options) {
             AttentionCall call;
@@ -265,6 +271,9 @@ TEST_CASE("vector operators, attention and stencils on a mesh with defects") {
                 seq == 1 ? attention_decode_program(call, mesh) : attention_prefill_program(call, mesh);
             return run_to(program, mesh, options, found);
         });
+}
+
+TEST_CASE("stencils on a mesh with defects") {
     const std::int64_t depth = 20;
     const auto field = [](int r, int c, std::int64_t z) { return static_cast<float>((3 * r + 5 * c + z) % 7 - 3); };
     check("stencil, 7 points", [&](const Mesh& mesh, const Options& options) {
