@@ -163,12 +163,20 @@ void enter_product(Contest& contest, const Machine& m, Sizes s, DType type, cons
     enter_runtime_gemm(contest, m, s, type);
 }
 
-void enter_attention(Contest& contest, const Machine& m, const Attributes& a, DType type) {
-    for (const Grid grid : contest.grids())
+void enter_attention(Contest& contest, const Machine& m, const Graph& g, const Op& op, DType type) {
+    double held = g.bytes(op.out[0]).si();
+    for (const TensorId id : op.in) held += g.bytes(id).si();
+    for (const Grid grid : contest.grids()) {
+        BareOp least{{}, grid, "", held / grid.pes()};  // before any plan: queries, keys, values and results
+        if (least.sram_bytes > m.usable_bytes()) {
+            contest.enter(std::move(least));
+            continue;
+        }
         contest.attempt([&] {
-            const PlannedAttention p = plan_attention(m.mesh, a, type, grid.rows, grid.columns);
+            const PlannedAttention p = plan_attention(m.mesh, op.attributes, type, grid.rows, grid.columns);
             contest.enter({{p.cycles, 0, 0, 0}, grid, fmt::format("groups of {}", p.plan.width), f(p.sram_bytes)});
         });
+    }
 }
 
 std::optional<VectorOp> vector_op(const Op& op) {
@@ -242,7 +250,7 @@ BareChoice bare_op(const Machine& m, const Graph& g, const Mapping& mapping) {
     if (op.kind == OpKind::matmul) {
         enter_product(contest, m, sizes_of(g, op), type, mapping);
     } else if (op.kind == OpKind::attention) {
-        enter_attention(contest, m, op.attributes, type);
+        enter_attention(contest, m, g, op, type);
     } else if (op.kind == OpKind::collective) {
         enter_collective(contest, m, g, op, mapping.rows > 0 ? Grid{mapping.rows, mapping.columns} : m.whole());
     } else if (const auto kind = vector_op(op)) {
