@@ -65,11 +65,9 @@ Cursor Instruction::cursor() const {
     const Vec& carried = action_ == Action::mac ? b_ : a_;
     c.type = carried.type;
     c.left = carried.count;
-    if (action_ == Action::mac) {
-        c.b = b_.base;
-        c.b_step = step(b_);
-    }
     return c;
 }
+
+Operand Instruction::second() const { return {b_.base, b_.stride * static_cast<std::int32_t>(bytes(b_.type))}; }
 
 }  // namespace wb::fabric
