@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace wb {
 
@@ -25,6 +26,9 @@ struct Mapping {
     int rows = 0, columns = 0;  ///< the rectangle of PEs to use on a mesh; 0 = the backend's choice
     std::string algorithm;      ///< a named algorithm ("summa"); empty = the backend's choice
 
+    /// What text() wrote: "tp8 pp8 dp64 mb32 vp3 sp zero1 selective 32x32 summa", in any order. Throws Error that names
+    /// the word it does not know, or that stands twice.
+    static Mapping parse(std::string_view text);
     int units() const { return tensor * pipeline * data * context * expert; }
     /// "32x32 summa", what of it is named; empty if nothing is.
     std::string mesh_text() const {
