@@ -35,12 +35,35 @@ std::string too_large(const cluster::Footprint& f, double room, const Mapping& m
     return fmt::format("{} does not fit the {} of a unit: it needs {}", m.text(), format(Bytes(room)), f.text());
 }
 
+/// The fastest way to make a mapping fit by what it leaves open: sequence parallelism, sharing, recomputation.
+std::optional<Mapping> completed(cluster::Planner& planner, const Mapping& given, double room) {
+    std::optional<cluster::Candidate> best;
+    using Recompute = Mapping::Recompute;
+    Mapping m = given;
+    for (const Recompute r : {Recompute::none, Recompute::selective, Recompute::full})
+        for (const bool sp : {false, true})
+            for (int shard = given.shard; shard <= 3; ++shard) {
+                if (r < given.recompute || sp < given.sequence_parallel || (sp && m.tensor == 1)) continue;
+                m.recompute = r;
+                m.sequence_parallel = sp;
+                m.shard = shard;
+                if (cluster::footprint(planner.memory(m.tensor), m).total() > room) continue;
+                cluster::Candidate c = planner.evaluate(m);
+                if (!best || c.step.time < best->step.time) best = std::move(c);
+            }
+    return best ? std::optional(best->mapping) : std::nullopt;
+}
+
 Choice named(cluster::Planner& planner, const Mapping& m, int units, const System& s) {
     Choice out{m, cluster::unlawful(planner.shape(), m, units), ""};
     if (!out.refusal.empty() || !planner.shape().is_model()) return out;
     const cluster::Footprint f = cluster::footprint(planner.memory(m.tensor), m);
     const double room = cluster::unit_capacity(s);
-    if (room > 0 && f.total() > room) out.refusal = too_large(f, room, m);
+    if (room > 0 && f.total() > room) {
+        const auto fits = m.open && planner.shape().training ? completed(planner, m, room) : std::nullopt;
+        if (!fits) return {m, too_large(f, room, m), ""};
+        out = {*fits, "", fmt::format("{} chosen, as {} needs {}", fits->text(), m.text(), format(Bytes(f.total())))};
+    }
     planner.evaluate(m);  // throws where the fabrics do not reach
     return out;
 }
@@ -169,17 +192,19 @@ private:
 class LastChoice {
 public:
     const Choice& of(const Case& c) {
-        if (graph_ != c.graph || system_ != c.system || units_ != c.units || mapping_ != c.mapping.text()) {
+        if (graph_ != c.graph || system_ != c.system || units_ != c.units || mapping_ != key(c)) {
             choice_ = choose(c);
             graph_ = c.graph;
             system_ = c.system;
             units_ = c.units;
-            mapping_ = c.mapping.text();
+            mapping_ = key(c);
         }
         return choice_;
     }
 
 private:
+    static std::string key(const Case& c) { return c.mapping.text() + (c.mapping.open ? " open" : ""); }
+
     std::shared_ptr<const Graph> graph_;
     std::shared_ptr<const System> system_;
     int units_ = 0;
@@ -217,6 +242,15 @@ public:
 
     std::unique_ptr<Session> prepare(const Case& c, Comm&) const override {
         return std::make_unique<ClusterSession>(c, last_.of(c));
+    }
+
+    std::vector<MemoryUse> memory_of(const Case& c) const override {
+        if (c.system->kind != SystemKind::cluster || !cluster::missing_constant(*c.system).empty()) return {};
+        const cluster::Device device(*c.system);
+        cluster::Planner planner(*c.graph, device);
+        if (!planner.shape().is_model() || !cluster::unlawful(planner.shape(), c.mapping, c.units).empty()) return {};
+        return cluster::footprint(planner.memory(c.mapping.tensor), c.mapping)
+            .levels(cluster::unit_capacity(*c.system));
     }
 
 private:

@@ -14,6 +14,7 @@ namespace {
 
 constexpr double score_bytes = 5;  // softmax 2, its mask 1, the dropped softmax 2
 constexpr double mask_bytes = 2;   // after attention and after the MLP, 1 each
+constexpr double chunk = 8192;     // tokens an inference engine takes at once (default of TensorRT-LLM, max_num_tokens)
 
 class Reader {
 public:
@@ -34,7 +35,7 @@ public:
         if (out_.training)
             kept(plan);
         else
-            out_.working = plan.activations.si();
+            working(plan.activations.si());
         return out_;
     }
 
@@ -74,6 +75,13 @@ private:
         out_.scores += times * score_bytes * static_cast<double>(a.batch * a.heads * a.seq) * static_cast<double>(a.seq_kv);
         if (block.carries.empty()) return;
         out_.kept_whole += times * mask_bytes * static_cast<double>(g_.elements(block.carries.front().in));
+    }
+
+    void working(double all_tokens) {
+        double tokens = 1;
+        for (const Op& op : g_.ops())
+            if (op.kind == OpKind::attention) tokens = static_cast<double>(op.attributes.batch * op.attributes.seq);
+        out_.working = all_tokens * std::min(1.0, chunk / tokens);
     }
 
     /// Values of the forward pass that another block reads: an instance for every layer.
