@@ -62,7 +62,7 @@ private:
         Kernel k = kernel_of(device_, graph_, op, {tokens_, static_cast<double>(mapping_.expert), type_});
         if (mapping_.sequence_parallel && is_vector(op.kind)) k.time *= op.attributes.share;
         (block.repeat > 1 ? pass.layers : pass.ends) += times * (k.time + gap_);
-        if (block.repeat > 1) pass.kernels += times;
+        if (training_ && block.repeat > 1) pass.kernels += times;  // an inference replays a graph of launches
         if (op.kind == OpKind::attention) add_attention(op, times, times * (k.time + gap_), pass);
     }
 

@@ -14,7 +14,7 @@ struct Pass {
     double layers = 0, ends = 0;
     double network = 0;    ///< calls between the units of a stage, all layers
     double attention = 0;  ///< of all layers: what selective recomputation repeats
-    double kernels = 0;    ///< launched in all layers: the host issues them one by one
+    double kernels = 0;    ///< launched in all layers of a training step: the host issues them one by one
 };
 
 /// Calls of one sort that a microbatch makes in all layers together.

@@ -108,13 +108,13 @@ public:
 
     ResourceUse usage() const override {
         ResourceUse use;
-        for (const Memory& m : system_->memories)
+        use.memory = parts_;  // of the main memory
+        for (const Memory& m : parts_.empty() ? system_->memories : std::vector<Memory>{})
             use.memory.push_back({m.name, Bytes(m.capacity ? m.capacity->value : 0), Bytes(0), Bytes(0)});
-        if (!use.memory.empty()) {
+        if (parts_.empty() && !use.memory.empty()) {
             use.memory.back().peak = resident_;
             use.memory.back().traffic = traffic_;
         }
-        use.memory.insert(use.memory.end(), parts_.begin(), parts_.end());
         if (network_ > Seconds(0)) {
             CommUse comm = communication_;
             comm.fabric = system_->fabrics.empty() ? "" : system_->fabrics.front().name;
@@ -144,7 +144,6 @@ private:
         const cluster::ModelStep& step = c.step;
         const double room = cluster::unit_capacity(*system_);
         sample_ = {Seconds(step.time), step.spans()};
-        resident_ = Bytes(c.memory.total());
         parts_ = c.memory.levels(room);
         network_ = Seconds(step.tensor_network + step.context_network + step.pipeline_network + step.data_network);
         describe(planner.part(mapping_.tensor).local);
