@@ -1,0 +1,225 @@
+#include <doctest/doctest.h>
+
+#include <rapidcheck.h>
+
+#include "core/backend.hpp"
+#include "core/error.hpp"
+#include "core/tables.hpp"
+#include "core/workload.hpp"
+#include "models/cluster/search.hpp"
+
+namespace wb {
+std::unique_ptr<Backend> make_cluster();
+}  // namespace wb
+
+using namespace wb;
+using namespace wb::cluster;
+
+namespace {
+
+const std::string configs = std::string(WB_SOURCE_DIR) + "/configs";
+
+System shipped(const std::string& id, const std::map<std::string, std::string>& choices = {}) {
+    return load_system(configs + "/systems/" + id + ".toml", choices);
+}
+
+Graph model(const std::string& pass, const std::string& name, std::int64_t batch, std::int64_t seq) {
+    for (const Workload& w : all_workloads()) {
+        if (w.name != pass) continue;
+        Params p;
+        for (const ParamSpec& spec : w.params)
+            if (spec.fallback) p.set(spec.name, *spec.fallback);
+        p.set("model", name);
+        p.set("batch", batch);
+        p.set("seq", seq);
+        p.set("dtype", std::string("bf16"));
+        return w.build(p, Files({configs}));
+    }
+    throw ContractError(pass);
+}
+
+std::string refusal(const Graph& g, const System& s, const std::string& mapping, int units) {
+    Case c;
+    c.graph = std::make_shared<Graph>(g);
+    c.system = std::make_shared<System>(s);
+    c.units = units;
+    if (!mapping.empty()) c.mapping = Mapping::parse(mapping);
+    return make_cluster()->supports(c, 1).reason;
+}
+
+}  // namespace
+
+TEST_CASE("a mapping is read as it is written") {
+    CHECK(rc::check("text and back", [] {
+        const auto count = [] { return *rc::gen::inRange(1, 65); };
+        Mapping m;
+        m.tensor = count(), m.pipeline = count(), m.data = count(), m.context = count(), m.expert = count();
+        m.microbatches = count(), m.virtual_stages = count();
+        m.sequence_parallel = *rc::gen::arbitrary<bool>();
+        m.shard = *rc::gen::inRange(0, 4);
+        m.recompute = static_cast<Mapping::Recompute>(*rc::gen::inRange(0, 3));
+        RC_ASSERT(Mapping::parse(m.text()).text() == m.text());
+        RC_ASSERT(Mapping::parse(m.text()).units() == m.units());
+    }));
+    CHECK(Mapping::parse("1").units() == 1);
+    CHECK(Mapping::parse("dp2 gpipe 32x16").algorithm == "gpipe");
+    const auto said = [](const char* text) {
+        try {
+            Mapping::parse(text);
+        } catch (const Error& e) {
+            return std::string(e.what());
+        }
+        return std::string();
+    };
+    CHECK(said("tp8 pq8") == "mapping: \"pq8\" is no part of a mapping (it would be ignored). Did you mean \"pp4\"?");
+    CHECK(said("tp8 tp4") == "mapping: \"tp\" stands twice (only one can be true).");
+    CHECK(said("tp0").find("\"tp0\" is no part of a mapping") != std::string::npos);
+    CHECK(said("zero4").find("\"zero4\" is no part of a mapping") != std::string::npos);
+    CHECK(said("") ==
+          "mapping: \"\" names nothing (a mapping says how work is spread). Write \"tp8 pp8 dp64 mb32\".");
+}
+
+TEST_CASE("a mapping that does not divide says which factor, and the nearest lawful ones") {
+    const Graph g = model("train", "gpt3-175b", 64, 2048);
+    const System s = shipped("h100-sxm");
+    CHECK(refusal(g, s, "tp5 pp2", 10) ==
+          "tp5 does not divide 96 heads over 96 key-value heads; the nearest lawful: tp4 and tp6");
+    CHECK(refusal(g, s, "tp8 pp13", 104) == "pp13 does not divide 96 layers; the nearest lawful: pp12 and pp14");
+    CHECK(refusal(g, s, "tp8 pp8 dp3", 192) ==
+          "dp3 x ep1 does not divide a batch of 64 sequences; the nearest lawful: dp2 and dp4");
+    CHECK(refusal(g, s, "tp8 pp8 dp2 mb12", 128) ==
+          "mb12 does not divide the 32 sequences of a replica; the nearest lawful: mb8 and mb16");
+    CHECK(refusal(g, s, "tp8 pp8 dp2 mb4 vp3", 128) ==
+          "mb4 is no multiple of pp8, as interleaved stages need; the nearest lawful: mb8");
+    CHECK(refusal(g, s, "tp8 pp8 mb8 vp7", 64) ==
+          "vp7 x pp8 does not divide 96 layers; the nearest lawful: vp6 and vp12");
+    CHECK(refusal(g, s, "tp8 vp2", 8) == "vp needs a pipeline: pp is 1; the nearest lawful: vp1");
+    CHECK(refusal(g, s, "tp8 cp3", 24) ==
+          "cp3 does not divide a sequence of 2048 tokens; the nearest lawful: cp2 and cp4");
+    CHECK(refusal(g, s, "tp8 ep2", 16) == "ep2 does not divide 0 experts; the nearest lawful: ep1");
+    CHECK(refusal(g, s, "tp8 pp8", 128) == "mapping tp8 pp8 takes 64 units, the case has 128; dp2 would take them all");
+    CHECK(refusal(g, s, "tp8 pp12", 128) ==
+          "mapping tp8 pp12 takes 96 units, the case has 128; without dp it takes 96, and 96 and 192 are the nearest "
+          "counts it divides");
+}
+
+TEST_CASE("a fabric without a level for the units is one sentence") {
+    System s = shipped("h100-sxm");
+    s.fabrics.resize(1);
+    s.fabrics.front().units.reset();
+    const std::string why = refusal(model("train", "llama2-7b", 64, 2048), s, "dp64", 64);
+    CAPTURE(why);
+    CHECK(why.find("has no fabric with a bandwidth at level 2") != std::string::npos);
+}
+
+TEST_CASE("a mapping that does not fit is refused with the number, and fits on the other side of the edge") {
+    const Graph g = model("train", "llama2-7b", 64, 2048);
+    System s = shipped("h100-sxm");
+    const std::string why = refusal(g, s, "tp2 dp8 mb8", 16);
+    CAPTURE(why);
+    CHECK(why.find("tp2 dp8 mb8 does not fit the 80.0 GB of a unit: it needs ") == 0);
+    const Device device(s);
+    Planner planner(g, device);
+    const Mapping m = Mapping::parse("tp8 pp2 dp1 mb64 selective sp");
+    const double needed = planner.evaluate(m).memory.total();
+    for (Memory& level : s.memories)
+        if (level.capacity->value > 4e9) level.capacity->value = needed * 1.001;
+    CHECK(refusal(g, s, m.text(), 16) == "");
+    for (Memory& level : s.memories)
+        if (level.capacity->value > 4e9) level.capacity->value = needed * 0.999;
+    CHECK(refusal(g, s, m.text(), 16).find("does not fit") != std::string::npos);
+}
+
+TEST_CASE("memory of Megatron models: Korthikanti et al. 2022, figure 1") {
+    // Bytes of a GPU by the paper's formulas: 18 a parameter; s b h L (10 + 24/t + 5 a s / (h t)) and 34 / t.
+    const System s = shipped("a100-sxm-80g", {{"library", "pytorch-unfused"}});
+    const Device device(s);
+    const Graph g22 = model("train", "megatron-22b", 4, 2048), g175 = model("train", "megatron-175b", 16, 2048);
+    Planner small(g22, device), large(g175, device);
+    const auto parameters = [](const Footprint& f) { return f.weights + f.gradients + f.optimizer; };
+    const Footprint plain = small.evaluate(Mapping::parse("tp8")).memory;
+    CHECK(parameters(plain) == doctest::Approx(48.92e9).epsilon(0.05));
+    CHECK(plain.activations == doctest::Approx(63.62e9).epsilon(0.02));
+    CHECK(small.evaluate(Mapping::parse("tp8 sp selective")).memory.activations ==
+          doctest::Approx(10.27e9).epsilon(0.02));
+    const Footprint piped = large.evaluate(Mapping::parse("tp8 pp8 mb16 vp3")).memory;
+    CHECK(piped.activations == doctest::Approx(71.77e9).epsilon(0.02));
+    CHECK(large.evaluate(Mapping::parse("tp8 pp8 mb16 vp3 sp selective")).memory.activations ==
+          doctest::Approx(13.26e9).epsilon(0.02));
+}
+
+TEST_CASE("the search is complete: nothing lawful that fits is faster") {
+    const System s = shipped("h100-sxm");
+    const Device device(s);
+    const Graph g = model("train", "llama2-7b", 64, 2048);
+    Planner planner(g, device);
+    const Found found = planner.search(32);
+    REQUIRE(found.best);
+    CHECK(unlawful(planner.shape(), found.best->mapping, 32) == "");
+    CHECK(found.best->memory.total() <= found.capacity);
+    std::int64_t lawful = 0;
+    for (int tp = 1; tp <= 32; ++tp)
+        for (int pp = 1; tp * pp <= 32; ++pp)
+            for (int cp = 1; tp * pp * cp <= 32; ++cp)
+                for (int mb = 1; mb <= 64; ++mb)
+                    for (int vp = 1; vp <= 32 / pp; ++vp)
+                        for (int rest = 0; rest < 24; ++rest) {
+                            Mapping m;
+                            m.tensor = tp, m.pipeline = pp, m.context = cp, m.data = 32 / (tp * pp * cp);
+                            m.microbatches = mb, m.virtual_stages = vp, m.shard = rest % 4;
+                            m.sequence_parallel = rest / 4 % 2 == 1;
+                            m.recompute = static_cast<Mapping::Recompute>(rest / 8);
+                            if (m.sequence_parallel && tp == 1) continue;
+                            if (m.shard > 0 && m.data * cp == 1) continue;
+                            if (!unlawful(planner.shape(), m, 32).empty()) continue;
+                            ++lawful;
+                            const Candidate c = planner.evaluate(m);
+                            if (c.memory.total() <= found.capacity) REQUIRE(c.step.time >= found.best->step.time);
+                        }
+    CHECK(lawful == found.lawful);
+    CHECK(found.text().find("best of " + std::to_string(lawful) + " lawful mappings") == 0);
+}
+
+TEST_CASE("nothing named: the best mapping is searched and told, or the nearest miss is") {
+    Case c;
+    c.graph = std::make_shared<Graph>(model("train", "llama2-7b", 64, 2048));
+    c.system = std::make_shared<System>(shipped("h100-sxm"));
+    c.units = 16;
+    const auto backend = make_cluster();
+    REQUIRE(backend->supports(c, 1).yes);
+    const auto session = backend->prepare(c, *single_process());
+    const ResourceUse use = session->usage();
+    CHECK(Mapping::parse(use.mapping).units() == 16);
+    CHECK(use.detail.find("best of ") != std::string::npos);
+    const double t = session->run().elapsed.si();
+    c.mapping = Mapping::parse("tp8 dp2 mb8 recompute");
+    REQUIRE(backend->supports(c, 1).reason == "");
+    CHECK(backend->prepare(c, *single_process())->run().elapsed.si() >= t);
+    CHECK(refusal(model("train", "gpt3-175b", 8, 2048), *c.system, "", 8).find("mappings fits; nearest: ") !=
+          std::string::npos);
+    c.graph = std::make_shared<Graph>(model("decode", "llama3-70b", 8, 2048));
+    c.mapping = {};
+    c.units = 4;
+    REQUIRE(backend->supports(c, 1).reason == "");
+    double cache = 0;
+    for (const MemoryUse& m : backend->prepare(c, *single_process())->usage().memory)
+        if (m.level == "cache") cache = m.peak.si();
+    // 80 layers x 8 heads x 128 x keys and values x 2 bytes, on 4 units
+    CHECK(cache == doctest::Approx(80.0 * 8 * 128 * 2 * 2 * 8 * 2049 / 4).epsilon(0.01));
+}
+
+TEST_CASE("laws of memory") {
+    const System s = shipped("h100-sxm");
+    const Device device(s);
+    const Graph g = model("train", "llama2-7b", 64, 2048);
+    Planner planner(g, device);
+    const auto held = [&](const char* text) { return planner.evaluate(Mapping::parse(text)).memory; };
+    const Footprint plain = held("tp4 dp4 mb8");
+    CHECK(held("tp4 dp4 mb8 zero1").optimizer == doctest::Approx(plain.optimizer / 4));
+    CHECK(held("tp4 dp4 mb8 zero2").gradients == doctest::Approx(plain.gradients / 4));
+    CHECK(held("tp4 dp4 mb8 zero3").weights == doctest::Approx(plain.weights / 4));
+    CHECK(held("tp4 dp4 mb16").activations == doctest::Approx(plain.activations / 2));
+    CHECK(held("tp4 dp4 mb8 sp").activations < plain.activations);
+    CHECK(held("tp4 dp4 mb8 recompute").activations < 0.1 * plain.activations);
+    CHECK(held("tp4 pp4 mb16 gpipe").activations == doctest::Approx(4 * held("tp4 pp4 mb16").activations));
+}

@@ -1,0 +1,150 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "core/error.hpp"
+#include "core/tables.hpp"
+#include "core/workload.hpp"
+#include "models/cluster/search.hpp"
+#include "models/pipeline_schedule.hpp"
+
+using namespace wb;
+using namespace wb::cluster;
+
+namespace {
+
+const std::string configs = std::string(WB_SOURCE_DIR) + "/configs";
+
+Graph model(const std::string& pass, const std::string& name, std::int64_t batch) {
+    for (const Workload& w : all_workloads()) {
+        if (w.name != pass) continue;
+        Params p;
+        for (const ParamSpec& spec : w.params)
+            if (spec.fallback) p.set(spec.name, *spec.fallback);
+        p.set("model", name);
+        p.set("batch", batch);
+        p.set("seq", std::int64_t{2048});
+        p.set("dtype", std::string("bf16"));
+        return w.build(p, Files({configs}));
+    }
+    throw ContractError(pass);
+}
+
+/// A pipeline of equal stages that talk for nothing: one second forward, two back.
+ModelWork plain_work(int stages) {
+    ModelWork w;
+    w.forward.layers = stages;
+    w.backward.layers = 2.0 * stages;
+    w.update = 1e-9;
+    return w;
+}
+
+Timeline played(const ModelWork& w, const Device& d, const Mapping& m) {
+    return play(pipeline_steps(w, d, m), [](const Step&) { return 0.0; });
+}
+
+}  // namespace
+
+TEST_CASE("every stage takes every turn once, a backward pass after its forward pass") {
+    for (const char* text : {"pp4 mb8", "pp4 mb8 vp3", "pp4 mb8 gpipe", "pp8 mb3", "pp1 mb5", "pp3 mb12 vp2"}) {
+        const Mapping m = Mapping::parse(text);
+        for (int stage = 0; stage < m.pipeline; ++stage) {
+            std::map<std::pair<int, int>, int> state;
+            int held = 0, most = 0;
+            for (const Turn& t : turns(m, stage, true)) {
+                int& s = state[{t.microbatch, t.chunk}];
+                REQUIRE(s == (t.backward ? 1 : 0));
+                ++s;
+                held += t.backward ? -1 : 1;
+                most = std::max(most, held);
+            }
+            CHECK(state.size() == static_cast<std::size_t>(m.microbatches * m.virtual_stages));
+            for (const auto& [turn, s] : state) CHECK(s == 2);
+            // What memory reckons with on the first stage is what the schedule holds there.
+            if (stage == 0) CHECK(most == std::lround(microbatches_in_flight(m) * m.virtual_stages));
+        }
+    }
+}
+
+TEST_CASE("bubbles of the textbook: Narayanan et al. 2021, section 2.2") {
+    const System s = load_system(configs + "/systems/h100-sxm.toml");
+    const Device d(s);
+    const ModelWork w = plain_work(4);
+    // (pp - 1)(tf + tb) idle on every stage; interleaving divides it.
+    for (const auto& [text, bubble] : {std::pair{"pp4 mb8", 9.0}, {"pp4 mb8 gpipe", 9.0}, {"pp4 mb8 vp2", 4.5},
+                                       {"pp4 mb8 vp4", 2.25}, {"pp4 mb16 vp4", 2.25}}) {
+        CAPTURE(text);
+        const Mapping m = Mapping::parse(text);
+        const Timeline t = played(w, d, m);
+        CHECK(t.seconds == doctest::Approx(m.microbatches * 3.0 + bubble));
+        for (double idle : t.idle) CHECK(idle == doctest::Approx(bubble));
+    }
+}
+
+TEST_CASE("spans of a stage fill its time without gap or overlap") {
+    const System s = load_system(configs + "/systems/h100-sxm.toml");
+    const Device d(s);
+    const Graph g = model("train", "gpt3-175b", 64);
+    Planner planner(g, d);
+    const Mapping m = Mapping::parse("tp8 pp8 dp2 mb16 vp2 sp zero1 selective");
+    const Timeline t = play(pipeline_steps(planner.work(m), d, m), step_seconds(d, m));
+    for (int stage = 0; stage < 8; ++stage) {
+        double at = 0;
+        const std::string mine = "stage " + std::to_string(stage) + " ";
+        for (const Span& span : t.spans)
+            if (span.resource.starts_with(mine)) {
+                REQUIRE(span.start.si() == doctest::Approx(at));
+                at = (span.start + span.duration).si();
+            }
+        CHECK(at == doctest::Approx(t.seconds));
+        const auto i = static_cast<std::size_t>(stage);
+        CHECK(t.idle[i] + t.exposed[i] + t.busy[i] == doctest::Approx(t.seconds));
+    }
+}
+
+TEST_CASE("schedules played agree with the closed form within 5 %") {
+    for (const char* id : {"h100-sxm", "a100-sxm-80g"}) {
+        const System s = load_system(configs + "/systems/" + std::string(id) + ".toml");
+        const Device d(s);
+        const Graph g = model("train", "gpt3-175b", 128), mixture = model("train", "mixtral-8x7b", 128),
+                    inference = model("prefill", "llama3-70b", 32);
+        Planner dense(g, d), experts(mixture, d), prefill(inference, d);
+        const auto difference = [&](Planner& p, const char* text) {
+            const Mapping m = Mapping::parse(text);
+            const double closed = p.evaluate(m).step.time;
+            return std::abs(play(pipeline_steps(p.work(m), d, m), step_seconds(d, m)).seconds / closed - 1);
+        };
+        for (const char* text :
+             {"tp8 pp8 mb128", "tp8 pp8 mb128 vp3 sp selective", "tp8 pp8 dp4 mb32 vp6 recompute sp zero1",
+              "tp4 pp16 dp2 mb64", "tp8 pp12 dp2 mb32 gpipe", "tp8 pp4 cp2 dp2 mb16 vp4", "tp8 dp16 mb8 zero2",
+              "tp8 pp2 dp8 mb16 zero3"}) {
+            CAPTURE(id);
+            CAPTURE(text);
+            CHECK(difference(dense, text) < 0.05);
+        }
+        for (const char* text : {"tp2 pp4 ep8 mb16", "tp4 pp2 dp2 ep4 mb8 vp4"}) {
+            CAPTURE(text);
+            CHECK(difference(experts, text) < 0.05);
+        }
+        CHECK(difference(prefill, "tp8 pp4 mb8") < 0.05);
+    }
+}
+
+TEST_CASE("stages that wait for each other are reported, not waited for") {
+    StageSteps steps;
+    steps.mapping.pipeline = 2;
+    Step receive;
+    receive.kind = Step::Kind::receive;
+    receive.tag = 7;
+    steps.stages.resize(2);
+    receive.peer = 1;
+    steps.stages[0] = {receive};
+    receive.peer = 0;
+    steps.stages[1] = {receive};
+    CHECK_THROWS_WITH_AS(play(steps, [](const Step&) { return 1.0; }),
+                         "stage 0: step 0 waits for message 7 of stage 1, which is never sent before it (the schedule "
+                         "would never end).",
+                         Error);
+}
