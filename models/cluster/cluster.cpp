@@ -47,7 +47,7 @@ public:
             const cluster::TrainingStep step = cluster::training_step(*local_, device, mapping_);
             sample_ = {Seconds(step.time), step.spans()};
         } else {
-            const cluster::Step step = cluster::cost(*local_, device, units_);
+            const cluster::Step step = cluster::cost(*local_, device, units_, mapping_.algorithm);
             sample_ = {Seconds(step.time), step.spans};
             traffic_ = Bytes(step.bytes);
         }

@@ -67,7 +67,8 @@ private:
         if (op.kind == OpKind::collective) {
             const double bytes = tokens_ * graph_.bytes(op.in[0]).si();
             work_.collective_bytes += times * bytes;
-            pass.network += times * collective_time(device_, op.attributes.collective, bytes, mapping_.tensor);
+            pass.network += times * device_.constant_or("tensor_exposed_fraction", 1) *
+                            collective_time(device_, op.attributes.collective, bytes, mapping_.tensor);
             return;
         }
         if (op.kind == OpKind::moe_dispatch || op.kind == OpKind::moe_combine ||
