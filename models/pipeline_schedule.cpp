@@ -171,8 +171,9 @@ StepSeconds step_seconds(const Device& device, const Mapping& m) {
     const int neighbours = std::max(1, domain_units(device.system()) / m.tensor);
     return [&device, m, neighbours](const Step& s) {
         if (s.kind == Step::Kind::send) return collective_time(device, CollectiveKind::send_recv, s.bytes, 2);
-        const int near = s.axis == Axis::tensor ? 0 : neighbours;
-        return collective_time(device, s.operation, s.bytes, extent(m, s.axis), near);
+        const bool tensor = s.axis == Axis::tensor;
+        const double exposed = tensor ? device.constant_or("tensor_exposed_fraction", 1) : 1;
+        return exposed * collective_time(device, s.operation, s.bytes, extent(m, s.axis), tensor ? 0 : neighbours);
     };
 }
 
