@@ -8,6 +8,7 @@
 
 #include "core/case.hpp"
 #include "core/config.hpp"
+#include "core/emulation.hpp"
 #include "core/workload.hpp"
 #include "harness/mesh_choice.hpp"
 
@@ -20,6 +21,7 @@ struct SystemChoice {
     std::vector<std::int64_t> units;
     std::vector<MeshChoice> meshes;       ///< empty: the backend's choice
     std::vector<std::string> algorithms;  ///< empty: the backend's choice
+    EmulationChoice emulation;
     int threads = 0;
     std::string where;  ///< file:line:column
 };
