@@ -82,8 +82,8 @@ Predictor::Answer Predictor::run(const Case& c, const std::string& backend) {
 /// Rank 0 knows what a backend answered that ran there alone; all ranks must go on alike.
 void Predictor::share(Answer& a) {
     if (comm_.size() == 1) return;
-    const std::string all = comm_.share(fmt::format("{} {:.17g} {:.17g}\n{}", a.ok ? 1 : 0, a.time_s,
-                                                    a.energy_J.value_or(-1), a.reason));
+    const std::string all =
+        comm_.share(fmt::format("{} {:.17g} {:.17g}\n{}", a.ok ? 1 : 0, a.time_s, a.energy_J.value_or(-1), a.reason));
     int ok = 0;
     double energy_J = 0;
     if (std::sscanf(all.c_str(), "%d %lf %lf", &ok, &a.time_s, &energy_J) != 3) return;

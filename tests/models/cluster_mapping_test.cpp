@@ -76,8 +76,7 @@ TEST_CASE("a mapping is read as it is written") {
     CHECK(said("tp8 tp4") == "mapping: \"tp\" stands twice (only one can be true).");
     CHECK(said("tp0").find("\"tp0\" is no part of a mapping") != std::string::npos);
     CHECK(said("zero4").find("\"zero4\" is no part of a mapping") != std::string::npos);
-    CHECK(said("") ==
-          "mapping: \"\" names nothing (a mapping says how work is spread). Write \"tp8 pp8 dp64 mb32\".");
+    CHECK(said("") == "mapping: \"\" names nothing (a mapping says how work is spread). Write \"tp8 pp8 dp64 mb32\".");
 }
 
 TEST_CASE("a mapping that does not divide says which factor, and the nearest lawful ones") {
