@@ -13,11 +13,11 @@ namespace {
 
 struct Count {
     const char* name;
-    int Mapping::* value;
+    int Mapping::*value;
 };
-constexpr Count counts[] = {
-    {"tp", &Mapping::tensor},  {"pp", &Mapping::pipeline},     {"dp", &Mapping::data},          {"cp", &Mapping::context},
-    {"ep", &Mapping::expert},  {"mb", &Mapping::microbatches}, {"vp", &Mapping::virtual_stages}};
+constexpr Count counts[] = {{"tp", &Mapping::tensor},        {"pp", &Mapping::pipeline}, {"dp", &Mapping::data},
+                            {"cp", &Mapping::context},       {"ep", &Mapping::expert},   {"mb", &Mapping::microbatches},
+                            {"vp", &Mapping::virtual_stages}};
 
 /// A whole number of at least `least` and nothing after it, or -1.
 int number(std::string_view text, int least) {
@@ -77,9 +77,10 @@ std::vector<std::string> words_of(std::string_view text) {
 }  // namespace
 
 Mapping Mapping::parse(std::string_view text) {
-    static const std::vector<std::string> known{"tp8",   "pp4",   "dp2",   "cp2",       "ep2",       "mb16",
-                                                "vp2",   "sp",    "zero1", "selective", "recompute", "gpipe"};
+    static const std::vector<std::string> known{"tp8", "pp4", "dp2",   "cp2",       "ep2",       "mb16",
+                                                "vp2", "sp",  "zero1", "selective", "recompute", "gpipe"};
     Mapping m;
+    if (text == "1") return m;
     std::set<std::string> seen;
     for (const std::string& word : words_of(text)) {
         std::string sort = read_word(word, m);
@@ -90,10 +91,9 @@ Mapping Mapping::parse(std::string_view text) {
         if (!seen.insert(sort).second)
             throw Error({"mapping", in_quotes(sort) + " stands twice", "only one can be true", ""});
     }
-    if (m.units() < 1 || seen.empty())
-        if (text != "1")
-            throw Error({"mapping", in_quotes(std::string(text)) + " names nothing", "a mapping says how work is spread",
-                         "Write \"tp8 pp8 dp64 mb32\"."});
+    if (seen.empty())
+        throw Error({"mapping", in_quotes(std::string(text)) + " names nothing", "a mapping says how work is spread",
+                     "Write \"tp8 pp8 dp64 mb32\"."});
     return m;
 }
 

@@ -22,8 +22,8 @@ struct Mapping {
         full
     } recompute = Recompute::none;   ///< in the backward pass
     bool sequence_parallel = false;  ///< what tensor ranks would repeat is dealt by tokens (Korthikanti et al. 2022)
-    int shard = 0;  ///< data-parallel ranks share: 1 optimizer state, 2 also gradients, 3 also weights (ZeRO, FSDP)
-    bool open = false;  ///< what it does not name of sp, shard and recompute is the backend's choice where it must fit
+    int shard = 0;      ///< data-parallel ranks share: 1 optimizer state, 2 also gradients, 3 also weights (ZeRO, FSDP)
+    bool open = false;  ///< of a published run: sp, shard and recompute were not all told, and it did fit
     int rows = 0, columns = 0;  ///< the rectangle of PEs to use on a mesh; 0 = the backend's choice
     std::string algorithm;      ///< a named algorithm ("summa"); empty = the backend's choice
 

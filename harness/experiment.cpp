@@ -208,8 +208,8 @@ void use_mapping(SystemChoice& s, const std::string& text, const std::string& wh
     } catch (const Error& e) {
         const std::string said = e.what();
         const std::size_t stop = said.find(". ");  // "problem. hint"
-        throw Error({where, without_stop(said.substr(0, stop)), "",
-                     stop == std::string::npos ? "" : said.substr(stop + 2)});
+        throw Error(
+            {where, without_stop(said.substr(0, stop)), "", stop == std::string::npos ? "" : said.substr(stop + 2)});
     }
     if (s.system->kind != SystemKind::cluster)
         throw Error({where, fmt::format("{} is no cluster", s.system->id), "there is nothing to spread a workload over",
@@ -264,8 +264,8 @@ void force_mapping(Experiment& e, const std::string& text) {
     for (SystemChoice& s : e.systems)
         if (s.system->kind == SystemKind::cluster) use_mapping(s, text, "--mapping"), used = true;
     if (!used)
-        throw Error({"--mapping", fmt::format("{} has no cluster", e.name), "there is nothing to spread a workload over",
-                     "Leave it out."});
+        throw Error({"--mapping", fmt::format("{} has no cluster", e.name),
+                     "there is nothing to spread a workload over", "Leave it out."});
 }
 
 std::vector<ParamValue> axis_values(const Value& value) {

@@ -64,20 +64,21 @@ Experiment load_experiment(const RunOptions& options, const Files& files, Comm& 
         config.set(s.substr(0, eq), s.substr(eq + 1));
     }
     std::map<std::string, std::shared_ptr<const System>> loaded;
-    Experiment e = read_experiment(config, [&](const std::string& id, const std::map<std::string, std::string>& choices) {
-        std::string key = id;
-        for (const auto& [k, v] : choices) key += "|" + k + "=" + v;
-        auto& s = loaded[key];
-        if (s) return s;
-        if (id == "host") return s = host_system(files, comm, choices);
-        const std::string file = files.find("systems/" + id + ".toml");
-        if (file.empty()) {
-            std::vector<std::string> known = files.names("systems", ".toml");
-            known.emplace_back("host");
-            throw Error({"", fmt::format("there is no system \"{}\"", id), "", did_you_mean(id, known)});
-        }
-        return s = std::make_shared<const System>(load_system(file, choices));
-    });
+    Experiment e =
+        read_experiment(config, [&](const std::string& id, const std::map<std::string, std::string>& choices) {
+            std::string key = id;
+            for (const auto& [k, v] : choices) key += "|" + k + "=" + v;
+            auto& s = loaded[key];
+            if (s) return s;
+            if (id == "host") return s = host_system(files, comm, choices);
+            const std::string file = files.find("systems/" + id + ".toml");
+            if (file.empty()) {
+                std::vector<std::string> known = files.names("systems", ".toml");
+                known.emplace_back("host");
+                throw Error({"", fmt::format("there is no system \"{}\"", id), "", did_you_mean(id, known)});
+            }
+            return s = std::make_shared<const System>(load_system(file, choices));
+        });
     if (!options.mapping.empty()) force_mapping(e, options.mapping);
     return e;
 }

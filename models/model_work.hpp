@@ -32,11 +32,11 @@ struct Call {
 struct ModelWork {
     Pass forward, backward;  ///< an inference has no backward pass
     double update = 0;
-    double parameter_bytes = 0;     ///< gradients of this tensor rank, all layers, without those of experts
-    double expert_bytes = 0;        ///< those of experts, which fewer replicas share
-    double boundary_bytes = 0;      ///< one microbatch between two stages
-    double collective_bytes = 0;    ///< one microbatch, tensor-parallel
-    double key_value_bytes = 0;     ///< keys and values of one microbatch, of one layer: what context ranks exchange
+    double parameter_bytes = 0;   ///< gradients of this tensor rank, all layers, without those of experts
+    double expert_bytes = 0;      ///< those of experts, which fewer replicas share
+    double boundary_bytes = 0;    ///< one microbatch between two stages
+    double collective_bytes = 0;  ///< one microbatch, tensor-parallel
+    double key_value_bytes = 0;   ///< keys and values of one microbatch, of one layer: what context ranks exchange
     double attention_layers = 0;
     std::vector<Call> calls;
 };

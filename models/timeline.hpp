@@ -13,11 +13,11 @@ using StepSeconds = std::function<double(const Step&)>;
 
 /// When the units of every stage do what: one unit stands for its stage, no link is shared.
 struct Timeline {
-    double seconds = 0;             ///< until the last stage is done
-    std::vector<Span> spans;        ///< resource "stage 3 compute", "stage 3 network", "stage 3 idle": by start
-    std::vector<double> idle;       ///< s, by stage: the bubble, waiting for messages, until all are done
-    std::vector<double> exposed;    ///< s, by stage: sends and collectives that nothing hides
-    std::vector<double> busy;       ///< s, by stage: compute
+    double seconds = 0;           ///< until the last stage is done
+    std::vector<Span> spans;      ///< resource "stage 3 compute", "stage 3 network", "stage 3 idle": by start
+    std::vector<double> idle;     ///< s, by stage: the bubble, waiting for messages, until all are done
+    std::vector<double> exposed;  ///< s, by stage: sends and collectives that nothing hides
+    std::vector<double> busy;     ///< s, by stage: compute
 };
 
 /// List scheduling: each stage goes through its steps in order; a message leaves when its send begins and is there

@@ -99,7 +99,8 @@ Question ask_memory(const Point& p, CaseMaker& make) {
     // A filled pipeline; interleaved stages hold microbatches of the next round too.
     s.mapping.microbatches = (s.mapping.virtual_stages > 1 ? 2 : 1) * s.mapping.pipeline;
     q.terms.push_back(
-        {make.make("train", model_params(p, make, p.integer("micro_batch") * s.mapping.microbatches, p.integer("seq")), s),
+        {make.make("train", model_params(p, make, p.integer("micro_batch") * s.mapping.microbatches, p.integer("seq")),
+                   s),
          1});
     return q;
 }

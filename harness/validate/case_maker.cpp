@@ -97,10 +97,14 @@ Setting CaseMaker::setting(const Point& point, const std::string& system) {
         m.tensor = gpus;  // as serving does unless told otherwise
     s.units_known = gpus > 0 || m.units() > 1 || system != point.system;
     s.units = gpus > 0 ? gpus : m.units();
+    // Replicas that share the weights count the sequences of a device: tensor ranks work on theirs together. Beside a
+    // pipeline they keep gathered weights (Llama 3, section 3.3.2).
+    const bool shares = point.integer_or("fsdp", 1) > 1 && m.pipeline == 1;
+    if (shares) m.shard = 3;
+    const std::int64_t together = point.integer_or("micro_batch", 1) * (shares ? m.tensor : 1);
     // A pipeline is filled with the smallest microbatches unless the row says otherwise.
     if (point.has("global_batch") && (point.has("micro_batch") || m.pipeline > 1))
-        m.microbatches = static_cast<int>(
-            std::max<std::int64_t>(1, point.integer("global_batch") / (data * point.integer_or("micro_batch", 1))));
+        m.microbatches = static_cast<int>(std::max<std::int64_t>(1, point.integer("global_batch") / (data * together)));
     if (point.has("mesh")) std::tie(m.rows, m.columns) = rectangle(point.word("mesh"));
     m.algorithm = point.flag("partial_layers") ? "partial" : point.word_or("algorithm", "");
     return s;

@@ -43,7 +43,8 @@ std::optional<Mapping> completed(cluster::Planner& planner, const Mapping& given
     for (const Recompute r : {Recompute::none, Recompute::selective, Recompute::full})
         for (const bool sp : {false, true})
             for (int shard = given.shard; shard <= 3; ++shard) {
-                if (r < given.recompute || sp < given.sequence_parallel || (sp && m.tensor == 1)) continue;
+                if (given.recompute != Recompute::none && r != given.recompute) continue;
+                if (sp < given.sequence_parallel || (sp && m.tensor == 1)) continue;
                 m.recompute = r;
                 m.sequence_parallel = sp;
                 m.shard = shard;
@@ -60,8 +61,11 @@ Choice named(cluster::Planner& planner, const Mapping& m, int units, const Syste
     const cluster::Footprint f = cluster::footprint(planner.memory(m.tensor), m);
     const double room = cluster::unit_capacity(s);
     if (room > 0 && f.total() > room) {
-        const auto fits = m.open && planner.shape().training ? completed(planner, m, room) : std::nullopt;
-        if (!fits) return {m, too_large(f, room, m), ""};
+        const bool open = m.open && planner.shape().training;
+        const auto fits = open ? completed(planner, m, room) : std::nullopt;
+        if (!fits && !open) return {m, too_large(f, room, m), ""};
+        if (!fits)  // it ran, so its authors kept less than this model knows of
+            return {m, "", fmt::format("taken to fit, as it ran: {}", too_large(f, room, m))};
         out = {*fits, "", fmt::format("{} chosen, as {} needs {}", fits->text(), m.text(), format(Bytes(f.total())))};
     }
     planner.evaluate(m);  // throws where the fabrics do not reach
@@ -72,8 +76,10 @@ Choice searched(cluster::Planner& planner, int units) {
     const cluster::Found found = planner.search(units);
     if (found.best) return {found.best->mapping, "", found.text()};
     if (!found.smallest)
-        return {{}, fmt::format("no mapping of {} units divides the model and its batch of {}", units,
-                                planner.shape().batch), ""};
+        return {
+            {},
+            fmt::format("no mapping of {} units divides the model and its batch of {}", units, planner.shape().batch),
+            ""};
     return {{},
             fmt::format("none of {} mappings fits; nearest: ", found.lawful) +
                 too_large(found.smallest->memory, found.capacity, found.smallest->mapping),
@@ -95,7 +101,11 @@ Choice choose(const Case& c) {
 class ClusterSession final : public Session {
 public:
     ClusterSession(const Case& c, Choice choice)
-        : graph_(c.graph), system_(c.system), mapping_(choice.mapping), detail_(std::move(choice.why)), units_(c.units) {
+        : graph_(c.graph),
+          system_(c.system),
+          mapping_(choice.mapping),
+          detail_(std::move(choice.why)),
+          units_(c.units) {
         const cluster::Device device(*system_);
         cluster::Planner planner(*graph_, device);
         if (planner.shape().is_model())
@@ -171,7 +181,8 @@ private:
             for (int i = b.first; i < b.last; ++i)
                 if (local.ops()[static_cast<std::size_t>(i)].kind == OpKind::collective)
                     communication_.calls += b.repeat;
-        const std::string share = fmt::format("{:.0f} % of the time in the network", 100 * (network_ / sample_.elapsed));
+        const std::string share =
+            fmt::format("{:.0f} % of the time in the network", 100 * (network_ / sample_.elapsed));
         detail_ = detail_.empty() ? share : share + "; " + detail_;
     }
 

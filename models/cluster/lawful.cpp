@@ -38,9 +38,7 @@ bool lawful_pipeline(const ModelShape& s, int runs) {
     return (runs - s.layers % runs) % runs <= 3;
 }
 
-bool lawful_context(const ModelShape& s, int n) {
-    return n == 1 || (n > 1 && !s.decoding && s.seq % n == 0);
-}
+bool lawful_context(const ModelShape& s, int n) { return n == 1 || (n > 1 && !s.decoding && s.seq % n == 0); }
 
 bool lawful_expert(const ModelShape& s, int n) { return n == 1 || (n > 1 && s.experts > 0 && s.experts % n == 0); }
 

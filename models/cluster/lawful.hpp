@@ -16,8 +16,8 @@ struct ModelShape {
 ModelShape shape_of(const Graph& graph);
 
 /// Why the mapping does not divide the model or the units: which factor, and the nearest lawful ones; empty if it does.
-/// Layers may be dealt as if embedding, head or a further prediction layer were one (Llama 3: 126 layers as 128, section
-/// 3.3.2; DeepSeek-V3: 61 as 64).
+/// Layers may be dealt as if embedding, head or a further prediction layer were one (Llama 3: 126 layers as 128,
+/// section 3.3.2; DeepSeek-V3: 61 as 64).
 std::string unlawful(const ModelShape& shape, const Mapping& mapping, int units);
 
 // The same by factor, for a search.

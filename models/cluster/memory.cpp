@@ -72,7 +72,8 @@ private:
         const double times = static_cast<double>(block.repeat);
         out_.layers_count += times;
         if (!unfused_ || !out_.training) return;
-        out_.scores += times * score_bytes * static_cast<double>(a.batch * a.heads * a.seq) * static_cast<double>(a.seq_kv);
+        out_.scores +=
+            times * score_bytes * static_cast<double>(a.batch * a.heads * a.seq) * static_cast<double>(a.seq_kv);
         if (block.carries.empty()) return;
         out_.kept_whole += times * mask_bytes * static_cast<double>(g_.elements(block.carries.front().in));
     }
@@ -106,9 +107,7 @@ private:
         }
     }
 
-    bool cut(std::size_t i) const {
-        return i < pieces_.size() && pieces_[i].layout.kind != Layout::Kind::replicated;
-    }
+    bool cut(std::size_t i) const { return i < pieces_.size() && pieces_[i].layout.kind != Layout::Kind::replicated; }
 
     const Graph& g_;
     const std::vector<Partition::Piece>& pieces_;
@@ -154,7 +153,8 @@ Footprint footprint(const ModelMemory& memory, const Mapping& m) {
         f.ends = std::max(first.total(), last.total());
     }
     if (m.shard == 3)  // the layer at work and the one fetched ahead
-        f.buffers += 2 * (memory.layers.weights + memory.experts.weights / m.expert) / std::max(1.0, memory.layers_count);
+        f.buffers +=
+            2 * (memory.layers.weights + memory.experts.weights / m.expert) / std::max(1.0, memory.layers_count);
     f.cache = memory.cache * tokens * m.context / pp;
     const double part = tokens / m.microbatches;
     if (!memory.training) {
@@ -179,7 +179,7 @@ namespace {
 
 struct Row {
     const char* name;
-    double Footprint::* bytes;
+    double Footprint::*bytes;
 };
 constexpr Row rows[] = {{"weights", &Footprint::weights},
                         {"gradients", &Footprint::gradients},

@@ -55,7 +55,8 @@ const ModelWork& Planner::work(const Mapping& m) {
     const std::int64_t shares = static_cast<std::int64_t>(m.data) * m.context * m.expert * m.microbatches;
     const auto key = std::tuple(shares, m.expert, m.sequence_parallel);
     const auto found = t.work.find(key);
-    return found != t.work.end() ? found->second : t.work.emplace(key, model_work(t.part.local, device_, m)).first->second;
+    return found != t.work.end() ? found->second
+                                 : t.work.emplace(key, model_work(t.part.local, device_, m)).first->second;
 }
 
 Candidate Planner::evaluate(const Mapping& m) {
@@ -199,7 +200,7 @@ namespace {
 
 struct Part {
     const char* name;
-    double ModelStep::* seconds;
+    double ModelStep::*seconds;
 };
 constexpr Part parts[] = {{"compute", &ModelStep::compute},
                           {"tensor-parallel calls", &ModelStep::tensor_network},

@@ -22,13 +22,13 @@ struct Candidate {
 
 /// What a search found.
 struct Found {
-    std::optional<Candidate> best;        ///< the fastest that fits
-    std::vector<Candidate> others;        ///< the best with other ranks, fastest first; a few
-    std::optional<Candidate> too_large;   ///< faster than the best, if memory were no matter
-    std::optional<Candidate> smallest;    ///< where nothing fits: what comes nearest
-    double capacity = 0;                  ///< bytes of a unit; 0: unlimited
+    std::optional<Candidate> best;           ///< the fastest that fits
+    std::vector<Candidate> others;           ///< the best with other ranks, fastest first; a few
+    std::optional<Candidate> too_large;      ///< faster than the best, if memory were no matter
+    std::optional<Candidate> smallest;       ///< where nothing fits: what comes nearest
+    double capacity = 0;                     ///< bytes of a unit; 0: unlimited
     std::int64_t evaluated = 0, lawful = 0;  ///< mappings costed; all lawful ones, those that do not fit included
-    std::string text() const;             ///< a few lines: why the best others lost
+    std::string text() const;                ///< a few lines: why the best others lost
 };
 
 /// Kernel costs of one model on one device, kept for each count of tensor ranks and share of the tokens: an evaluation
@@ -47,8 +47,8 @@ public:
     /// Time and memory of one lawful mapping.
     Candidate evaluate(const Mapping& mapping);
 
-    /// Every lawful mapping of exactly `units`: tensor x pipeline x data x context x expert ranks, microbatches, virtual
-    /// stages, sequence parallelism, recomputation and sharing by replicas.
+    /// Every lawful mapping of exactly `units`: tensor x pipeline x data x context x expert ranks, microbatches,
+    /// virtual stages, sequence parallelism, recomputation and sharing by replicas.
     Found search(int units);
 
 private:

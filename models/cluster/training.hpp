@@ -26,10 +26,10 @@ struct ModelStep {
 /// Seconds of what the units of a mapping say to each other, microbatches and recomputation aside: the slow part of a
 /// step, shared by many mappings of a search.
 struct Exchange {
-    double send = 0;             ///< one microbatch to the next stage
-    double context = 0;          ///< keys and values of one microbatch, all layers, one all-gather each
-    double gradients = 0;        ///< of all replicas, summed and given back: before any is hidden
-    double gather_weights = 0;   ///< of one pass, where replicas share the weights
+    double send = 0;            ///< one microbatch to the next stage
+    double context = 0;         ///< keys and values of one microbatch, all layers, one all-gather each
+    double gradients = 0;       ///< of all replicas, summed and given back: before any is hidden
+    double gather_weights = 0;  ///< of one pass, where replicas share the weights
     double scatter_gradients = 0;
 };
 Exchange exchange(const ModelWork& work, const Device& device, const Mapping& mapping);

@@ -71,12 +71,12 @@ TEST_CASE("a mapping is read as it is written") {
         }
         return std::string();
     };
-    CHECK(said("tp8 pq8") == "mapping: \"pq8\" is no part of a mapping (it would be ignored). Did you mean \"pp4\"?");
+    CHECK(said("tp8 selectiv") ==
+          "mapping: \"selectiv\" is no part of a mapping (it would be ignored). Did you mean \"selective\"?");
     CHECK(said("tp8 tp4") == "mapping: \"tp\" stands twice (only one can be true).");
     CHECK(said("tp0").find("\"tp0\" is no part of a mapping") != std::string::npos);
     CHECK(said("zero4").find("\"zero4\" is no part of a mapping") != std::string::npos);
-    CHECK(said("") ==
-          "mapping: \"\" names nothing (a mapping says how work is spread). Write \"tp8 pp8 dp64 mb32\".");
+    CHECK(said("") == "mapping: \"\" names nothing (a mapping says how work is spread). Write \"tp8 pp8 dp64 mb32\".");
 }
 
 TEST_CASE("a mapping that does not divide says which factor, and the nearest lawful ones") {
@@ -107,7 +107,7 @@ TEST_CASE("a fabric without a level for the units is one sentence") {
     System s = shipped("h100-sxm");
     s.fabrics.resize(1);
     s.fabrics.front().units.reset();
-    const std::string why = refusal(model("train", "llama2-7b", 64, 2048), s, "dp64", 64);
+    const std::string why = refusal(model("train", "llama2-7b", 64, 2048), s, "tp8 dp8 mb8 zero1 selective", 64);
     CAPTURE(why);
     CHECK(why.find("has no fabric with a bandwidth at level 2") != std::string::npos);
 }
@@ -115,9 +115,9 @@ TEST_CASE("a fabric without a level for the units is one sentence") {
 TEST_CASE("a mapping that does not fit is refused with the number, and fits on the other side of the edge") {
     const Graph g = model("train", "llama2-7b", 64, 2048);
     System s = shipped("h100-sxm");
-    const std::string why = refusal(g, s, "tp2 dp8 mb8", 16);
+    const std::string why = refusal(g, s, "dp16 mb4", 16);
     CAPTURE(why);
-    CHECK(why.find("tp2 dp8 mb8 does not fit the 80.0 GB of a unit: it needs ") == 0);
+    CHECK(why.find("dp16 mb4 does not fit the 80.0 GB of a unit: it needs ") == 0);
     const Device device(s);
     Planner planner(g, device);
     const Mapping m = Mapping::parse("tp8 pp2 dp1 mb64 selective sp");
@@ -220,6 +220,6 @@ TEST_CASE("laws of memory") {
     CHECK(held("tp4 dp4 mb8 zero3").weights == doctest::Approx(plain.weights / 4));
     CHECK(held("tp4 dp4 mb16").activations == doctest::Approx(plain.activations / 2));
     CHECK(held("tp4 dp4 mb8 sp").activations < plain.activations);
-    CHECK(held("tp4 dp4 mb8 recompute").activations < 0.1 * plain.activations);
+    CHECK(held("tp4 dp4 mb8 recompute").activations < 0.2 * plain.activations);
     CHECK(held("tp4 pp4 mb16 gpipe").activations == doctest::Approx(4 * held("tp4 pp4 mb16").activations));
 }

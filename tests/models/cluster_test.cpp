@@ -145,5 +145,5 @@ TEST_CASE("cases it cannot model are declined with a reason") {
           "a collective needs two units or more");
     Case c = one(gemm(8, 8, 8, DType::bf16), shipped("h100-sxm"), 4);
     c.mapping.data = 3;
-    CHECK(backend->supports(c, 1).reason == "mapping dp3 takes 3 units, the case has 4");
+    CHECK(backend->supports(c, 1).reason == "mapping dp3 takes 3 units, the case has 4; dp4 would take them all");
 }

@@ -73,8 +73,11 @@ TEST_CASE("bubbles of the textbook: Narayanan et al. 2021, section 2.2") {
     const Device d(s);
     const ModelWork w = plain_work(4);
     // (pp - 1)(tf + tb) idle on every stage; interleaving divides it.
-    for (const auto& [text, bubble] : {std::pair{"pp4 mb8", 9.0}, {"pp4 mb8 gpipe", 9.0}, {"pp4 mb8 vp2", 4.5},
-                                       {"pp4 mb8 vp4", 2.25}, {"pp4 mb16 vp4", 2.25}}) {
+    for (const auto& [text, bubble] : {std::pair{"pp4 mb8", 9.0},
+                                       {"pp4 mb8 gpipe", 9.0},
+                                       {"pp4 mb8 vp2", 4.5},
+                                       {"pp4 mb8 vp4", 2.25},
+                                       {"pp4 mb16 vp4", 2.25}}) {
         CAPTURE(text);
         const Mapping m = Mapping::parse(text);
         const Timeline t = played(w, d, m);
