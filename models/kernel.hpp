@@ -10,7 +10,7 @@ struct Kernel {
     double time = 0;   ///< s, on the device alone
     double bytes = 0;  ///< through main memory
     double flops = 0;
-    bool exists = true;  ///< false: fused into its neighbour or a change of view, nothing is launched
+    bool exists = true;           ///< false: fused into its neighbour or a change of view, nothing is launched
     const char* family = "gemm";  ///< names the constants of its launch
 };
 
@@ -30,9 +30,9 @@ struct Product {
 Kernel product(const Device& device, const Product& p);
 
 /// Blocks of 128 queries by 128 keys; masked blocks are skipped whole, each query block pays a prologue
-/// (FlashAttention-2/3). Few queries: bound by reading the keys and values; where `attention_burst` is known, in waves of
-/// one block for each sequence and key-value head, none of which reads faster than that many even shares of the memory.
-/// `tokens`: the share of the sequences worked on.
+/// (FlashAttention-2/3). Few queries: bound by reading the keys and values; where `attention_burst` is known, in waves
+/// of one block for each sequence and key-value head, none of which reads faster than that many even shares of the
+/// memory. `tokens`: the share of the sequences worked on.
 Kernel attention(const Device& device, const Attributes& a, double tokens, DType type, bool backward);
 
 /// Reads and writes `bytes` at memory or, where they fit, cache speed. `family` names the constant:

@@ -18,8 +18,7 @@ Kernel moving(const Device& d, const char* family, double bytes) {
     const double fraction = d.constant(d.has(own) ? own : "vector_memory_fraction");
     // A kernel that streams through the cache level finds there what the one before it left.
     const bool cached = d.has("cache_fraction") && d.cache_rate() > 0 && bytes <= d.cache_bytes();
-    out.time =
-        bytes / (cached ? d.constant("cache_fraction") * d.cache_rate() : fraction * d.memory_rate());
+    out.time = bytes / (cached ? d.constant("cache_fraction") * d.cache_rate() : fraction * d.memory_rate());
     return out;
 }
 

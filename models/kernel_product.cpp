@@ -12,8 +12,19 @@ struct Tile {
     double m, n;
 };
 /// What GEMM libraries of GPUs offer (CUTLASS profiles of sm_70 to sm_90).
-constexpr std::array<Tile, 10> tiles{
-    {{256, 128}, {128, 256}, {128, 128}, {128, 64}, {64, 128}, {64, 64}, {64, 256}, {32, 128}, {16, 128}, {32, 64}}};
+constexpr std::array<Tile, 13> tiles{{{256, 128},
+                                      {128, 256},
+                                      {128, 128},
+                                      {128, 64},
+                                      {64, 128},
+                                      {64, 64},
+                                      {64, 256},
+                                      {32, 128},
+                                      {16, 128},
+                                      {32, 64},
+                                      {128, 32},
+                                      {128, 16},
+                                      {64, 32}}};
 constexpr std::array<double, 5> splits{1, 2, 4, 8, 16};
 
 struct Constants {

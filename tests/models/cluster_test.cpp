@@ -114,12 +114,19 @@ TEST_CASE("more work is never faster") {
         RC_ASSERT(modelled(one(gemm(m, 2 * n, k, DType::bf16), s)) >= 0.98 * t);
         RC_ASSERT(modelled(one(gemm(m, n, 2 * k, DType::bf16), s)) >= 0.98 * t);
     }));
-    CHECK(rc::check("more bytes or more units of an allreduce", [&] {
+    CHECK(rc::check("more bytes of an allreduce", [&] {
         const auto bytes = *rc::gen::inRange<std::int64_t>(64, 1 << 28) / 4 * 4;
         const int units = *rc::gen::inRange(2, 8);
         const double t = modelled(one(allreduce(bytes, DType::f32), s, units));
         RC_ASSERT(modelled(one(allreduce(2 * bytes, DType::f32), s, units)) >= t);
-        RC_ASSERT(modelled(one(allreduce(bytes, DType::f32), s, units + 1)) >= t);
+    }));
+    // Around a ring only: what is added up in the switch is 4 % faster over 8 than over 5 (H200, ml-engineering).
+    const System ring = shipped("a100-sxm-80g");
+    CHECK(rc::check("more units of an allreduce around a ring", [&] {
+        const auto bytes = *rc::gen::inRange<std::int64_t>(64, 1 << 28) / 4 * 4;
+        const int units = *rc::gen::inRange(2, 8);
+        const double t = modelled(one(allreduce(bytes, DType::f32), ring, units));
+        RC_ASSERT(modelled(one(allreduce(bytes, DType::f32), ring, units + 1)) >= t);
     }));
 }
 
