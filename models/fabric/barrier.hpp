@@ -1,11 +1,10 @@
 #pragma once
 
 #include <atomic>
-#include <thread>
 
 namespace wb::fabric {
 
-/// Threads meet: spins a while, for cycles are short, then lets others run.
+/// Threads meet: spins a while, for windows are short, then sleeps.
 class Barrier {
 public:
     explicit Barrier(int threads) : threads_(threads) {}
@@ -16,10 +15,12 @@ public:
         if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
             arrived_.store(0, std::memory_order_relaxed);
             round_.store(round + 1, std::memory_order_release);
+            round_.notify_all();
             return;
         }
-        for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins)
-            if (spins > 4000) std::this_thread::yield();
+        for (int spins = 0; spins < 4000; ++spins)
+            if (round_.load(std::memory_order_acquire) != round) return;
+        while (round_.load(std::memory_order_acquire) == round) round_.wait(round, std::memory_order_acquire);
     }
 
 private:

@@ -125,7 +125,9 @@ void Engine::report_deadlock() {
             ++waiting;
             first = i;
         }
-    throw Error({fmt::format("deadlock at cycle {}", shards_[0].now()),
+    std::uint64_t last = 0;
+    for (const Shard& s : shards_) last = std::max(last, s.last_active());
+    throw Error({fmt::format("deadlock at cycle {}", last),
                  fmt::format("{} PE{} wait{}, {}", waiting, waiting == 1 ? "" : "s", waiting == 1 ? "s" : "",
                              Search(grid_).chain(static_cast<int>(first))),
                  "nothing can ever move again", ""});

@@ -29,7 +29,7 @@ Engine::Engine(const Mesh& mesh, const Options& options)
       machine_{mesh, options.data, options.link_use, true},
       placement_(options.defects ? place(*options.defects, options.rows, options.columns) : whole(options)),
       grid_(machine_, placement_.rows.back() + 1, placement_.columns.back() + 1) {
-    const int threads = std::min(options.threads, grid_.rows());
+    const int threads = std::clamp(options.threads, 1, std::max(1, grid_.rows() / 3));
     const auto boundary = [&](int k) {
         return static_cast<std::size_t>(grid_.rows()) * static_cast<std::size_t>(k) / static_cast<std::size_t>(threads);
     };
@@ -39,6 +39,9 @@ Engine::Engine(const Mesh& mesh, const Options& options)
             for (int column = 0; column < grid_.columns(); ++column)
                 grid_.node(row, column).place_at(machine_, shard, grid_.word(row, column), row, column);
     }
+    window_ = std::clamp(options.window, 1, most_window);
+    if (threads > 1)
+        for (const Shard& s : shards_) window_ = std::min(window_, s.most_cycles());
     for (int row = 0; row < options.rows; ++row)
         for (int column = 0; column < options.columns; ++column)
             node(row, column).give(row, column, options.rows, options.columns);
@@ -74,13 +77,18 @@ std::uint64_t Engine::next_cycle(std::uint64_t now) const {
     return next;
 }
 
-void Engine::run_shard(Shard& shard, Barrier& barrier) {
-    for (std::uint64_t now = 0; now != never;) {
-        shard.decide_edges(now);
+void Engine::run_shard(std::size_t k, Barrier& barrier) {
+    while (begin_ != never) {
+        shards_[k].begin_window(begin_, window_);
+        shards_[k].sweep();
         barrier.wait();
-        shard.advance();
+        // A shard has two boundaries: odd and even ones in turn.
+        if (k % 2 == 1) Shard::close(shards_[k - 1], shards_[k]);
         barrier.wait();
-        now = next_cycle(now);
+        if (k % 2 == 0 && k > 0) Shard::close(shards_[k - 1], shards_[k]);
+        barrier.wait();
+        if (k == 0) begin_ = next_cycle(begin_ + static_cast<std::uint64_t>(window_) - 1);
+        barrier.wait();
     }
 }
 
@@ -88,8 +96,8 @@ void Engine::run_threads() {
     Barrier barrier(static_cast<int>(shards_.size()));
     std::vector<std::thread> others;
     for (std::size_t k = 1; k < shards_.size(); ++k)
-        others.emplace_back([this, &barrier, k] { run_shard(shards_[k], barrier); });
-    run_shard(shards_[0], barrier);
+        others.emplace_back([this, &barrier, k] { run_shard(k, barrier); });
+    run_shard(0, barrier);
     for (std::thread& t : others) t.join();
 }
 
@@ -152,9 +160,10 @@ Result Engine::collect() const {
     });
     std::map<std::string, Phase> phases;
     for (const Shard& s : shards_) {
-        r.hops += s.cycle().hops;
-        r.injected += s.cycle().injected;
-        r.consumed += s.cycle().consumed;
+        const Cycle counts = s.counts();
+        r.hops += counts.hops;
+        r.injected += counts.injected;
+        r.consumed += counts.consumed;
         for (const auto& [name, phase] : s.phases()) {
             Phase& all = phases.try_emplace(name, phase.name, phase.begin, 0, 0).first->second;
             all.begin = std::min(all.begin, phase.begin);

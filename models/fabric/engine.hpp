@@ -30,8 +30,8 @@ private:
     void for_program(F&& f) const;
     void set_up(const Program& program);
     void run_threads();
-    void run_shard(Shard& shard, Barrier& barrier);
-    /// The cycle after `now`, the same answer for every thread; never when the run is over.
+    void run_shard(std::size_t k, Barrier& barrier);
+    /// The first cycle after `now` with anything to do; never when the run is over.
     std::uint64_t next_cycle(std::uint64_t now) const;
     void check_end();
     void check_nothing_left();
@@ -44,6 +44,8 @@ private:
     Placement placement_;
     Grid grid_;
     std::deque<Shard> shards_;
+    int window_ = 1;           // cycles that are simulated at once
+    std::uint64_t begin_ = 0;  // of the window
 };
 
 }  // namespace wb::fabric

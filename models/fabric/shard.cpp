@@ -1,5 +1,6 @@
 #include "models/fabric/shard.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "models/fabric/grid.hpp"
@@ -7,16 +8,23 @@
 namespace wb::fabric {
 
 Shard::Shard(const Machine& machine, Grid& grid, std::size_t first_row, std::size_t last_row)
-    : machine_(machine), grid_(grid), first_(first_row), last_(last_row) {
-    cycle_.data = machine.data;
-    cycle_.link_use = machine.link_use;
-    cycle_.arriving = grid.arriving();
+    : machine_(machine), grid_(grid), first_(first_row), last_(last_row), timers_(last_row - first_row) {
+    for (Cycle& c : cycles_) {
+        c.data = machine.data;
+        c.link_use = machine.link_use;
+        c.arriving = grid.arriving();
+    }
 }
 
-void Shard::wake_now(const Word& w) {
-    grid_.awake(cycle_.now)[w.index] = 1;
-    cycle_.any_awake = true;
+bool Shard::shares_bottom() const { return last_ < static_cast<std::size_t>(grid_.rows()); }
+
+Shard::Timers& Shard::timers(const Node& node) { return timers_[static_cast<std::size_t>(node.row()) - first_]; }
+void Shard::resume_at(std::uint64_t due, Node& node) { timers(node).resumes.add(now(), due, &node); }
+void Shard::start_at(std::uint64_t due, Node& node, Instruction& i) {
+    timers(node).starts.add(now(), due, {&node, &i});
 }
+
+void Shard::wake_now(const Word& w) { grid_.awake(now())[w.index] = 1; }
 
 namespace {
 
@@ -38,37 +46,76 @@ void for_marked(std::size_t begin, std::size_t end, const std::uint8_t* a, const
 
 }  // namespace
 
-void Shard::decide_row(std::size_t row) {
+void Shard::decide_row(std::size_t row, std::size_t cycle) {
     const std::size_t begin = row * grid_.words_per_row();
-    const std::uint8_t* awake = grid_.awake(cycle_.now);
-    for_marked(begin, begin + grid_.words_per_row(), awake, awake,
-               [&](std::size_t i) { grid_.word(i).decide(cycle_); });
+    Cycle& c = cycles_[cycle];
+    const std::uint8_t* awake = grid_.awake(c.now);
+    for_marked(begin, begin + grid_.words_per_row(), awake, awake, [&](std::size_t i) { grid_.word(i).decide(c); });
 }
 
-void Shard::advance_row(std::size_t row) {
+void Shard::advance_row(std::size_t row, std::size_t cycle) {
+    cycle_ = &cycles_[cycle];
+    Timers& due = timers_[row - first_];
+    due.resumes.take(now(), [&](Node* n) {
+        cycle_->active = true;
+        resume(*n);
+    });
+    due.starts.take(now(), [&](const Start& s) {
+        cycle_->active = true;
+        s.node->begin(*s.instruction);
+    });
     const std::size_t begin = row * grid_.words_per_row();
-    std::uint8_t* awake = grid_.awake(cycle_.now);
-    for_marked(begin, begin + grid_.words_per_row(), awake, cycle_.arriving, [&](std::size_t i) {
-        awake[i] = cycle_.arriving[i] = 0;
-        grid_.word(i).advance(cycle_);
+    std::uint8_t* awake = grid_.awake(now());
+    for_marked(begin, begin + grid_.words_per_row(), awake, cycle_->arriving, [&](std::size_t i) {
+        awake[i] = cycle_->arriving[i] = 0;
+        cycle_->active = true;
+        grid_.word(i).advance(*cycle_);
     });
 }
 
-/// The rows that other shards look at.
-void Shard::decide_edges(std::uint64_t now) {
-    cycle_.now = now;
-    cycle_.slot = static_cast<int>(now % static_cast<std::uint64_t>(machine_.ramp_cycles()));
+void Shard::begin_window(std::uint64_t now, int cycles) {
+    window_ = static_cast<std::size_t>(cycles);
     const std::vector<Colour>& colours = grid_.colours();
-    cycle_.first_colour = colours.empty() ? 0 : colours[now % colours.size()];
-    decide_row(first_);
-    if (last_ - first_ > 1) decide_row(last_ - 1);
+    for (std::size_t k = 0; k < window_; ++k, ++now) {
+        Cycle& c = cycles_[k];
+        c.now = now;
+        c.slot = static_cast<int>(now % static_cast<std::uint64_t>(machine_.ramp_cycles()));
+        c.first_colour = colours.empty() ? 0 : colours[now % colours.size()];
+        c.awake = grid_.awake(now + 1);
+        c.any_awake = c.active = false;
+    }
+}
+
+void Shard::sweep() {
+    for (std::size_t step = first_; step < last_ + 2 * window_; ++step)
+        for (std::size_t k = 0; k < window_ && 2 * k <= step; ++k) {
+            const std::size_t row = step - 2 * k;
+            const std::size_t first = shares_top() ? first_ + 2 * k + 1 : first_;
+            const std::size_t last = shares_bottom() ? last_ - 2 * k - 1 : last_;
+            if (row < first || row >= last) continue;
+            if (row == first) {
+                if (shares_top()) decide_row(row - 1, k);
+                decide_row(row, k);
+            }
+            if (row + 1 < last || shares_bottom()) decide_row(row + 1, k);
+            advance_row(row, k);
+        }
+}
+
+void Shard::close(Shard& above, Shard& below) {
+    const std::size_t boundary = below.first_;
+    const auto owner = [&](std::size_t row) -> Shard& { return above.has(row) ? above : below; };
+    for (std::size_t k = 0; k < below.window_; ++k) {
+        for (std::size_t row = boundary - 2 * k; row < boundary + 2 * k; ++row) owner(row).decide_row(row, k);
+        for (std::size_t row = boundary - 2 * k - 1; row < boundary + 2 * k + 1; ++row) owner(row).advance_row(row, k);
+    }
 }
 
 void Shard::resume(Node& node) {
     try {
-        node.resume(cycle_.now);
+        node.resume(now());
     } catch (...) {
-        const std::size_t at = grid_.index(node);
+        const std::pair at(now(), grid_.index(node));
         if (!error_ || at < error_at_) {
             error_ = std::current_exception();
             error_at_ = at;
@@ -76,27 +123,36 @@ void Shard::resume(Node& node) {
     }
 }
 
-void Shard::advance() {
-    cycle_.any_awake = false;
-    cycle_.awake = grid_.awake(cycle_.now + 1);
-    resumes_.take(cycle_.now, [&](Node* n) { resume(*n); });
-    starts_.take(cycle_.now, [&](const Start& s) { s.node->begin(*s.instruction); });
-    cycle_.any_awake = false;
-    for (std::size_t row = first_; row < last_; ++row) {
-        if (row + 2 < last_) decide_row(row + 1);
-        advance_row(row);
-    }
+std::uint64_t Shard::last_active() const {
+    std::size_t k = window_ - 1;
+    while (k > 0 && !cycles_[k].active) --k;
+    return cycles_[k].now;
 }
 
-std::uint64_t Shard::next_timer(std::uint64_t now) const { return std::min(resumes_.next(now), starts_.next(now)); }
+std::uint64_t Shard::next_timer(std::uint64_t now) const {
+    std::uint64_t next = never;
+    for (const Timers& t : timers_) next = std::min({next, t.resumes.next(now), t.starts.next(now)});
+    return next;
+}
+
+Cycle Shard::counts() const {
+    Cycle sum;
+    for (const Cycle& c : cycles_) {
+        sum.hops += c.hops;
+        sum.injected += c.injected;
+        sum.consumed += c.consumed;
+    }
+    return sum;
+}
 
 Phase* Shard::phase(std::string_view name) {
     auto found = phases_.find(name);
     if (found == phases_.end()) {
         found = phases_.emplace(std::string(name), Phase{}).first;
         found->second.name = name;
-        found->second.begin = cycle_.now;
+        found->second.begin = now();
     }
+    found->second.begin = std::min(found->second.begin, now());  // rows do not go through a cycle together
     return &found->second;
 }
 

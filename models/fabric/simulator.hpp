@@ -15,6 +15,9 @@ struct Options {
     bool data = true;           ///< else timing only: the same cycles without payload and memory
     int threads = 1;            ///< the result is the same for any number
     bool link_use = true;       ///< fill Result::link_use
+    /// Cycles a row goes through at once while it is in the cache, 1 to 32; the result is the same for any number. Of
+    /// wavelets left at the end, an error tells where they are up to so many cycles later.
+    int window = 16;
     /// The mesh is placed around these: rows and columns left out are passed through, a hop each.
     std::optional<YieldMap> defects = std::nullopt;
 };

@@ -14,7 +14,7 @@ class Node;
 
 inline constexpr int most_colours = 32;
 
-/// What one shard counts, and what a cycle needs to know.
+/// What one shard counts in one cycle of a window (see Shard), and what this cycle needs to know.
 struct Cycle {
     std::uint64_t now = 0;
     int slot = 0;                      ///< now modulo T_R
@@ -24,6 +24,7 @@ struct Cycle {
     bool data = true, link_use = true;
 
     bool any_awake = false;
+    bool active = false;  ///< a timer went off, or a word was awake
     std::uint64_t hops = 0, injected = 0, consumed = 0;
 
     void wake(std::size_t word) {

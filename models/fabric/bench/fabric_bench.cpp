@@ -163,6 +163,7 @@ void all_features(benchmark::State& state) {
 }
 BENCHMARK(all_features)
     ->ArgNames({"side", "data", "threads"})
+    ->Args({64, 1, 1})
     ->Args({256, 1, 1})
     ->Args({256, 1, 2})
     ->Args({256, 0, 1})

@@ -10,6 +10,7 @@ namespace wb::fabric::test {
 struct EngineOptions {
     bool data = true;
     int threads = 1;
+    int window = 16;
     std::optional<YieldMap> defects = std::nullopt;
 };
 

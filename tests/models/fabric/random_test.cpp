@@ -60,12 +60,15 @@ void same_on_both(const Recipe& recipe, unsigned threaded, Tally& tally) {
         const Outcome got = run_engine(script, options);
         const std::string text = difference(script, expected, got);
         if (!text.empty())
-            RC_FAIL(fmt::format("{} threads, {}: {}", options.threads, options.data ? "data" : "timing", text));
+            RC_FAIL(fmt::format("{} threads, window {}, {}: {}", options.threads, options.window,
+                                options.data ? "data" : "timing", text));
     };
     if (expected.end == End::finished) RC_ASSERT(unbalanced(script, expected) == "");
-    agree({});
-    agree({.data = false});
-    if (recipe.seed % threaded == 0) agree({.data = true, .threads = 2 + static_cast<int>(recipe.seed / threaded % 2)});
+    const int window = 1 + static_cast<int>(recipe.seed / 2 % 32);
+    agree({.window = recipe.seed % 2 == 0 ? 1 : window});
+    agree({.data = false, .window = window});
+    if (recipe.seed % threaded == 0)
+        agree({.data = true, .threads = 2 + static_cast<int>(recipe.seed / threaded % 2), .window = window});
 }
 
 void check_programs(const std::string& what, int programs, const rc::Gen<Recipe>& recipes, unsigned threaded) {
