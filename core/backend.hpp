@@ -81,6 +81,8 @@ public:
     virtual std::vector<SpotValue> spot_values(const Case&, int /*count*/) const { return {}; }
     /// Expected seconds of one run and bytes held, for plan; 0 when unknown.
     virtual double estimate_s(const Case&) const { return 0; }
+    /// What a unit would hold, whether it fits or not; empty if the backend cannot say.
+    virtual std::vector<MemoryUse> memory_of(const Case&) const { return {}; }
     /// Tokens of one sequence whose cache fits beside the weights of a decode case; its mapping's algorithm names the
     /// manager of the cache. Nothing if the backend cannot say.
     virtual std::optional<double> cache_tokens(const Case&) const { return std::nullopt; }

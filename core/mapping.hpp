@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace wb {
 
@@ -22,9 +23,13 @@ struct Mapping {
     } recompute = Recompute::none;   ///< in the backward pass
     bool sequence_parallel = false;  ///< what tensor ranks would repeat is dealt by tokens (Korthikanti et al. 2022)
     int shard = 0;  ///< data-parallel ranks share: 1 optimizer state, 2 also gradients, 3 also weights (ZeRO, FSDP)
+    bool open = false;  ///< what it does not name of sp, shard and recompute is the backend's choice where it must fit
     int rows = 0, columns = 0;  ///< the rectangle of PEs to use on a mesh; 0 = the backend's choice
     std::string algorithm;      ///< a named algorithm ("summa"); empty = the backend's choice
 
+    /// What text() wrote: "tp8 pp8 dp64 mb32 vp3 sp zero1 selective 32x32 summa", in any order. Throws Error that names
+    /// the word it does not know, or that stands twice.
+    static Mapping parse(std::string_view text);
     int units() const { return tensor * pipeline * data * context * expert; }
     /// "32x32 summa", what of it is named; empty if nothing is.
     std::string mesh_text() const {

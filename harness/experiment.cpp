@@ -202,6 +202,21 @@ Protocol read_protocol(const Config& c) {
     return p;
 }
 
+void use_mapping(SystemChoice& s, const std::string& text, const std::string& where) {
+    try {
+        s.mapping = Mapping::parse(text);
+    } catch (const Error& e) {
+        const std::string said = e.what();
+        const std::size_t stop = said.find(". ");  // "problem. hint"
+        throw Error({where, without_stop(said.substr(0, stop)), "",
+                     stop == std::string::npos ? "" : said.substr(stop + 2)});
+    }
+    if (s.system->kind != SystemKind::cluster)
+        throw Error({where, fmt::format("{} is no cluster", s.system->id), "there is nothing to spread a workload over",
+                     "Leave mapping out."});
+    if (!s.units_named) s.units = {s.mapping->units()};
+}
+
 SystemChoice read_system(const Config& c, const SystemLoader& load) {
     SystemChoice s;
     s.where = c.where("use");
@@ -229,7 +244,9 @@ SystemChoice read_system(const Config& c, const SystemLoader& load) {
             s.units.push_back(*n);
         }
     }
+    s.units_named = !s.units.empty();
     if (s.units.empty()) s.units = {1};
+    if (c.has("mapping")) use_mapping(s, c.text("mapping"), c.where("mapping"));
     s.meshes = read_meshes(c, *s.system);
     if (c.has("algorithm"))
         for (const ParamValue& v : axis_values(c.value("algorithm"))) s.algorithms.push_back(text(v));
@@ -241,6 +258,15 @@ SystemChoice read_system(const Config& c, const SystemLoader& load) {
 }
 
 }  // namespace
+
+void force_mapping(Experiment& e, const std::string& text) {
+    bool used = false;
+    for (SystemChoice& s : e.systems)
+        if (s.system->kind == SystemKind::cluster) use_mapping(s, text, "--mapping"), used = true;
+    if (!used)
+        throw Error({"--mapping", fmt::format("{} has no cluster", e.name), "there is nothing to spread a workload over",
+                     "Leave it out."});
+}
 
 std::vector<ParamValue> axis_values(const Value& value) {
     std::vector<ParamValue> out;

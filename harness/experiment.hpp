@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct SystemChoice {
     std::vector<MeshChoice> meshes;       ///< empty: the backend's choice
     std::vector<std::string> algorithms;  ///< empty: the backend's choice
     EmulationChoice emulation;
+    std::optional<Mapping> mapping;       ///< how models spread it; nothing: the backend's choice
+    bool units_named = false;             ///< else a mapping says how many
     int threads = 0;
     std::string where;  ///< file:line:column
 };
@@ -46,6 +49,10 @@ struct Experiment {
 /// How the experiment file finds machines; "host" is this machine, however it is described.
 using SystemLoader = std::function<std::shared_ptr<const System>(const std::string& id,
                                                                  const std::map<std::string, std::string>& choices)>;
+
+/// Makes every cluster of the experiment use this mapping, `text` as Mapping::text() writes it, and as many units as it
+/// takes where the file names none. Throws Error if the text is none or no system is a cluster.
+void force_mapping(Experiment& experiment, const std::string& text);
 
 Experiment read_experiment(const Config& config, const SystemLoader& load);
 

@@ -129,6 +129,7 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     const auto experiment_options = [&a](CLI::App* verb) {
         verb->add_option("experiment", a.run.experiment, "TOML file, or a name from `list experiments`")->required();
         verb->add_option("--filter", a.run.filter, "only cases whose key has all these words (-word: has not)");
+        verb->add_option("--mapping", a.run.mapping, "how every cluster spreads a model: \"tp8 pp8 dp64 mb32 sp zero1\"");
         verb->add_option("--set", a.run.set, "override a key: --set protocol.min_time=\"0.5 s\"; repeatable")
             ->allow_extra_args(false);
     };

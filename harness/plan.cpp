@@ -152,6 +152,7 @@ std::vector<std::string> names_of(const SystemChoice& s, const BackendSet& backe
 /// with.
 std::vector<Mapping> mappings_of(const SystemChoice& s, const Backend& backend, int ranks) {
     Mapping given;
+    if (s.mapping && backend.kind() != Kind::measured && backend.kind() != Kind::bound) return {*s.mapping};
     if (backend.kind() == Kind::measured && backend.collective()) given.tensor = ranks;
     if (!backend.takes_mesh()) return {given};
     std::vector<Mapping> out;
@@ -207,7 +208,7 @@ std::string key_of(const Case& c) {
     std::string key = fmt::format("{} {} | {}", c.workload, c.params.key(), c.system->id);
     for (const auto& [option, choice] : c.system->chosen) key += fmt::format(" {}={}", option, choice);
     key += fmt::format(" units={} | {}", c.units, c.backend);
-    if (c.mapping.units() > 1 || !c.mapping.mesh_text().empty()) key += " " + c.mapping.text();
+    if (c.mapping.text() != "1") key += " " + c.mapping.text();
     if (const std::string emulated = c.emulation.text(); !emulated.empty()) key += " " + emulated;
     if (c.threads > 0) key += fmt::format(" threads={}", c.threads);
     return key;

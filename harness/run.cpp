@@ -64,7 +64,7 @@ Experiment load_experiment(const RunOptions& options, const Files& files, Comm& 
         config.set(s.substr(0, eq), s.substr(eq + 1));
     }
     std::map<std::string, std::shared_ptr<const System>> loaded;
-    return read_experiment(config, [&](const std::string& id, const std::map<std::string, std::string>& choices) {
+    Experiment e = read_experiment(config, [&](const std::string& id, const std::map<std::string, std::string>& choices) {
         std::string key = id;
         for (const auto& [k, v] : choices) key += "|" + k + "=" + v;
         auto& s = loaded[key];
@@ -78,6 +78,8 @@ Experiment load_experiment(const RunOptions& options, const Files& files, Comm& 
         }
         return s = std::make_shared<const System>(load_system(file, choices));
     });
+    if (!options.mapping.empty()) force_mapping(e, options.mapping);
+    return e;
 }
 
 Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {

@@ -15,6 +15,7 @@ struct RunOptions {
     std::string experiment;  ///< file, or the name of one in configs/experiments
     std::string output;      ///< results file; empty: results/<name>-<date>.h5
     std::string filter;
+    std::string mapping;     ///< "tp8 pp8": forced on every cluster; empty: as the file says
     std::vector<std::string> set;      ///< "protocol.min_time=0.5 s"
     std::vector<std::string> configs;  ///< the user's folders, for the line that repeats a failed case
     bool resume = false;               ///< skip what the journal already holds

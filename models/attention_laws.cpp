@@ -85,7 +85,7 @@ double score_cycles(const Clock& c, const AttentionPlan& p, const Block& b) {
     // A sum has passed the group when the next one begins; where the roots turn, its way is in the way.
     const double pass = c.begin() + (p.width == 2 ? 1 : sum_meeting) * b.size;
     const double way = c.begin() + b.size + c.hop() * (width - 1);
-    const double step = std::max(round.step, pass), turns = (p.rows - 1) / p.width;
+    const double step = std::max(round.step, pass), turns = std::floor((p.rows - 1.0) / p.width);
     return (p.rows - 1) * step + round.last + turns * std::max(0.0, way - step) + way;
 }
 
@@ -95,7 +95,7 @@ double value_cycles(const Clock& c, const AttentionPlan& p, const Block& b) {
     const double weights = c.wavelets(static_cast<std::int64_t>(b.size));
     const double way = c.begin() + weights + c.hop() * (p.width - 1);
     const double step = std::max(round.step, c.begin() + (p.width == 2 ? 1 : weight_meeting) * weights);
-    const double turns = (p.rows - 1) / p.width;
+    const double turns = std::floor((p.rows - 1.0) / p.width);
     return way + (p.rows - 1) * step + turns * std::max(0.0, way - step) + round.last;
 }
 
@@ -174,10 +174,9 @@ std::int64_t attention_sram_bytes(const Attributes& a, DType type, const Attenti
         const std::int64_t heads = p.jobs * p.shared;
         return cache + heads * p.features * element + wide * heads * (p.keys + p.values + 2);
     }
-    double most = 0;
-    for (std::int64_t c = 0; c < p.chunks; ++c)
-        most = std::max(most, block_of(a, p, p.queries * c / p.chunks, p.queries * (c + 1) / p.chunks).size);
-    const auto scores = static_cast<std::int64_t>(most) + static_cast<std::int64_t>(most) % 2;
+    // Later queries see no fewer keys.
+    const auto most = static_cast<std::int64_t>(block_of(a, p, p.queries - p.chunk(), p.queries).size);
+    const std::int64_t scores = most + most % 2;
     const std::int64_t own = p.jobs * p.queries * p.shared * (p.features + p.values) * element;
     const std::int64_t moving = 2 * p.keys * std::max(p.features, p.values) * element;
     const std::int64_t blocks = parts(p.rows, p.width) + (p.width > 1 ? 2 : 0);

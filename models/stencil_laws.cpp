@@ -11,7 +11,7 @@ namespace {
 
 double wavelets(const StencilShape& s) {
     const int each = elements_per_wavelet(s.type);
-    return static_cast<double>((s.depth + each - 1) / each);
+    return std::ceil(static_cast<double>(s.depth) / each);
 }
 
 /// `count` vector instructions, one after another: whole cycles each.
@@ -44,7 +44,7 @@ public:
         double own = column_;
         for (std::int64_t d = 1; d <= std::min<std::int64_t>(4, s.depth - 1); ++d)
             own += sweeps(mesh, 2, s.depth - d, sum_cycles(mesh, s));
-        ready_.assign(static_cast<std::size_t>(rows_ * columns_), 0);
+        ready_.assign(static_cast<std::size_t>(rows_) * static_cast<std::size_t>(columns_), 0);
         for (int round = 1; round <= 4; ++round) play(round, own);
     }
 
@@ -57,9 +57,10 @@ public:
     }
 
 private:
-    double at(const std::vector<double>& v, int i, int j) const {
-        return v[static_cast<std::size_t>(i * columns_ + j)];
+    std::size_t index(int i, int j) const {
+        return static_cast<std::size_t>(i) * static_cast<std::size_t>(columns_) + static_cast<std::size_t>(j);
     }
+    double at(const std::vector<double>& v, int i, int j) const { return v[index(i, j)]; }
     int brought(int i, int j, int round) const { return received(rows_, i, round) + received(columns_, j, round); }
 
     /// A PE is done when its work is, and the columns that it exchanges with its neighbours once all have begun.
@@ -74,9 +75,8 @@ private:
                     if (i + di >= 0 && i + di < rows_ && j + dj >= 0 && j + dj < columns_)
                         together = std::max(together, at(ready_, i + di, j + dj));
                 const double work = round == 1 ? own : brought(i, j, round - 1) * column_;
-                next[static_cast<std::size_t>(i * columns_ + j)] =
-                    task_ +
-                    std::max(at(ready_, i, j) + work, moved == 0 ? 0 : together + begin_ + moved * wavelets(s_));
+                next[index(i, j)] = task_ + std::max(at(ready_, i, j) + work,
+                                                     moved == 0 ? 0 : together + begin_ + moved * wavelets(s_));
             }
         ready_ = next;
     }

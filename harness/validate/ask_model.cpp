@@ -96,9 +96,10 @@ Question ask_memory(const Point& p, CaseMaker& make) {
         return q;
     }
     q.asks = Question::Asks::memory;
-    s.mapping.microbatches = s.mapping.pipeline;  // a filled pipeline
+    // A filled pipeline; interleaved stages hold microbatches of the next round too.
+    s.mapping.microbatches = (s.mapping.virtual_stages > 1 ? 2 : 1) * s.mapping.pipeline;
     q.terms.push_back(
-        {make.make("train", model_params(p, make, p.integer("micro_batch") * s.mapping.pipeline, p.integer("seq")), s),
+        {make.make("train", model_params(p, make, p.integer("micro_batch") * s.mapping.microbatches, p.integer("seq")), s),
          1});
     return q;
 }

@@ -91,6 +91,10 @@ Setting CaseMaker::setting(const Point& point, const std::string& system) {
     const int experts = static_cast<int>(point.integer_or("ep", 1));  // a way to use data-parallel ranks
     m.expert = experts > 1 && data % experts == 0 ? experts : 1;
     m.data = data / m.expert;
+    m.open = point.workload == "train_step";
+    const bool serves = point.workload == "prefill" || point.workload == "decode" || point.workload == "serve";
+    if (serves && !spread && gpus > 1 && s.system->kind == SystemKind::cluster)
+        m.tensor = gpus;  // as serving does unless told otherwise
     s.units_known = gpus > 0 || m.units() > 1 || system != point.system;
     s.units = gpus > 0 ? gpus : m.units();
     // A pipeline is filled with the smallest microbatches unless the row says otherwise.

@@ -164,9 +164,14 @@ Prediction Predictor::time(const Question& q, const std::string& backend) {
 }
 
 Prediction Predictor::memory(const Question& q, const std::string& backend) {
-    const Answer& a = ask(q.terms.front().c, backend);
-    if (!a.ok) return unknown(a.reason);
-    const double bytes = held(a.memory, q.component);
+    Case c = q.terms.front().c;
+    c.backend = backend;
+    double bytes = held(backends_.find(backend)->memory_of(c), q.component);
+    if (!(bytes > 0)) {
+        const Answer& a = ask(q.terms.front().c, backend);
+        if (!a.ok) return unknown(a.reason);
+        bytes = held(a.memory, q.component);
+    }
     if (bytes > 0) return {true, bytes, q.note};
     return unknown(fmt::format("the backend does not say what {} take", q.component));
 }

@@ -7,8 +7,9 @@
 #include "core/partition.hpp"
 #include "core/units.hpp"
 #include "models/bounds.hpp"
+#include "models/cluster/search.hpp"
 #include "models/cluster/step.hpp"
-#include "models/cluster/training.hpp"
+#include "models/pipeline_schedule.hpp"
 
 namespace wb {
 
@@ -18,39 +19,89 @@ namespace {
 
 bool is_bare_collective(const Graph& g) { return g.ops().size() == 1 && g.ops()[0].kind == OpKind::collective; }
 
-/// The mapping of the case, or tensor parallelism over all units.
-Mapping mapping_of(const Case& c) {
-    Mapping m = c.mapping;
-    if (m.units() == 1) m.tensor = c.units;
-    return m;
+/// How a case is spread: what it names, or for a model the best that a search finds, else tensor parallelism.
+struct Choice {
+    Mapping mapping;
+    std::string refusal, why;
+};
+
+bool is_named(const Mapping& m) {
+    Mapping plain;
+    plain.algorithm = m.algorithm;
+    return m.text() != plain.text();
 }
 
-/// The part of one tensor rank.
-std::shared_ptr<const Graph> local_graph(const Case& c) {
-    if (c.units == 1 || is_bare_collective(*c.graph)) return c.graph;
-    Mapping tensor;
-    tensor.tensor = mapping_of(c).tensor;
-    if (tensor.tensor == 1) return c.graph;
-    // The rules of operators name classes of types again where a product is wider than its operands.
-    const System& s = *c.system;
-    return std::make_shared<Graph>(
-        partition(*c.graph, tensor, 0)
-            .local.resolved(s.native16.value_or(DType::any16), s.native8.value_or(DType::any8)));
+std::string too_large(const cluster::Footprint& f, double room, const Mapping& m) {
+    return fmt::format("{} does not fit the {} of a unit: it needs {}", m.text(), format(Bytes(room)), f.text());
+}
+
+/// The fastest way to make a mapping fit by what it leaves open: sequence parallelism, sharing, recomputation.
+std::optional<Mapping> completed(cluster::Planner& planner, const Mapping& given, double room) {
+    std::optional<cluster::Candidate> best;
+    using Recompute = Mapping::Recompute;
+    Mapping m = given;
+    for (const Recompute r : {Recompute::none, Recompute::selective, Recompute::full})
+        for (const bool sp : {false, true})
+            for (int shard = given.shard; shard <= 3; ++shard) {
+                if (r < given.recompute || sp < given.sequence_parallel || (sp && m.tensor == 1)) continue;
+                m.recompute = r;
+                m.sequence_parallel = sp;
+                m.shard = shard;
+                if (cluster::footprint(planner.memory(m.tensor), m).total() > room) continue;
+                cluster::Candidate c = planner.evaluate(m);
+                if (!best || c.step.time < best->step.time) best = std::move(c);
+            }
+    return best ? std::optional(best->mapping) : std::nullopt;
+}
+
+Choice named(cluster::Planner& planner, const Mapping& m, int units, const System& s) {
+    Choice out{m, cluster::unlawful(planner.shape(), m, units), ""};
+    if (!out.refusal.empty() || !planner.shape().is_model()) return out;
+    const cluster::Footprint f = cluster::footprint(planner.memory(m.tensor), m);
+    const double room = cluster::unit_capacity(s);
+    if (room > 0 && f.total() > room) {
+        const auto fits = m.open && planner.shape().training ? completed(planner, m, room) : std::nullopt;
+        if (!fits) return {m, too_large(f, room, m), ""};
+        out = {*fits, "", fmt::format("{} chosen, as {} needs {}", fits->text(), m.text(), format(Bytes(f.total())))};
+    }
+    planner.evaluate(m);  // throws where the fabrics do not reach
+    return out;
+}
+
+Choice searched(cluster::Planner& planner, int units) {
+    const cluster::Found found = planner.search(units);
+    if (found.best) return {found.best->mapping, "", found.text()};
+    if (!found.smallest)
+        return {{}, fmt::format("no mapping of {} units divides the model and its batch of {}", units,
+                                planner.shape().batch), ""};
+    return {{},
+            fmt::format("none of {} mappings fits; nearest: ", found.lawful) +
+                too_large(found.smallest->memory, found.capacity, found.smallest->mapping),
+            ""};
+}
+
+Choice choose(const Case& c) {
+    const cluster::Device device(*c.system);
+    cluster::Planner planner(*c.graph, device);
+    if (!planner.shape().is_model() && !is_named(c.mapping)) {
+        Mapping m = c.mapping;
+        if (m.units() == 1) m.tensor = c.units;
+        return {m, "", ""};
+    }
+    if (is_named(c.mapping)) return named(planner, c.mapping, c.units, *c.system);
+    return searched(planner, c.units);
 }
 
 class ClusterSession final : public Session {
 public:
-    explicit ClusterSession(const Case& c)
-        : graph_(c.graph), local_(local_graph(c)), system_(c.system), mapping_(mapping_of(c)), units_(c.units) {
+    ClusterSession(const Case& c, Choice choice)
+        : graph_(c.graph), system_(c.system), mapping_(choice.mapping), detail_(std::move(choice.why)), units_(c.units) {
         const cluster::Device device(*system_);
-        if (cluster::is_training(*local_)) {
-            const cluster::TrainingStep step = cluster::training_step(*local_, device, mapping_);
-            sample_ = {Seconds(step.time), step.spans()};
-        } else {
-            const cluster::Step step = cluster::cost(*local_, device, units_);
-            sample_ = {Seconds(step.time), step.spans};
-            traffic_ = Bytes(step.bytes);
-        }
+        cluster::Planner planner(*graph_, device);
+        if (planner.shape().is_model())
+            model(planner, device);
+        else
+            operators(planner, device);
     }
 
     Sample run() override { return sample_; }
@@ -60,46 +111,106 @@ public:
         for (const Memory& m : system_->memories)
             use.memory.push_back({m.name, Bytes(m.capacity ? m.capacity->value : 0), Bytes(0), Bytes(0)});
         if (!use.memory.empty()) {
-            use.memory.back().peak = resident_bytes(*local_, 1);
+            use.memory.back().peak = resident_;
             use.memory.back().traffic = traffic_;
         }
-        CommUse comm;
-        for (const Span& span : sample_.spans)
-            if (span.resource == "network") comm.time += span.duration;
-        if (comm.time > Seconds(0)) {
+        use.memory.insert(use.memory.end(), parts_.begin(), parts_.end());
+        if (network_ > Seconds(0)) {
+            CommUse comm = communication_;
             comm.fabric = system_->fabrics.empty() ? "" : system_->fabrics.front().name;
             comm.operation = "all";
-            comm.bytes = communication_bytes(*local_);
-            comm.exposed = comm.time;
-            for (const Block& b : local_->blocks())
-                for (int i = b.first; i < b.last; ++i)
-                    if (local_->ops()[static_cast<std::size_t>(i)].kind == OpKind::collective) comm.calls += b.repeat;
-            use.detail = fmt::format("{:.0f} % of the time in the network", 100 * (comm.time / sample_.elapsed));
+            comm.time = comm.exposed = network_;
             use.communication.push_back(comm);
         }
+        use.detail = detail_;
         use.useful = graph_->flops();
         use.mapping = is_bare_collective(*graph_) ? fmt::format("{} ranks", units_) : mapping_.text();
         return use;
     }
 
 private:
-    std::shared_ptr<const Graph> graph_, local_;
+    void operators(cluster::Planner& planner, const cluster::Device& device) {
+        const Graph& local = is_bare_collective(*graph_) ? *graph_ : planner.part(mapping_.tensor).local;
+        const cluster::Step step = cluster::cost(local, device, units_);
+        sample_ = {Seconds(step.time), step.spans};
+        traffic_ = Bytes(step.bytes);
+        resident_ = resident_bytes(local, 1);
+        network_ = Seconds(step.communication);
+        describe(local);
+    }
+
+    void model(cluster::Planner& planner, const cluster::Device& device) {
+        const cluster::Candidate c = planner.evaluate(mapping_);
+        const cluster::ModelStep& step = c.step;
+        const double room = cluster::unit_capacity(*system_);
+        sample_ = {Seconds(step.time), step.spans()};
+        resident_ = Bytes(c.memory.total());
+        parts_ = c.memory.levels(room);
+        network_ = Seconds(step.tensor_network + step.context_network + step.pipeline_network + step.data_network);
+        describe(planner.part(mapping_.tensor).local);
+        play(planner.work(mapping_), device, step);
+        detail_ += fmt::format("{}{}", detail_.empty() ? "" : "; ", c.memory.text());
+    }
+
+    /// The schedule, stage by stage, where it is short enough to be looked at.
+    void play(const cluster::ModelWork& work, const cluster::Device& device, const cluster::ModelStep& step) {
+        constexpr double most_turns = 20000;
+        const double turns = 2.0 * mapping_.pipeline * mapping_.microbatches * mapping_.virtual_stages;
+        if (mapping_.pipeline == 1 || turns > most_turns) return;
+        if (mapping_.virtual_stages > 1 && mapping_.microbatches % mapping_.pipeline != 0) return;
+        const Timeline t =
+            wb::play(cluster::pipeline_steps(work, device, mapping_), cluster::step_seconds(device, mapping_));
+        sample_.spans.insert(sample_.spans.end(), t.spans.begin(), t.spans.end());
+        detail_ += fmt::format("{}schedule played: {}, closed form {}; stage 0 idle {}", detail_.empty() ? "" : "; ",
+                               format(Seconds(t.seconds)), format(Seconds(step.time)), format(Seconds(t.idle.front())));
+    }
+
+    void describe(const Graph& local) {
+        if (!(network_ > Seconds(0))) return;
+        communication_.bytes = communication_bytes(local);
+        for (const Block& b : local.blocks())
+            for (int i = b.first; i < b.last; ++i)
+                if (local.ops()[static_cast<std::size_t>(i)].kind == OpKind::collective)
+                    communication_.calls += b.repeat;
+        const std::string share = fmt::format("{:.0f} % of the time in the network", 100 * (network_ / sample_.elapsed));
+        detail_ = detail_.empty() ? share : share + "; " + detail_;
+    }
+
+    std::shared_ptr<const Graph> graph_;
     std::shared_ptr<const System> system_;
     Mapping mapping_;
+    std::string detail_;
     int units_;
     Sample sample_;
-    Bytes traffic_;
+    std::vector<MemoryUse> parts_;
+    Bytes traffic_{0}, resident_{0};
+    Seconds network_{0};
+    CommUse communication_;
 };
 
-/// Why the model cannot spread the graph like that; empty if it can.
-std::string unsupported_mapping(const Case& c) {
-    const Mapping m = mapping_of(c);
-    if (m.units() != c.units)
-        return fmt::format("mapping {} takes {} units, the case has {}", m.text(), m.units(), c.units);
-    if (!cluster::is_training(*c.graph) && m.units() != m.tensor)
-        return "only training is modelled with more than tensor parallelism yet";
-    return "";
-}
+/// What a search found for the last case asked about: supports() and prepare() need it both.
+class LastChoice {
+public:
+    const Choice& of(const Case& c) {
+        if (graph_ != c.graph || system_ != c.system || units_ != c.units || mapping_ != key(c)) {
+            choice_ = choose(c);
+            graph_ = c.graph;
+            system_ = c.system;
+            units_ = c.units;
+            mapping_ = key(c);
+        }
+        return choice_;
+    }
+
+private:
+    static std::string key(const Case& c) { return c.mapping.text() + (c.mapping.open ? " open" : ""); }
+
+    std::shared_ptr<const Graph> graph_;
+    std::shared_ptr<const System> system_;
+    int units_ = 0;
+    std::string mapping_;
+    Choice choice_;
+};
 
 class Cluster final : public Backend {
 public:
@@ -115,22 +226,35 @@ public:
         if (const auto most = joinable_units(s); most && c.units > *most)
             return Support::no(fmt::format("{} units are more than the {:.0f} that {} joins", c.units, *most, s.id));
         if (is_bare_collective(*c.graph) && c.units == 1) return Support::no("a collective needs two units or more");
-        if (std::string why = unsupported_mapping(c); !why.empty()) return Support::no(std::move(why));
-        const Bytes needed = resident_bytes(*c.graph, c.units);
-        if (const auto room = capacity(s, c.units); room && needed > *room)
-            return Support::no(
-                fmt::format("needs {} and {} x {} hold {}", format(needed), c.units, s.id, format(*room)));
         try {
-            local_graph(c);
+            const Choice& choice = last_.of(c);
+            if (!choice.refusal.empty()) return Support::no(choice.refusal);
+            const Bytes needed = resident_bytes(*c.graph, c.units);
+            if (const auto room = capacity(s, c.units); room && needed > *room)
+                return Support::no(
+                    fmt::format("needs {} and {} x {} hold {}", format(needed), c.units, s.id, format(*room)));
+            if (!cluster::shape_of(*c.graph).is_model()) ClusterSession(c, choice);  // throws where it cannot be cut
         } catch (const Error& e) {
-            return Support::no(e.what());
+            return Support::no(without_stop(e.what()));
         }
         return {};
     }
 
     std::unique_ptr<Session> prepare(const Case& c, Comm&) const override {
-        return std::make_unique<ClusterSession>(c);
+        return std::make_unique<ClusterSession>(c, last_.of(c));
     }
+
+    std::vector<MemoryUse> memory_of(const Case& c) const override {
+        if (c.system->kind != SystemKind::cluster || !cluster::missing_constant(*c.system).empty()) return {};
+        const cluster::Device device(*c.system);
+        cluster::Planner planner(*c.graph, device);
+        if (!planner.shape().is_model() || !cluster::unlawful(planner.shape(), c.mapping, c.units).empty()) return {};
+        return cluster::footprint(planner.memory(c.mapping.tensor), c.mapping)
+            .levels(cluster::unit_capacity(*c.system));
+    }
+
+private:
+    mutable LastChoice last_;  // the same for the same case, whoever asks
 };
 
 }  // namespace

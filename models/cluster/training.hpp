@@ -6,6 +6,7 @@
 #include "core/mapping.hpp"
 #include "core/measurement.hpp"
 #include "models/device.hpp"
+#include "models/model_work.hpp"
 
 namespace wb::cluster {
 
@@ -13,17 +14,37 @@ namespace wb::cluster {
 /// inside the local graph, layers over pipeline stages in (interleaved) 1F1B order, replicas whose gradients are
 /// summed, and recomputation. Composition after Narayanan et al. 2021 and Korthikanti et al. 2022:
 ///   T = mb x slowest stage + (pp - 1) / vp x one stage + exposed gradient exchange + optimizer.
-struct TrainingStep {
+/// An inference is the same with one pass: the bubble is the way of the last microbatch through the stages.
+struct ModelStep {
     double time = 0;
-    double compute = 0, tensor_network = 0, pipeline_network = 0, bubble = 0, data_network = 0, update = 0;  ///< s
+    double compute = 0, tensor_network = 0, context_network = 0, pipeline_network = 0, bubble = 0, data_network = 0,
+           update = 0;                                ///< s
     double gradient_bytes = 0, activation_bytes = 0;  ///< a rank hands to data-parallel and to tensor-parallel calls
     std::vector<Span> spans() const;
 };
 
-/// `local` is the part of tensor rank 0 of the whole batch (core/partition).
-TrainingStep training_step(const Graph& local, const Device& device, const Mapping& mapping);
+/// Seconds of what the units of a mapping say to each other, microbatches and recomputation aside: the slow part of a
+/// step, shared by many mappings of a search.
+struct Exchange {
+    double send = 0;             ///< one microbatch to the next stage
+    double context = 0;          ///< keys and values of one microbatch, all layers, one all-gather each
+    double gradients = 0;        ///< of all replicas, summed and given back: before any is hidden
+    double gather_weights = 0;   ///< of one pass, where replicas share the weights
+    double scatter_gradients = 0;
+};
+Exchange exchange(const ModelWork& work, const Device& device, const Mapping& mapping);
 
-/// True if the graph updates weights.
-bool is_training(const Graph& graph);
+/// Constants of the schedule, looked up once.
+struct ScheduleConstants {
+    explicit ScheduleConstants(const Device& device);
+    double end_stage_share, send_exposed, gradient_exposed;
+};
+
+/// A step from its parts: arithmetic alone.
+ModelStep compose(const ModelWork& work, const Exchange& exchange, const ScheduleConstants& constants,
+                  const Device& device, const Mapping& mapping);
+
+/// `local` is the part of tensor rank 0 of the whole batch (core/partition).
+ModelStep model_step(const Graph& local, const Device& device, const Mapping& mapping);
 
 }  // namespace wb::cluster

@@ -65,6 +65,11 @@ bool Word::progress(Cycle& c) {
 
 /// The payloads through the lanes that may progress.
 void Word::calculate(Flow& f) {
+    // The PEs' memories lie far apart: ask for all lines before waiting for the first.
+    for_lanes(f.request, [&](int lane) {
+        const Cursor& cursor = f.cursor[lane];
+        if (cursor.a != Vec::nowhere) __builtin_prefetch(memory[static_cast<std::size_t>(lane)] + cursor.a, 1);
+    });
     for_lanes(f.request, [&](int lane) {
         Cursor& cursor = f.cursor[lane];
         const std::uint32_t payload = f.key.receives ? f.up->take(lane) : 0;

@@ -101,12 +101,14 @@ void check_values(const Attributes& a, Type type, int rows, int columns, int wid
     CHECK(Simulator(mesh, mesh_options(rows, columns, false)).run(program).cycles == r.cycles);
 }
 
-void compare(Agreement& agreement, const Attributes& a, DType type, int side, int width, bool costly) {
+void compare(Agreement& agreement, const Attributes& a, DType type, int side, int width, bool costly,
+             std::int64_t chunks = 1) {
     const Mesh mesh = costly ? costly_mesh(side, side) : ideal_mesh(side, side);
     AttentionCall call;
     call.a = a;
     call.type = type == DType::f32 ? Type::f32 : Type::f16;
     call.plan = attention_plan(a, type, side, side, width);
+    call.plan.chunks = chunks;
     const double law = a.seq == 1 ? attention_decode_cycles(mesh, a, type, call.plan)
                                   : attention_prefill_cycles(mesh, a, type, call.plan);
     const Result r = Simulator(mesh, mesh_options(side, side, false)).run(program_of(call, mesh));
@@ -171,6 +173,12 @@ TEST_CASE("closed form of attention agrees with the simulator within 5 %") {
             }
         }
     compare(prefill, attention(1, 128, 128, 64, 16, 8), DType::f16, 64, 4, false);
+    compare(prefill, attention(1, 96, 96, 4, 2, 16, true), DType::f16, 8, 4, true, 4);
+    compare(prefill, attention(1, 96, 96, 4, 2, 16), DType::f32, 16, 8, false, 3);
+    compare(prefill, attention(2, 40, 200, 4, 2, 16, true), DType::f16, 8, 2, false);
+    Attributes windowed = attention(1, 200, 200, 4, 4, 8, true);
+    windowed.window = 40;
+    compare(prefill, windowed, DType::f32, 8, 2, true, 2);
     compare(decode, attention(1, 1, 512, 16, 4, 64), DType::f16, 64, 16, true);
 }
 

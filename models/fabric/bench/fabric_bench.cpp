@@ -129,7 +129,7 @@ Process busy_pe(Pe& pe, std::size_t count, int rounds) {
 
 void dense_stream(benchmark::State& state) {
     const int n = static_cast<int>(state.range(0));
-    run(state, n, n, state.range(1) != 0, static_cast<int>(state.range(2)), [](Pe& pe) { return rows_east(pe, 4000); });
+    run(state, n, n, state.range(1) != 0, static_cast<int>(state.range(2)), [](Pe& pe) { return rows_east(pe, 2000); });
 }
 BENCHMARK(dense_stream)
     ->ArgNames({"side", "data", "threads"})
@@ -142,7 +142,7 @@ BENCHMARK(dense_stream)
 
 void broadcast_taken_by_all(benchmark::State& state) {
     const int n = static_cast<int>(state.range(0));
-    run(state, n, n, state.range(1) != 0, static_cast<int>(state.range(2)), [](Pe& pe) { return to_all(pe, 1000); });
+    run(state, n, n, state.range(1) != 0, static_cast<int>(state.range(2)), [](Pe& pe) { return to_all(pe, 500); });
 }
 BENCHMARK(broadcast_taken_by_all)
     ->ArgNames({"side", "data", "threads"})
@@ -159,14 +159,14 @@ BENCHMARK(idle)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 void all_features(benchmark::State& state) {
     const int n = static_cast<int>(state.range(0));
-    run(state, n, n, state.range(1) != 0, static_cast<int>(state.range(2)), [](Pe& pe) { return busy_pe(pe, 64, 4); });
+    run(state, n, n, state.range(1) != 0, static_cast<int>(state.range(2)), [](Pe& pe) { return busy_pe(pe, 256, 2); });
 }
 BENCHMARK(all_features)
     ->ArgNames({"side", "data", "threads"})
-    ->Args({512, 1, 1})
-    ->Args({512, 1, 2})
-    ->Args({512, 0, 1})
-    ->Args({512, 0, 2})->Args({256, 1, 1})
+    ->Args({256, 1, 1})
+    ->Args({256, 1, 2})
+    ->Args({256, 0, 1})
+    ->Args({256, 0, 2})
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 

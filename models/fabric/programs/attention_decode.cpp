@@ -211,13 +211,13 @@ Process run(Pe& pe, const Shared& shared) {
 }  // namespace
 
 Program attention_decode_program(AttentionCall call, const Mesh& mesh) {
-    const AttentionPlan& p = call.plan;
+    const AttentionPlan p = call.plan;
     WB_EXPECT(call.a.seq == 1);
     const std::int64_t heads = p.jobs * p.shared;
     // The maxima and the results go down the same columns, one after the other.
-    const auto shared = std::make_shared<const Shared>(Shared{call, LineSum(mesh, p.width, heads * p.keys, 0),
-                                                              LineSum(mesh, p.rows, heads, 4),
-                                                              LineSum(mesh, p.rows, heads * (p.values + 1), 8)});
+    const LineSum scores(mesh, p.width, heads * p.keys, 0), peaks(mesh, p.rows, heads, 4),
+        results(mesh, p.rows, heads * (p.values + 1), 8);
+    const auto shared = std::make_shared<const Shared>(Shared{std::move(call), scores, peaks, results});
     return [shared](Pe& pe) { return run(pe, *shared); };
 }
 

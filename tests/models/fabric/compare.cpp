@@ -1,4 +1,4 @@
-#include "compare.hpp"
+#include "tests/models/fabric/compare.hpp"
 
 #include <fmt/format.h>
 

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "script.hpp"
+#include "tests/models/fabric/script.hpp"
 
 namespace wb::fabric::test {
 

@@ -3,9 +3,9 @@
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 
-#include "forest.hpp"
-#include "interpreter.hpp"
-#include "laws.hpp"
+#include "tests/models/fabric/forest.hpp"
+#include "tests/models/fabric/interpreter.hpp"
+#include "tests/models/fabric/laws.hpp"
 
 using namespace wb::fabric::test;
 

@@ -5,10 +5,10 @@
 
 #include <doctest/doctest.h>
 
-#include "compare.hpp"
-#include "interpreter.hpp"
-#include "laws.hpp"
-#include "oracle.hpp"
+#include "tests/models/fabric/compare.hpp"
+#include "tests/models/fabric/interpreter.hpp"
+#include "tests/models/fabric/laws.hpp"
+#include "tests/models/fabric/oracle.hpp"
 
 using namespace wb::fabric::test;
 

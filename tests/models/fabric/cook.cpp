@@ -1,4 +1,4 @@
-#include "cook.hpp"
+#include "tests/models/fabric/cook.hpp"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "forest.hpp"
+#include "tests/models/fabric/forest.hpp"
 
 #include <algorithm>
 #include <set>

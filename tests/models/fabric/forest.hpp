@@ -3,8 +3,8 @@
 #include <map>
 #include <vector>
 
-#include "dice.hpp"
-#include "script.hpp"
+#include "tests/models/fabric/dice.hpp"
+#include "tests/models/fabric/script.hpp"
 
 namespace wb::fabric::test {
 

@@ -1,4 +1,4 @@
-#include "interpreter.hpp"
+#include "tests/models/fabric/interpreter.hpp"
 
 #include <map>
 #include <string>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "models/fabric/simulator.hpp"
-#include "script.hpp"
+#include "tests/models/fabric/script.hpp"
 
 namespace wb::fabric::test {
 

@@ -1,4 +1,4 @@
-#include "laws.hpp"
+#include "tests/models/fabric/laws.hpp"
 
 namespace wb::fabric::test {
 

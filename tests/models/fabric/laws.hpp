@@ -1,6 +1,6 @@
 #pragma once
 
-#include "script.hpp"
+#include "tests/models/fabric/script.hpp"
 
 namespace wb::fabric::test {
 

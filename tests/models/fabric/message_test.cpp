@@ -6,8 +6,8 @@
 #include <functional>
 
 #include "core/error.hpp"
-#include "interpreter.hpp"
-#include "laws.hpp"
+#include "tests/models/fabric/interpreter.hpp"
+#include "tests/models/fabric/laws.hpp"
 
 using namespace wb;
 using namespace wb::fabric;

@@ -1,4 +1,4 @@
-#include "oracle.hpp"
+#include "tests/models/fabric/oracle.hpp"
 
 #include <algorithm>
 #include <bit>

@@ -5,7 +5,7 @@
 #include <map>
 #include <stdexcept>
 
-#include "script.hpp"
+#include "tests/models/fabric/script.hpp"
 
 namespace wb::fabric::test {
 

@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
-#include "laws.hpp"
-#include "oracle.hpp"
+#include "tests/models/fabric/laws.hpp"
+#include "tests/models/fabric/oracle.hpp"
 
 using namespace wb::fabric::test;
 

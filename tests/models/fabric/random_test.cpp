@@ -3,10 +3,10 @@
 
 #include <iostream>
 
-#include "compare.hpp"
-#include "interpreter.hpp"
-#include "oracle.hpp"
-#include "recipe.hpp"
+#include "tests/models/fabric/compare.hpp"
+#include "tests/models/fabric/interpreter.hpp"
+#include "tests/models/fabric/oracle.hpp"
+#include "tests/models/fabric/recipe.hpp"
 
 using namespace wb::fabric::test;
 

@@ -1,4 +1,4 @@
-#include "recipe.hpp"
+#include "tests/models/fabric/recipe.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <ostream>
 
-#include "cook.hpp"
-#include "forest.hpp"
+#include "tests/models/fabric/cook.hpp"
+#include "tests/models/fabric/forest.hpp"
 
 namespace wb::fabric::test {
 

@@ -6,7 +6,7 @@
 #include <iosfwd>
 #include <vector>
 
-#include "script.hpp"
+#include "tests/models/fabric/script.hpp"
 
 namespace wb::fabric::test {
 

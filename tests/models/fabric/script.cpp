@@ -1,4 +1,4 @@
-#include "script.hpp"
+#include "tests/models/fabric/script.hpp"
 
 #include <fmt/format.h>
 

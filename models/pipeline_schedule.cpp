@@ -1,0 +1,179 @@
+#include "models/pipeline_schedule.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.hpp"
+#include "models/collective_time.hpp"
+
+namespace wb::cluster {
+namespace {
+
+/// Turn k of a direction: groups of pp microbatches go through run after run of layers.
+Turn turn(const Mapping& m, int k, bool backward) {
+    const int group = m.pipeline * m.virtual_stages, chunk = k / m.pipeline % m.virtual_stages;
+    if (m.virtual_stages == 1) return {k, 0, backward};
+    return {k / group * m.pipeline + k % m.pipeline, backward ? m.virtual_stages - 1 - chunk : chunk, backward};
+}
+
+}  // namespace
+
+std::vector<Turn> turns(const Mapping& m, int stage, bool training) {
+    WB_EXPECT(stage >= 0 && stage < m.pipeline);
+    WB_EXPECT(m.virtual_stages == 1 || m.microbatches % m.pipeline == 0);
+    const int all = m.microbatches * m.virtual_stages, later = m.pipeline - 1 - stage;
+    int first = m.virtual_stages == 1 ? later : 2 * later + (m.virtual_stages - 1) * m.pipeline;
+    first = m.algorithm == "gpipe" || !training ? all : std::min(first, all);
+    std::vector<Turn> out;
+    for (int k = 0; k < first; ++k) out.push_back(turn(m, k, false));
+    if (!training) return out;
+    for (int k = first; k < all; ++k) {
+        out.push_back(turn(m, k, false));
+        out.push_back(turn(m, k - first, true));
+    }
+    for (int k = all - first; k < all; ++k) out.push_back(turn(m, k, true));
+    return out;
+}
+
+namespace {
+
+class Builder {
+public:
+    Builder(const ModelWork& w, const Device& d, const Mapping& m)
+        : w_(w),
+          device_(d),
+          m_(m),
+          training_(w.update > 0),
+          chunks_(m.pipeline * m.virtual_stages),
+          end_share_(m.pipeline > 1 ? d.constant_or("end_stage_share", 0.5) : 1),
+          send_exposed_(d.constant_or("send_exposed_fraction", 0.5)),
+          gradient_exposed_(d.constant_or("gradient_exposed_fraction", 0.3)) {}
+
+    StageSteps build() {
+        StageSteps out;
+        out.mapping = m_;
+        for (stage_ = 0; stage_ < m_.pipeline; ++stage_) {
+            steps_.clear();
+            for (const Turn& t : turns(m_, stage_, training_)) take(t);
+            if (training_) end();
+            out.stages.push_back(std::move(steps_));
+        }
+        return out;
+    }
+
+private:
+    /// The run of layers a turn works on, counted through the whole model.
+    int run_of(const Turn& t) const { return t.chunk * m_.pipeline + stage_; }
+
+    void take(const Turn& t) {
+        const int run = run_of(t), before = t.backward ? run + 1 : run - 1, after = t.backward ? run - 1 : run + 1;
+        if (before >= 0 && before < chunks_) message(Step::Kind::receive, t, before, run);
+        compute(t, run);
+        calls(t, run);
+        if (after >= 0 && after < chunks_) message(Step::Kind::send, t, after, after);
+    }
+
+    Step& add(Step::Kind kind, const char* phase, const Turn& t) {
+        Step step;
+        step.kind = kind;
+        step.phase = phase;
+        step.microbatch = t.microbatch;
+        step.chunk = t.chunk;
+        return steps_.emplace_back(std::move(step));
+    }
+
+    /// The tag names the microbatch, the run that receives it and the direction.
+    void message(Step::Kind kind, const Turn& t, int other, int receiver) {
+        if (m_.pipeline == 1) return;
+        Step& s = add(kind, "pipeline sends", t);
+        s.peer = other % m_.pipeline;
+        s.tag = (t.microbatch * chunks_ + receiver) * 2 + (t.backward ? 1 : 0);
+        s.bytes = w_.boundary_bytes / (m_.sequence_parallel ? m_.tensor : 1);
+        s.exposed = send_exposed_;
+    }
+
+    void compute(const Turn& t, int run) {
+        const Pass& pass = t.backward ? w_.backward : w_.forward;
+        double seconds = layer_seconds(device_, pass);
+        if (t.backward) {
+            seconds += repeated_seconds(device_, w_, m_.recompute);
+            if (m_.recompute == Mapping::Recompute::full) seconds -= w_.forward.network;  // played as calls
+        }
+        seconds /= chunks_;
+        if (run == chunks_ - 1) seconds += end_share_ * pass.ends;  // where the loss is
+        add(Step::Kind::compute, t.backward ? "backward" : "forward", t).seconds = seconds;
+    }
+
+    void calls(const Turn& t, int run) {
+        for (const Call& c : w_.calls) {
+            const bool again = t.backward && !c.backward && m_.recompute == Mapping::Recompute::full;
+            if (c.backward == t.backward || again) call(t, run, c.kind, c.axis, c.bytes, c.times);
+        }
+        if (m_.context == 1) return;
+        const double bytes = w_.key_value_bytes * m_.context;
+        call(t, run, CollectiveKind::allgather, Axis::context, bytes, w_.attention_layers);
+        if (t.backward) call(t, run, CollectiveKind::reduce_scatter, Axis::context, bytes, w_.attention_layers);
+    }
+
+    /// This run's share of calls that are dealt to all of them; whole ones.
+    void call(const Turn& t, int run, CollectiveKind kind, Axis axis, double bytes, double times) {
+        const double each = times / chunks_;
+        const auto count = static_cast<int>(std::floor((run + 1) * each + 1e-9) - std::floor(run * each + 1e-9));
+        const char* phase = axis == Axis::tensor    ? "tensor parallel"
+                            : axis == Axis::context ? "context parallel"
+                                                    : "expert exchange";
+        for (int i = 0; i < count; ++i) collective(t, kind, axis, bytes, phase, 1);
+    }
+
+    void collective(const Turn& t, CollectiveKind kind, Axis axis, double bytes, const char* phase, double exposed) {
+        Step& s = add(Step::Kind::collective, phase, t);
+        s.operation = kind;
+        s.axis = axis;
+        s.bytes = bytes;
+        s.exposed = exposed;
+    }
+
+    void end() {
+        const auto both = [&](CollectiveKind kind) {
+            const auto one = [&](Axis axis, double bytes) {
+                if (bytes > 0 && extent(m_, axis) > 1)
+                    collective({-1, 0, true}, kind, axis, bytes / m_.pipeline, "gradients", gradient_exposed_);
+            };
+            one(Axis::replicas, w_.parameter_bytes);
+            one(Axis::expert_replicas, w_.expert_bytes);
+        };
+        if (m_.shard < 2) both(CollectiveKind::allreduce);
+        for (int i = 0; m_.shard >= 2 && i < m_.microbatches; ++i) {
+            both(CollectiveKind::reduce_scatter);
+            for (int gathers = 0; m_.shard == 3 && gathers < 2; ++gathers) both(CollectiveKind::allgather);
+        }
+        if (m_.shard == 2) both(CollectiveKind::allgather);
+        add(Step::Kind::compute, "update", {-1, 0, true}).seconds =
+            w_.update / m_.pipeline / (m_.shard > 0 ? m_.data * m_.context * m_.expert : 1);
+    }
+
+    const ModelWork& w_;
+    const Device& device_;
+    const Mapping& m_;
+    bool training_;
+    int chunks_, stage_ = 0;
+    double end_share_, send_exposed_, gradient_exposed_;
+    std::vector<Step> steps_;
+};
+
+}  // namespace
+
+StageSteps pipeline_steps(const ModelWork& work, const Device& device, const Mapping& mapping) {
+    return Builder(work, device, mapping).build();
+}
+
+StepSeconds step_seconds(const Device& device, const Mapping& m) {
+    const int neighbours = std::max(1, domain_units(device.system()) / m.tensor);
+    return [&device, m, neighbours](const Step& s) {
+        if (s.kind == Step::Kind::send) return collective_time(device, CollectiveKind::send_recv, s.bytes, 2);
+        const int near = s.axis == Axis::tensor ? 0 : neighbours;
+        return collective_time(device, s.operation, s.bytes, extent(m, s.axis), near);
+    };
+}
+
+}  // namespace wb::cluster
