@@ -11,6 +11,7 @@
 #include "core/partition.hpp"
 #include "core/units.hpp"
 #include "models/bounds.hpp"
+#include "models/collective_time.hpp"
 #include "models/emulation/engine.hpp"
 #include "models/emulation/machine.hpp"
 #include "models/lawful.hpp"
@@ -230,18 +231,23 @@ ResourceUse EmulationSession::usage() const {
     return use;
 }
 
-/// Why the algorithm the experiment names does not fit; empty if it does.
+/// Why the algorithm, named or not, does not fit; empty if it does.
 std::string unlawful_algorithm(const Case& c) {
     const std::string& wanted = c.mapping.algorithm;
     const CollectiveKind kind = only_op(*c.graph).attributes.collective;
-    if (wanted.empty()) return "";
-    if (wanted != "hierarchical")
-        return emulation::plays(kind, emulation::algorithm_from_name(wanted))
-                   ? ""
-                   : fmt::format("{} is not played by \"{}\"", name(kind), wanted);
-    const auto& fabrics = c.system->fabrics;
-    const double domain = fabrics.empty() || !fabrics.front().units ? 1 : fabrics.front().units->value;
-    if (c.units <= domain) return fmt::format("{} units are one domain of {}: no hierarchy", c.units, c.system->id);
+    const bool hierarchical = wanted.empty() || wanted == "hierarchical";
+    if (!hierarchical && !emulation::plays(kind, emulation::algorithm_from_name(wanted)))
+        return fmt::format("{} is not played by \"{}\"", name(kind), wanted);
+    if (hierarchical && c.units > cluster::domain_units(*c.system)) {
+        const bool whole = kind == CollectiveKind::allreduce || kind == CollectiveKind::alltoall ||
+                           kind == CollectiveKind::send_recv || emulation::Machine::states_messages(*c.system);
+        if (c.emulation.payload == Payload::full && !whole)
+            return fmt::format(
+                "between domains the shards of {} are played without data; name an algorithm for real ones",
+                name(kind));
+    } else if (wanted == "hierarchical") {
+        return fmt::format("{} units are one domain of {}: no hierarchy", c.units, c.system->id);
+    }
     return "";
 }
 

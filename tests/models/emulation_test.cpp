@@ -7,6 +7,7 @@
 #include "core/backend.hpp"
 #include "core/error.hpp"
 #include "core/tables.hpp"
+#include "core/workload.hpp"
 #include "models/collective_time.hpp"
 #include "models/emulation/engine.hpp"
 #include "models/emulation/machine.hpp"
@@ -15,6 +16,7 @@
 #include "tests/kernels/thread_comm.hpp"
 
 namespace wb {
+std::unique_ptr<Backend> make_cluster();
 std::unique_ptr<Backend> make_emulation();
 }  // namespace wb
 
@@ -265,6 +267,32 @@ TEST_CASE("without contention the closed form is met within 5 %") {
     }
 }
 
+TEST_CASE("a training step agrees with the closed form within 5 %") {
+    for (const Workload& w : all_workloads()) {
+        if (w.name != "train") continue;
+        Params p;
+        for (const ParamSpec& spec : w.params)
+            if (spec.fallback) p.set(spec.name, *spec.fallback);
+        p.set("model", std::string("megatron-22b"));
+        p.set("batch", std::int64_t{64});
+        p.set("seq", std::int64_t{2048});
+        p.set("dtype", std::string("f16"));
+        Case c;
+        c.graph = std::make_shared<Graph>(w.build(p, Files({configs})));
+        c.system = std::make_shared<System>(shipped("a100-sxm-80g"));
+        for (const char* text : {"tp8 pp4 mb32 recompute", "tp8 pp4 dp2 mb16 sp selective", "tp4 pp8 vp2 dp2 mb16"}) {
+            CAPTURE(text);
+            c.mapping = Mapping::parse(text);
+            c.units = c.mapping.units();
+            const auto seconds = [&](const Backend& backend) {
+                REQUIRE(backend.supports(c, 1).reason == "");
+                return backend.prepare(c, *single_process())->run().elapsed.si();
+            };
+            CHECK(seconds(*make_emulation()) == doctest::Approx(seconds(*make_cluster())).epsilon(0.05));
+        }
+    }
+}
+
 TEST_CASE("units that share a way out take turns") {
     const System s = stated(8, outer_fabric);
     const StageSteps all = bare_collective(CollectiveKind::alltoall, 1 << 20, 32);
@@ -340,6 +368,9 @@ TEST_CASE("what cannot be emulated is refused in one sentence") {
     CHECK(refusal(large).find("of this machine's memory") != std::string::npos);
     large.emulation.payload = Payload::none;
     CHECK(refusal(large) == "");
+    const Case shards = bare_case(shipped("h100-sxm"), CollectiveKind::broadcast, 1024, DType::f32, 16, "");
+    CHECK(refusal(shards) ==
+          "between domains the shards of broadcast are played without data; name an algorithm for real ones");
     Case two_domains = bare_case(shipped("h100-sxm"), CollectiveKind::allreduce, 1024, DType::f32, 16, "");
     auto flat = std::make_shared<System>(*two_domains.system);
     flat->fabrics.pop_back();
