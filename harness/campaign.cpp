@@ -124,6 +124,7 @@ void Campaign::open() {
     archive_.emplace(options_.output, options_.resume, experiment_.name);
     for (const Result& r : archive_->set().results)
         if (r.m.status == Status::ok || r.m.status == Status::skipped) done_.insert(r.full_key);
+    lost_ = archive_->set().begun;
     info_ = describe_run(options_, experiment_, comm_, threads_);
     before_ = take_environment(threads_);
     info_.environment_before = to_json(before_);
@@ -133,6 +134,7 @@ void Campaign::open() {
 void Campaign::begin() {
     on_root(comm_, "", "", [this] { open(); });
     done_ = shared(comm_, done_);
+    lost_ = shared(comm_, lost_);
     for (const PlannedCase& p : plan_)
         if (!done_.contains(full_key(p, code_))) todo_.push_back(&p);
     if (root() && options_.resume && !options_.quiet)
@@ -145,6 +147,14 @@ void Campaign::keep(const PlannedCase& planned, Result& r) {
         failures_.push_back(fmt::format("{}: {}\n  reproduce: {}", r.key, r.m.reason,
                                         reproducer(planned, arguments(options_), comm_.size())));
     archive_->put(to_record(r));
+}
+
+/// A case whose job died with it is not tried again at once, lest it kill every job; the resume after this one does.
+Result Campaign::lost(Runner& runner, PlannedCase planned) {
+    planned.refused = "the job ended while this case ran: a rank was killed, or the machine stopped";
+    Result r = runner.run(planned);
+    r.m.status = Status::failed;
+    return r;
 }
 
 void Campaign::work() {
@@ -165,7 +175,11 @@ void Campaign::work() {
         if (stop_ != Stop::none) break;
         if (progress) progress->start(fmt::format("{} | {} {}", p->label, p->c.system->id, p->c.backend));
         watchdog.watch(p->c.key, p->c.protocol.case_limit.si());
-        Result r = runner.run(*p);
+        const std::string key = full_key(*p, code_);
+        // A rank that is killed takes all others along: only the journal can tell which case it was.
+        if (p->kind == Kind::emulated && !lost_.contains(key))
+            on_root(comm_, "journal", "Make room and use --resume.", [&] { archive_->put(begun_record(key)); });
+        Result r = lost_.contains(key) ? lost(runner, *p) : runner.run(*p);
         watchdog.rest();
         if (progress) progress->finish(outcome(r));
         on_root(comm_, "journal", "What was written before is safe; make room and use --resume.", [&] { keep(*p, r); });

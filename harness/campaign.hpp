@@ -32,6 +32,7 @@ private:
     bool root() const { return comm_.rank() == 0; }
     void open();
     void keep(const PlannedCase& planned, Result& result);
+    static Result lost(Runner& runner, PlannedCase planned);
     void show(const ResultSet& mine) const;
     Exit code(const ResultSet& mine) const;
 
@@ -47,6 +48,7 @@ private:
     RunInfo info_;
     Environment before_;
     std::set<std::string> done_;  // full keys the archive holds
+    std::set<std::string> lost_;  // full keys of cases whose job died with them
     std::vector<const PlannedCase*> todo_;
     std::vector<std::string> failures_;
     Stop stop_ = Stop::none;

@@ -207,6 +207,8 @@ std::string to_record(const RunInfo& i) {
     return j.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+std::string begun_record(const std::string& full_key) { return json{{"type", "begun"}, {"full_key", full_key}}.dump(); }
+
 ResultSet from_records(const std::vector<std::string>& payloads, const std::string& place) {
     ResultSet set;
     std::map<std::string, std::size_t> at;
@@ -223,7 +225,12 @@ ResultSet from_records(const std::vector<std::string>& payloads, const std::stri
                     set.runs[it->second] = std::move(info);
                 continue;
             }
+            if (j.at("type") == "begun") {
+                set.begun.insert(j.at("full_key").get<std::string>());
+                continue;
+            }
             Result r = result_from(j);
+            set.begun.erase(r.full_key);
             const auto [it, fresh] = at.emplace(r.key, set.results.size());
             if (fresh)
                 set.results.push_back(std::move(r));

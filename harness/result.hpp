@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,7 +42,10 @@ std::string to_record(const RunInfo& info);
 struct ResultSet {
     std::vector<RunInfo> runs;
     std::vector<Result> results;  ///< the last one of each key, in the order they first appeared
+    std::set<std::string> begun;  ///< full keys of cases that were begun and never ended: their job died
 };
+/// Says that a case is about to run, so that its death is known.
+std::string begun_record(const std::string& full_key);
 /// Reads journal payloads; later results of the same key replace earlier ones.
 ResultSet from_records(const std::vector<std::string>& payloads, const std::string& place);
 

@@ -8,10 +8,14 @@
 #include "core/element.hpp"
 #include "core/error.hpp"
 #include "core/fill.hpp"
+#include "core/partition.hpp"
 #include "core/units.hpp"
 #include "models/bounds.hpp"
+#include "models/collective_time.hpp"
 #include "models/emulation/engine.hpp"
 #include "models/emulation/machine.hpp"
+#include "models/lawful.hpp"
+#include "models/pipeline_schedule.hpp"
 
 namespace wb {
 
@@ -65,14 +69,27 @@ Engine::Add adder(DType type) {
     }
 }
 
+/// The part of tensor rank 0, as the closed form cuts it.
+Graph local_part(const Case& c) {
+    if (c.mapping.tensor == 1) return *c.graph;
+    Mapping tensor;
+    tensor.tensor = c.mapping.tensor;
+    const System& s = *c.system;
+    return partition(*c.graph, tensor, 0)
+        .local.resolved(s.native16.value_or(DType::any16), s.native8.value_or(DType::any8));
+}
+
+/// A model goes through the schedule of its mapping, a bare collective is one step.
 StageSteps steps_of(const Case& c) {
-    const Op& op = only_op(*c.graph);
-    return bare_collective(op.attributes.collective, buffer_bytes(*c.graph), c.units);
+    if (is_bare_collective(*c.graph))
+        return bare_collective(only_op(*c.graph).attributes.collective, buffer_bytes(*c.graph), c.units);
+    const cluster::Device device(*c.system);
+    return cluster::pipeline_steps(cluster::model_work(local_part(c), device, c.mapping), device, c.mapping);
 }
 
 emulation::Program program_of(const Case& c, const StageSteps& steps) {
     emulation::Machine machine(*c.system, steps.mapping);
-    emulation::Program p = machine.compile(steps, c.emulation, c.mapping.algorithm);
+    emulation::Program p = machine.compile(steps, c.emulation, is_bare_collective(*c.graph) ? c.mapping.algorithm : "");
     if (is_bare_collective(*c.graph)) p.element_bytes = stored_bytes(c.graph->tensor(only_op(*c.graph).in[0]).dtype);
     return p;
 }
@@ -214,18 +231,39 @@ ResourceUse EmulationSession::usage() const {
     return use;
 }
 
-/// Why the algorithm the experiment names does not fit; empty if it does.
+/// Why the algorithm, named or not, does not fit; empty if it does.
 std::string unlawful_algorithm(const Case& c) {
     const std::string& wanted = c.mapping.algorithm;
     const CollectiveKind kind = only_op(*c.graph).attributes.collective;
-    if (wanted.empty()) return "";
-    if (wanted != "hierarchical")
-        return emulation::plays(kind, emulation::algorithm_from_name(wanted))
-                   ? ""
-                   : fmt::format("{} is not played by \"{}\"", name(kind), wanted);
-    const auto& fabrics = c.system->fabrics;
-    const double domain = fabrics.empty() || !fabrics.front().units ? 1 : fabrics.front().units->value;
-    if (c.units <= domain) return fmt::format("{} units are one domain of {}: no hierarchy", c.units, c.system->id);
+    const bool hierarchical = wanted.empty() || wanted == "hierarchical";
+    if (!hierarchical && !emulation::plays(kind, emulation::algorithm_from_name(wanted)))
+        return fmt::format("{} is not played by \"{}\"", name(kind), wanted);
+    if (hierarchical && c.units > cluster::domain_units(*c.system)) {
+        const bool whole = kind == CollectiveKind::allreduce || kind == CollectiveKind::alltoall ||
+                           kind == CollectiveKind::send_recv || emulation::Machine::states_messages(*c.system);
+        if (c.emulation.payload == Payload::full && !whole)
+            return fmt::format(
+                "between domains the shards of {} are played without data; name an algorithm for real ones",
+                name(kind));
+    } else if (wanted == "hierarchical") {
+        return fmt::format("{} units are one domain of {}: no hierarchy", c.units, c.system->id);
+    }
+    return "";
+}
+
+/// Why the units cannot share the work like that; empty if they can.
+std::string unlawful_mapping(const Case& c) {
+    const Mapping& m = c.mapping;
+    if (is_bare_collective(*c.graph)) return c.units == 1 ? "a collective needs two units or more" : "";
+    if (const std::string key = cluster::missing_constant(*c.system); !key.empty())
+        return fmt::format("{} has no constant \"{}\": nothing measured on it to fit", c.system->id, key);
+    if (m.units() != c.units)
+        return fmt::format("mapping {} takes {} units, the case has {}; name one with `mapping`", m.text(), m.units(),
+                           c.units);
+    if (std::string why = cluster::unlawful(cluster::shape_of(*c.graph), m, c.units); !why.empty()) return why;
+    if (m.virtual_stages > 1 && m.microbatches % m.pipeline != 0)
+        return fmt::format("{} microbatches are no multiple of {} stages, as interleaving needs", m.microbatches,
+                           m.pipeline);
     return "";
 }
 
@@ -268,10 +306,10 @@ public:
             return Support::no(fmt::format("{} units are more than the {:.0f} that {} joins", c.units, *most, s.id));
         if (ranks > c.units)
             return Support::no(fmt::format("{} ranks are more than the {} units they would play", ranks, c.units));
-        if (!is_bare_collective(*c.graph)) return Support::no("only bare collectives are emulated yet");
-        if (c.units == 1) return Support::no("a collective needs two units or more");
+        if (std::string why = unlawful_mapping(c); !why.empty()) return Support::no(std::move(why));
         if (std::string why = unlawful_faults(c); !why.empty()) return Support::no(std::move(why));
-        if (std::string why = unlawful_algorithm(c); !why.empty()) return Support::no(std::move(why));
+        if (std::string why = is_bare_collective(*c.graph) ? unlawful_algorithm(c) : ""; !why.empty())
+            return Support::no(std::move(why));
         if (std::string why = unlawful_payload(c); !why.empty()) return Support::no(std::move(why));
         try {
             program_of(c, steps_of(c));

@@ -15,8 +15,6 @@ namespace {
 constexpr const char* stated_keys[] = {"message_latency", "message_overhead_time", "message_gap_time",
                                        "message_byte_time"};
 
-bool states_messages(const System& s) { return s.fitted.contains(stated_keys[0]); }
-
 double stated_value(const System& s, std::size_t i) { return s.fitted.at(stated_keys[i]).value; }
 
 /// Blocks that the busiest unit sends in all rounds, as a share of the whole buffer.
@@ -52,6 +50,8 @@ Play begun(const Step& step) {
 }
 
 }  // namespace
+
+bool Machine::states_messages(const System& s) { return s.fitted.contains(stated_keys[0]); }
 
 std::string Machine::missing(const System& s) {
     if (states_messages(s)) {
@@ -114,17 +114,13 @@ int Machine::neighbours(Axis axis) const {
     return std::max(1, domain_ / stride);
 }
 
-std::vector<Play> Machine::stated(const Step& step, Algorithm algorithm, int n) const {
-    Play p = begun(step);
-    p.collective = collective_of(step.operation, algorithm, n, algorithm == Algorithm::chain ? 16 : 1);
+/// By the four constants alone; `all_near`: no message can leave a domain.
+void Machine::state(Play& p, bool all_near) const {
     p.wire = {picoseconds(stated_value(*system_, 0)), picoseconds(stated_value(*system_, 1)),
-              picoseconds(stated_value(*system_, 2)), stated_value(*system_, 3) * 1e12, true};
-    if (n <= neighbours(step.axis)) p.wire.shared = false;
-    if (p.wire.shared) {
-        p.near = p.wire;
-        p.near->shared = false;
-    }
-    return {p};
+              picoseconds(stated_value(*system_, 2)), stated_value(*system_, 3) * 1e12, false};
+    if (all_near) return;
+    p.near = p.wire;
+    p.wire.shared = true;
 }
 
 /// The faster of two protocols, and of the algorithms.
@@ -203,8 +199,14 @@ std::vector<Play> Machine::collective(const Step& step, const std::string& force
         const Algorithm a = algorithm_from_name(wanted);
         if (plays(step.operation, a)) algorithms = {a}, is_forced = true;
     }
-    if (states_messages(*system_)) return stated(step, algorithms.front(), n);
     const int local = neighbours(step.axis);
+    if (states_messages(*system_)) {
+        constexpr int chunks = 16;
+        Play p = begun(step);
+        p.collective = collective_of(step.operation, algorithms.front(), n, chunks);
+        state(p, n <= local);
+        return {p};
+    }
     if (n <= local) return within(step, algorithms, n);
     outside();  // there must be one
     const bool direct = step.operation == CollectiveKind::alltoall || step.operation == CollectiveKind::send_recv;
@@ -215,7 +217,7 @@ std::vector<Play> Machine::collective(const Step& step, const std::string& force
 Play Machine::message(const Step& step) const {
     Play p = begun(step);
     if (states_messages(*system_)) {
-        p.wire = stated(step, Algorithm::ring, 1).front().wire;
+        state(p, mapping_.units() <= domain_);
         return p;
     }
     const cluster::Device d(*system_);

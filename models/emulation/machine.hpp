@@ -23,6 +23,8 @@ public:
     /// `forced` plays every collective that it can.
     Program compile(const StageSteps& steps, const EmulationChoice& choice, const std::string& forced);
 
+    /// Whether the system states the four constants of a message.
+    static bool states_messages(const System& system);
     /// What stands in the way; empty if nothing.
     static std::string missing(const System& system);
 
@@ -36,7 +38,7 @@ private:
     Protocol outside() const;
     int neighbours(Axis axis) const;
     std::vector<Play> collective(const Step& step, const std::string& forced) const;
-    std::vector<Play> stated(const Step& step, Algorithm algorithm, int n) const;
+    void state(Play& play, bool all_near) const;
     std::vector<Play> within(const Step& step, const std::vector<Algorithm>& algorithms, int n) const;
     std::vector<Play> across(const Step& step, int n, int local) const;
     std::vector<Play> mixed(const Step& step, Algorithm algorithm, int n) const;

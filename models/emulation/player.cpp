@@ -91,6 +91,7 @@ void Player::send(Unit& u, int id, int dest, int tag, std::int64_t size, const W
     m.head = leaves + wire.latency;
     u.clock = busy;
     u.out_free = start + wire.gap + m.length;
+    if (shared) m.length = std::max(m.length, length_of(size, program.uplink_byte_time));
     ++messages;
     bytes += size;
     if (dest >= first && dest < last)

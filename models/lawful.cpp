@@ -1,4 +1,4 @@
-#include "models/cluster/lawful.hpp"
+#include "models/lawful.hpp"
 
 #include <fmt/format.h>
 
