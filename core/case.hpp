@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "core/emulation.hpp"
 #include "core/graph.hpp"
 #include "core/mapping.hpp"
 #include "core/params.hpp"
@@ -36,6 +37,7 @@ struct Case {
     int units = 1;    ///< devices of the system in use
     int threads = 0;  ///< per rank; 0 = all allowed cores shared among the ranks of a node
     Mapping mapping;
+    EmulationChoice emulation;  ///< read by emulated backends only
     Protocol protocol;
     std::uint64_t seed = 1;
     std::string resolved_dtype;  ///< "16-bit -> bf16", empty if no class was used

@@ -25,6 +25,7 @@ public:
         return {{mine.begin(), mine.end()}};
     }
     std::vector<std::string> gather(const std::string& mine) override { return {mine}; }
+    std::vector<std::string> deliver(const std::vector<std::string>& to_each) override { return to_each; }
     std::string share(const std::string& mine) override { return mine; }
     [[noreturn]] void end_job(int code) override { std::_Exit(code); }
 

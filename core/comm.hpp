@@ -36,6 +36,8 @@ public:
     virtual std::vector<std::vector<double>> gather(std::span<const double> mine) = 0;
     /// Every rank's text on rank 0; empty elsewhere.
     virtual std::vector<std::string> gather(const std::string& mine) = 0;
+    /// Bytes for each rank, its own included; lengths may differ; returns what each rank had for this one.
+    virtual std::vector<std::string> deliver(const std::vector<std::string>& to_each) = 0;
     /// Rank 0's text on all ranks.
     virtual std::string share(const std::string& mine) = 0;
     /// Ends the whole job at once; for a rank that can no longer take part.

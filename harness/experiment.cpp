@@ -10,6 +10,7 @@
 
 #include "core/suggest.hpp"
 #include "core/tables.hpp"
+#include "harness/emulation_choice.hpp"
 
 namespace wb {
 namespace {
@@ -249,6 +250,7 @@ SystemChoice read_system(const Config& c, const SystemLoader& load) {
     s.meshes = read_meshes(c, *s.system);
     if (c.has("algorithm"))
         for (const ParamValue& v : axis_values(c.value("algorithm"))) s.algorithms.push_back(text(v));
+    s.emulation = read_emulation(c);
     s.threads = static_cast<int>(c.integer_or("threads", 0));
     if (s.threads < 0)
         throw c.error("threads", fmt::format("threads is {}", s.threads), "it must be at least 1, or 0 for all", "");

@@ -9,6 +9,7 @@
 
 #include "core/case.hpp"
 #include "core/config.hpp"
+#include "core/emulation.hpp"
 #include "core/workload.hpp"
 #include "harness/mesh_choice.hpp"
 
@@ -23,6 +24,7 @@ struct SystemChoice {
     std::vector<std::string> algorithms;  ///< empty: the backend's choice
     std::optional<Mapping> mapping;       ///< how models spread it; nothing: the backend's choice
     bool units_named = false;             ///< else a mapping says how many
+    EmulationChoice emulation;
     int threads = 0;
     std::string where;  ///< file:line:column
 };

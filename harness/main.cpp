@@ -32,9 +32,10 @@ constexpr const char* footer = R"help(Examples:
   waferbench run my.toml --resume                    go on after a crash, Ctrl-C or the end of a time slot
   waferbench describe host                           every figure of a machine, and where it comes from
   waferbench compare before.h5 after.h5 --threshold 3%
+  waferbench validate --group "waferllm-*"           the models judged by what others measured
   waferbench check results/quick-20260101-120000.h5
 
-Exit codes: 0 ok; 1 usage or configuration; 2 regression or changed value; 3 a case failed or was wrong;
+Exit codes: 0 ok; 1 usage or configuration; 2 regression, changed value or exceeded gate; 3 a case failed or was wrong;
 4 inconclusive (compare --strict); 5 baseline or result file missing or damaged; 6 environment unfit (oversubscribed,
 wrongly bound); 7 results could not be written; 75 stopped by SIGTERM, run again with --resume; 124 budget used
 up, or a case hangs; 130 interrupted.)help";

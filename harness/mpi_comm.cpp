@@ -228,6 +228,31 @@ public:
     std::vector<std::string> gather(const std::string& mine) override {
         return gather_lists<std::string>(std::span<const char>(mine), MPI_CHAR);
     }
+    std::vector<std::string> deliver(const std::vector<std::string>& to_each) override {
+        WB_EXPECT(to_each.size() == static_cast<std::size_t>(size_));
+        std::vector<std::int64_t> give, take(to_each.size());
+        for (const std::string& text : to_each) give.push_back(static_cast<std::int64_t>(text.size()));
+        check(MPI_Alltoall(give.data(), 1, MPI_INT64_T, take.data(), 1, MPI_INT64_T, MPI_COMM_WORLD), "MPI_Alltoall");
+        std::vector<std::string> got;
+        for (const std::int64_t length : take) got.emplace_back(static_cast<std::size_t>(length), '\0');
+        got[static_cast<std::size_t>(rank_)] = to_each[static_cast<std::size_t>(rank_)];
+        std::vector<MPI_Request> requests;
+        const auto each = [&](std::int64_t length, int other, const auto& start) {
+            if (other == rank_) return;
+            in_parts(length, [&](std::int64_t at, int part) { start(at, part, &requests.emplace_back()); });
+        };
+        for (int r = 0; r < size_; ++r) {
+            const auto i = static_cast<std::size_t>(r);
+            each(take[i], r, [&](std::int64_t at, int part, MPI_Request* q) {
+                check(MPI_Irecv(got[i].data() + at, part, MPI_CHAR, r, 2, MPI_COMM_WORLD, q), "MPI_Irecv");
+            });
+            each(give[i], r, [&](std::int64_t at, int part, MPI_Request* q) {
+                check(MPI_Isend(to_each[i].data() + at, part, MPI_CHAR, r, 2, MPI_COMM_WORLD, q), "MPI_Isend");
+            });
+        }
+        check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
+        return got;
+    }
     std::string share(const std::string& mine) override {
         auto length = static_cast<std::int64_t>(mine.size());
         check(MPI_Bcast(&length, 1, MPI_INT64_T, 0, MPI_COMM_WORLD), "MPI_Bcast");

@@ -196,6 +196,7 @@ PlannedCase begin(const Experiment& e, const SystemChoice& s, int units, const s
     x.c.units = units;
     x.c.threads = s.threads;
     x.c.mapping = mapping;
+    if (backend.kind() == Kind::emulated) x.c.emulation = s.emulation;
     x.c.protocol = e.protocol;
     x.c.seed = e.seed;
     if (backend.kind() == Kind::measured && units > 1)
@@ -208,6 +209,7 @@ std::string key_of(const Case& c) {
     for (const auto& [option, choice] : c.system->chosen) key += fmt::format(" {}={}", option, choice);
     key += fmt::format(" units={} | {}", c.units, c.backend);
     if (c.mapping.text() != "1") key += " " + c.mapping.text();
+    if (const std::string emulated = c.emulation.text(); !emulated.empty()) key += " " + emulated;
     if (c.threads > 0) key += fmt::format(" threads={}", c.threads);
     return key;
 }

@@ -20,7 +20,8 @@ constexpr double whole_limit = 3e8;  // FLOPs the judge does in a second or two
 /// On a mesh the ranks of a bare collective are its PEs.
 Case for_judge(Case c) {
     const bool bare = c.graph->ops().size() == 1 && c.graph->ops().front().kind == OpKind::collective;
-    const int ranks = c.mapping.rows > 0 ? c.mapping.rows * c.mapping.columns : c.mapping.tensor;
+    int ranks = c.mapping.rows > 0 ? c.mapping.rows * c.mapping.columns : c.mapping.tensor;
+    if (ranks == 1) ranks = c.units;  // emulated: the mapping is left to the backend
     c.mapping = {};
     if (bare) c.mapping.tensor = ranks;
     return c;

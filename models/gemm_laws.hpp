@@ -56,7 +56,6 @@ GemmCycles gemm_parts(const Mesh& mesh, const GemmPlan& plan);
 /// Tasks of one step. SUMMA: the step, one of the broadcast library in each direction, the arrival of each panel, the
 /// product (csl-examples, gemm-collectives_2d). Shifting: the step and the arrival of each tile.
 inline constexpr int summa_tasks = 6, shift_tasks = 3;
-static_assert(summa_tasks % 2 == 0, "half of them come before the panels, half after");
 
 /// Tile (r, c) of rows x columns elements to PE (c, r) of a square mesh, through the diagonal.
 double transpose_cycles(const Mesh& mesh, int side, std::int64_t rows, std::int64_t columns, DType type);
@@ -78,8 +77,8 @@ double gemv_cycles(const Mesh& mesh, const GemvPlan& plan);
 /// The fastest rectangle and way of summing that fit the wafer and its SRAM. Throws Error if none does.
 GemvPlan best_gemv(const Mesh& mesh, std::int64_t k, std::int64_t n, DType type, bool everywhere = true);
 
-/// One PE, y[m] += A[m, n] x[n] as a single vector instruction over a two-dimensional descriptor: columns padded to half
-/// a line of banks stream at the datapath's rate, a cycle more to change column, no bank conflicts.
+/// One PE, y[m] += A[m, n] x[n] as a single vector instruction over a two-dimensional descriptor: columns padded to
+/// half a line of banks stream at the datapath's rate, a cycle more to change column, no bank conflicts.
 double streamed_gemv_cycles(const Mesh& mesh, DType type, std::int64_t m, std::int64_t n);
 
 }  // namespace wb

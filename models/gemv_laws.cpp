@@ -61,8 +61,9 @@ GemvPlan best_gemv(const Mesh& mesh, std::int64_t k, std::int64_t n, DType type,
     for (std::int64_t tile_n = first_n; tile_n <= std::min(n, first_n + edges); ++tile_n)
         for (std::int64_t tile_k = first_k; tile_k <= std::min(k, first_k + edges); ++tile_k)
             for (const auto sum : {GemvPlan::Sum::two_level, GemvPlan::Sum::pipeline}) {
-                const GemvPlan plan{k, n, type, static_cast<int>(ceil_div(k, tile_k)),
-                                    static_cast<int>(ceil_div(n, tile_n)), sum, everywhere};
+                const GemvPlan plan{
+                    k,   n,         type, static_cast<int>(ceil_div(k, tile_k)), static_cast<int>(ceil_div(n, tile_n)),
+                    sum, everywhere};
                 if (plan.sram_bytes() > mesh.sram_bytes) continue;
                 const double t = gemv_cycles(mesh, plan);
                 if (least >= 0 && t >= least) continue;

@@ -11,7 +11,12 @@ struct Kernel {
     double bytes = 0;  ///< through main memory
     double flops = 0;
     bool exists = true;  ///< false: fused into its neighbour or a change of view, nothing is launched
+    const char* family = "gemm";  ///< names the constants of its launch
 };
+
+/// Seconds of a kernel that runs by itself. The host needs `<family>_launch_time` for the call whatever the device does
+/// meanwhile, and the device begins `<family>_start_time` after it: without the second, one follows the other.
+double alone(const Device& device, const Kernel& kernel);
 
 /// A product of `groups` independent pairs, each C[m,n] = A[m,k] B[k,n].
 struct Product {
@@ -25,12 +30,13 @@ struct Product {
 Kernel product(const Device& device, const Product& p);
 
 /// Blocks of 128 queries by 128 keys; masked blocks are skipped whole, each query block pays a prologue
-/// (FlashAttention-2/3). Few queries: bound by reading the keys and values.
+/// (FlashAttention-2/3). Few queries: bound by reading the keys and values; where `attention_burst` is known, in waves of
+/// one block for each sequence and key-value head, none of which reads faster than that many even shares of the memory.
 /// `tokens`: the share of the sequences worked on.
 Kernel attention(const Device& device, const Attributes& a, double tokens, DType type, bool backward);
 
 /// Reads and writes `bytes` at memory or, where they fit, cache speed. `family` names the constant:
-/// "softmax", "norm", "elementwise", "gather", "optimizer".
-Kernel moving(const Device& device, const std::string& family, double bytes);
+/// "softmax", "norm", "elementwise", "gated", "rotation", "gather", "optimizer".
+Kernel moving(const Device& device, const char* family, double bytes);
 
 }  // namespace wb::cluster

@@ -1,16 +1,25 @@
+#include <algorithm>
+
 #include "models/kernel.hpp"
 
 namespace wb::cluster {
 
-Kernel moving(const Device& d, const std::string& family, double bytes) {
+double alone(const Device& d, const Kernel& k) {
+    const std::string family = k.family;
+    const double call = d.constant_or(family + "_launch_time", d.constant("launch_time"));
+    return std::max(call, d.constant_or(family + "_start_time", call) + k.time);
+}
+
+Kernel moving(const Device& d, const char* family, double bytes) {
     Kernel out;
+    out.family = family;
     out.bytes = bytes;
-    const std::string own = family + "_memory_fraction";
+    const std::string own = std::string(family) + "_memory_fraction";
     const double fraction = d.constant(d.has(own) ? own : "vector_memory_fraction");
     // A kernel that streams through the cache level finds there what the one before it left.
-    const bool cached = d.cache_rate() > 0 && bytes <= d.cache_bytes();
+    const bool cached = d.has("cache_fraction") && d.cache_rate() > 0 && bytes <= d.cache_bytes();
     out.time =
-        bytes / (cached ? d.constant_or("cache_fraction", fraction) * d.cache_rate() : fraction * d.memory_rate());
+        bytes / (cached ? d.constant("cache_fraction") * d.cache_rate() : fraction * d.memory_rate());
     return out;
 }
 

@@ -50,7 +50,11 @@ Kernel product(const Device& d, const Product& p) {
     out.flops = 2 * p.groups * p.m * p.n * p.k;
     out.bytes = traffic(p);
     if (!d.has("gemm_tile_loss")) {
-        out.time = std::max(out.flops / (c.compute * peak), out.bytes / (c.memory * d.memory_rate()));
+        const double arithmetic = out.flops / (c.compute * peak), memory = out.bytes / (c.memory * d.memory_rate());
+        // Cores that wait for some of their reads: between the longer of the two and their sum.
+        const double power = d.constant_or("gemm_overlap_power", 0);
+        out.time = power > 0 ? std::pow(std::pow(arithmetic, power) + std::pow(memory, power), 1 / power)
+                             : std::max(arithmetic, memory);
         return out;
     }
     out.time = std::numeric_limits<double>::infinity();

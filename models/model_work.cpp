@@ -73,7 +73,9 @@ private:
     }
 
     void call(Call c, int ranks, int per_domain, Pass& pass) {
-        c.seconds = collective_time(device_, c.kind, c.bytes, ranks, per_domain);
+        // A training step hides part of what tensor ranks exchange behind its products.
+        const double exposed = training_ && per_domain == 0 ? device_.constant_or("tensor_exposed_fraction", 1) : 1;
+        c.seconds = exposed * collective_time(device_, c.kind, c.bytes, ranks, per_domain);
         pass.network += c.times * c.seconds;
         if (c.seconds > 0) work_.calls.push_back(c);
     }

@@ -119,6 +119,9 @@ Kernel kernel_of(const Device& d, const Graph& g, const Op& op, Share share) {
         case last_rows:
         case last_rows_backward: return table(d, g, op, tokens);
         case cache_write: return moving(d, "gather", 2 * tokens * g.bytes(op.in[1]).si());
+        case silu_mul:
+        case silu_mul_backward: return moving(d, "gated", bytes_of(g, op, tokens));
+        case rope: return moving(d, "rotation", bytes_of(g, op, tokens));
         case adamw: return moving(d, "optimizer", bytes_of(g, op, 1));
         default: return moving(d, "elementwise", bytes_of(g, op, tokens));
     }

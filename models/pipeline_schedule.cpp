@@ -122,7 +122,9 @@ private:
         const char* phase = axis == Axis::tensor    ? "tensor parallel"
                             : axis == Axis::context ? "context parallel"
                                                     : "expert exchange";
-        for (int i = 0; i < count; ++i) collective(t, kind, axis, bytes, phase, 1);
+        const double exposed =
+            axis == Axis::tensor && training_ ? device_.constant_or("tensor_exposed_fraction", 1) : 1;
+        for (int i = 0; i < count; ++i) collective(t, kind, axis, bytes, phase, exposed);
     }
 
     void collective(const Turn& t, CollectiveKind kind, Axis axis, double bytes, const char* phase, double exposed) {

@@ -53,8 +53,7 @@ int member(const Mapping& m, Axis axis, int unit, int i) {
 }
 
 int place(const Mapping& m, Axis axis, int unit) {
-    if (axis == Axis::expert_replicas)
-        return place(m, Axis::data, unit) * m.context + place(m, Axis::context, unit);
+    if (axis == Axis::expert_replicas) return place(m, Axis::data, unit) * m.context + place(m, Axis::context, unit);
     return unit / stride(m, axis) % extent(m, axis);
 }
 

@@ -22,10 +22,10 @@ enum class Axis : std::uint8_t {
 /// One thing a unit does. It begins when the step before it is done.
 struct Step {
     enum class Kind : std::uint8_t {
-        compute,     ///< `seconds` of kernels
-        send,        ///< `bytes` to the unit of stage `peer` with the same other coordinates; does not wait for arrival
-        receive,     ///< waits for the message of stage `peer` with this tag
-        collective   ///< `operation` among the units of `axis`, each with a buffer of `bytes` as nccl-tests counts it
+        compute,    ///< `seconds` of kernels
+        send,       ///< `bytes` to the unit of stage `peer` with the same other coordinates; does not wait for arrival
+        receive,    ///< waits for the message of stage `peer` with this tag
+        collective  ///< `operation` among the units of `axis`, each with a buffer of `bytes` as nccl-tests counts it
     } kind = Kind::compute;
     std::string phase;   ///< "forward", "backward", "update", "gradients": what a timeline calls it
     double seconds = 0;  ///< compute
@@ -33,8 +33,8 @@ struct Step {
     int peer = -1, tag = 0;  ///< a tag names one message of a pair of stages and a direction
     Axis axis = Axis::tensor;
     CollectiveKind operation = CollectiveKind::none;
-    std::string algorithm;  ///< of a collective; empty: as a library would choose
-    double exposed = 1;     ///< share of a message's or collective's time that is not hidden behind compute
+    std::string algorithm;           ///< of a collective; empty: as a library would choose
+    double exposed = 1;              ///< share of a message's or collective's time that is not hidden behind compute
     int microbatch = -1, chunk = 0;  ///< of a pipeline; chunk < Mapping::virtual_stages
 };
 

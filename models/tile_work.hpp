@@ -17,7 +17,7 @@ struct TileWork {
 };
 
 /// Share of those instructions that read both operands from the same half of the banks, in columns of `m` elements. A
-/// PE reads two words a cycle only from different halves (digest of the vendor's SDK documentation: "bank1 % 4 != bank2
+/// PE reads two words a cycle only from different halves (a digest of the SDK documentation: "bank1 % 4 != bank2
 /// % 4"). Columns l and j start (l - j) m words apart, plus a distance between the arrays that is chosen well: none
 /// collide if m is a multiple of the half's banks; else every one of their positions is as likely as another.
 double bank_conflict_share(const Mesh& mesh, DType type, std::int64_t m);

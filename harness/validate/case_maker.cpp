@@ -147,7 +147,7 @@ std::string CaseMaker::dtype(const Point& point) {
 }
 
 std::string CaseMaker::model(const Point& point) const {
-    const std::string name = point.word("model");
+    std::string name = point.word("model");
     const bool known = !files_.find("models/" + name + "/config.json").empty();
     if (known) return name;
     std::string shape;

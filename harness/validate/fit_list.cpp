@@ -73,8 +73,8 @@ std::vector<ConstantName> underived(const std::vector<FitSpec>& fits, const File
         for (const char* table : {"fitted", "mesh", "measured"})
             for (const auto& [key, fact] : facts_of(s, table)) {
                 const ConstantName n{id, table, key, ""};
-                if (fact.source.starts_with("fitted") &&
-                    std::none_of(fits.begin(), fits.end(), [&](const FitSpec& f) { return derives(f, n); }))
+                const bool fitted = fact.source.starts_with("fitted") || fact.note.starts_with("fitted");
+                if (fitted && std::none_of(fits.begin(), fits.end(), [&](const FitSpec& f) { return derives(f, n); }))
                     out.push_back(n);
             }
     }

@@ -34,6 +34,30 @@ std::string part_of(const Point& p, const FitSpec& spec, bool by_group, std::siz
     return by_group ? p.group : std::to_string(index % 5);
 }
 
+/// Whole numbers make steps that a simplex may not climb: one more or less of each, as long as it helps.
+std::vector<double> polished(const FitSpec& spec, const std::function<double(const std::vector<double>&)>& cost,
+                             Minimum best) {
+    for (std::size_t i = 0; i < best.at.size(); ++i)
+        if (spec.constants[i].whole) best.at[i] = std::round(best.at[i]);
+    for (bool better = true; better;) {
+        better = false;
+        for (std::size_t i = 0; i < best.at.size(); ++i)
+            for (double step : {-1.0, 1.0}) {
+                if (!spec.constants[i].whole || best.at[i] + step < 0) continue;
+                std::vector<double> next = best.at;
+                next[i] += step;
+                if (const double value = cost(next); value < best.value) best = {next, value, 0}, better = true;
+            }
+    }
+    return best.at;
+}
+
+void note_factors(const std::vector<Judged>& rows, FitResult& result) {
+    for (const Judged& r : rows)
+        if (r.prediction.known && std::isfinite(r.time_factor()))
+            result.left_out_factors[{r.backend, r.point->id}] = r.time_factor();
+}
+
 }  // namespace
 
 void Fitter::set(const FitSpec& spec, const std::vector<double>& values) {
@@ -44,11 +68,12 @@ void Fitter::set(const FitSpec& spec, const std::vector<double>& values) {
     predictor_.forget();
 }
 
-std::vector<Judged> Fitter::judge(const FitSpec& spec, const Rows& rows, const std::vector<double>& values) {
+std::vector<Judged> Fitter::judge(const FitSpec& spec, const Rows& rows, const std::vector<double>& values,
+                                  const std::string& backend) {
     set(spec, values);
     std::vector<Judged> out;
     for (const Point* p : rows)
-        out.push_back({p, spec.backend, predictor_.predict(question_of(*p, make_), spec.backend, points_)});
+        out.push_back({p, backend, predictor_.predict(question_of(*p, make_), backend, points_)});
     return out;
 }
 
@@ -56,7 +81,7 @@ std::vector<double> Fitter::fit(const FitSpec& spec, const Rows& rows, const std
     const auto cost = [&](const std::vector<double>& values) {
         check_stop_();
         std::vector<double> errors;
-        for (const Judged& r : judge(spec, rows, values))
+        for (const Judged& r : judge(spec, rows, values, spec.backend))
             errors.push_back(r.prediction.known && r.ratio() > 0 ? std::min(unpredicted, std::abs(std::log(r.ratio())))
                                                                  : unpredicted);
         return total(errors, spec.objective);
@@ -66,13 +91,10 @@ std::vector<double> Fitter::fit(const FitSpec& spec, const Rows& rows, const std
         const double step = start[i] > 0 ? 0.25 * start[i] : 1;
         steps.push_back(spec.constants[i].whole ? std::max(1.0, std::round(step)) : step);
     }
-    std::vector<double> best = minimise(cost, start, steps, 120 * static_cast<int>(start.size())).at;
-    for (std::size_t i = 0; i < best.size(); ++i)
-        if (spec.constants[i].whole) best[i] = std::round(best[i]);
-    return best;
+    return polished(spec, cost, minimise(cost, start, steps, 120 * static_cast<int>(start.size())));
 }
 
-void Fitter::leave_out(const FitSpec& spec, FitResult& result) {
+void Fitter::leave_out(const FitSpec& spec, const std::vector<std::string>& also, FitResult& result) {
     std::set<std::string> groups, parts;
     for (const Point* p : result.points) groups.insert(p->group);
     const auto part = [&](std::size_t i) { return part_of(*result.points[i], spec, groups.size() > 1, i); };
@@ -90,15 +112,15 @@ void Fitter::leave_out(const FitSpec& spec, FitResult& result) {
             result.lowest[i] = std::min(result.lowest[i], values[i]);
             result.highest[i] = std::max(result.highest[i], values[i]);
         }
-        for (Judged& r : judge(spec, mine, values)) judged.push_back(std::move(r));
+        for (Judged& r : judge(spec, mine, values, spec.backend)) judged.push_back(std::move(r));
+        for (const std::string& other : also)
+            if (other != spec.backend) note_factors(judge(spec, mine, values, other), result);
     }
-    for (const Judged& r : judged)
-        if (r.prediction.known && std::isfinite(r.time_factor()))
-            result.left_out_factors[r.point->id] = r.time_factor();
+    note_factors(judged, result);
     result.left_out = summary(judged);
 }
 
-FitResult Fitter::run(const FitSpec& spec) {
+FitResult Fitter::run(const FitSpec& spec, const std::vector<std::string>& also) {
     FitResult result;
     for (const Point& p : points_) {
         const bool mine = std::find(spec.systems.begin(), spec.systems.end(), p.system) != spec.systems.end();
@@ -107,7 +129,7 @@ FitResult Fitter::run(const FitSpec& spec) {
     for (const FitSpec::Constant& c : spec.constants)
         result.stored.push_back(systems_.constant(c.in(spec.systems.front())).value);
     Rows rows;
-    const std::vector<Judged> first = judge(spec, result.points, result.stored);
+    const std::vector<Judged> first = judge(spec, result.points, result.stored, spec.backend);
     for (const Judged& r : first)
         if (r.prediction.known) rows.push_back(r.point);
     result.as_stored = summary(first);
@@ -120,8 +142,8 @@ FitResult Fitter::run(const FitSpec& spec) {
              first.empty() || first.front().prediction.known ? "" : "First: " + first.front().prediction.reason + "."});
     result.points = rows;
     result.fitted = fit(spec, rows, result.stored);
-    result.in_sample = summary(judge(spec, rows, result.fitted));
-    leave_out(spec, result);
+    result.in_sample = summary(judge(spec, rows, result.fitted, spec.backend));
+    leave_out(spec, also, result);
     systems_.restore();
     predictor_.forget();
     return result;

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "harness/validate/case_maker.hpp"
@@ -19,7 +20,8 @@ struct FitResult {
     std::vector<const Point*> points;
     ErrorSummary in_sample, left_out;  ///< with the fitted constants; each part by constants fitted without it
     ErrorSummary as_stored;            ///< with the constants in the file
-    std::map<std::string, double> left_out_factors;  ///< id -> measured / predicted time
+    std::map<std::pair<std::string, std::string>, double>
+        left_out_factors;  ///< backend and id -> measured / predicted time, by constants fitted without that part
     std::size_t parts = 0;
 };
 
@@ -30,15 +32,17 @@ public:
            std::function<void()> check_stop)
         : systems_(systems), make_(make), predictor_(predictor), points_(points), check_stop_(std::move(check_stop)) {}
 
-    /// Throws Error if no point of the list's groups can be predicted. Systems are as before afterwards.
-    FitResult run(const FitSpec& spec);
+    /// Throws Error if no point of the list's groups can be predicted. Systems are as before afterwards. The backends
+    /// of `also` read the same constants: they too are judged on each part by constants fitted without it.
+    FitResult run(const FitSpec& spec, const std::vector<std::string>& also = {});
 
 private:
     using Rows = std::vector<const Point*>;
     void set(const FitSpec& spec, const std::vector<double>& values);
-    std::vector<Judged> judge(const FitSpec& spec, const Rows& rows, const std::vector<double>& values);
+    std::vector<Judged> judge(const FitSpec& spec, const Rows& rows, const std::vector<double>& values,
+                              const std::string& backend);
     std::vector<double> fit(const FitSpec& spec, const Rows& rows, const std::vector<double>& start);
-    void leave_out(const FitSpec& spec, FitResult& result);
+    void leave_out(const FitSpec& spec, const std::vector<std::string>& also, FitResult& result);
 
     SystemBook& systems_;
     CaseMaker& make_;

@@ -62,6 +62,10 @@ Predictor::Answer Predictor::run(const Case& c, const std::string& backend) {
     planned.kind = planned.backend->kind();
     Answer a;
     if (planned.kind == Kind::simulated) {
+        if (c.mapping.rows == 0 && planned.backend->takes_mesh()) {
+            a.reason = "the row names no rectangle of PEs, and a part of the backend's choice would be another machine";
+            return a;
+        }
         const double cost = planned.backend->estimate_s(planned.c);
         if (cost > limits_.case_budget_s) {
             a.reason = fmt::format("would take about {:.3g} s to simulate; the budget of a case is {:.3g} s", cost,
@@ -176,18 +180,21 @@ Prediction Predictor::memory(const Question& q, const std::string& backend) {
     return unknown(fmt::format("the backend does not say what {} take", q.component));
 }
 
-std::optional<double> Predictor::reference_energy_J(const Case& c, const std::vector<Point>& published) {
+/// Energy of the other side of a ratio: the power of its system file over a published time of the same work, else over
+/// the time of the first model that knows the machine.
+Predictor::Energy Predictor::reference_energy(const Case& c, const std::vector<Point>& published) {
+    const auto power = c.system->power.find("unit");
+    const double watts = power == c.system->power.end() ? 0 : power->second.value * c.units;
+    for (const Point& p : published)
+        if (watts > 0 && same_work(p, c)) return {watts * published_time_s(p, c), "reference: time of " + p.id};
     for (const std::string& name : backends_.default_names(false)) {
         const Kind kind = backends_.find(name)->kind();
-        if (kind == Kind::measured || kind == Kind::bound || kind == Kind::simulated) continue;
+        if (kind == Kind::measured || kind == Kind::bound || !backends_.find(name)->suits(c.system->kind)) continue;
         const Answer& a = ask(c, name);
-        if (a.ok && a.energy_J) return a.energy_J;
+        if (a.ok && (a.energy_J || watts > 0))
+            return {a.energy_J ? *a.energy_J : watts * a.time_s, "reference: time by " + name};
     }
-    const auto power = c.system->power.find("unit");
-    if (power == c.system->power.end()) return std::nullopt;
-    for (const Point& p : published)
-        if (same_work(p, c)) return power->second.value * c.units * published_time_s(p, c);
-    return std::nullopt;
+    return {};
 }
 
 Prediction Predictor::energy_ratio(const Question& q, const std::string& backend, const std::vector<Point>& published) {
@@ -197,10 +204,10 @@ Prediction Predictor::energy_ratio(const Question& q, const std::string& backend
     const auto power = mine.system->power.find("unit");
     if (!a.energy_J && power == mine.system->power.end()) return unknown("the backend gives no energy");
     const double energy_J = a.energy_J ? *a.energy_J : power->second.value * mine.units * a.time_s;
-    const auto theirs = reference_energy_J(q.reference.front().c, published);
-    if (!theirs)
-        return unknown(fmt::format("no backend and no point gives the time on {}", q.reference[0].c.system->id));
-    return {true, *theirs / energy_J, q.note};
+    const Energy theirs = reference_energy(q.reference.front().c, published);
+    if (!(theirs.joules > 0))
+        return unknown(fmt::format("no point and no model gives the time on {}", q.reference[0].c.system->id));
+    return {true, theirs.joules / energy_J, theirs.origin};
 }
 
 }  // namespace wb

@@ -40,6 +40,10 @@ private:
         std::vector<MemoryUse> memory;
         std::string reason;
     };
+    struct Energy {
+        double joules = 0;
+        std::string origin;
+    };
     const Answer& ask(const Case& c, const std::string& backend);
     Answer run(const Case& c, const std::string& backend);
     void share(Answer& answer);
@@ -47,7 +51,7 @@ private:
     Prediction search_units(const Question& question, const std::string& backend);
     Prediction memory(const Question& question, const std::string& backend);
     Prediction energy_ratio(const Question& question, const std::string& backend, const std::vector<Point>& published);
-    std::optional<double> reference_energy_J(const Case& c, const std::vector<Point>& published);
+    Energy reference_energy(const Case& c, const std::vector<Point>& published);
 
     const BackendSet& backends_;
     Comm& comm_;

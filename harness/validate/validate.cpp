@@ -96,8 +96,7 @@ std::vector<BandSample> band_samples(const std::vector<Judged>& rows, const Back
         if (!r.prediction.known || r.point->sense() == Sense::amount || kind == Kind::bound || kind == Kind::measured)
             continue;
         const auto other = left_out.find({r.backend, r.point->id});
-        const bool fitted = std::any_of(fits.begin(), fits.end(),
-                                        [&](const FitSpec& f) { return f.backend == r.backend && f.uses(*r.point); });
+        const bool fitted = std::any_of(fits.begin(), fits.end(), [&](const FitSpec& f) { return f.uses(*r.point); });
         if (fitted && other == left_out.end()) continue;
         out.push_back({r.backend, std::string(name(systems.load(r.point->system)->kind)), r.point->workload,
                        r.point->group, fitted ? other->second : r.time_factor()});
@@ -162,8 +161,7 @@ Exit validate(const ValidateOptions& o, const Files& files, Comm& comm) {
         std::map<std::pair<std::string, std::string>, double> left_out;
         for (const FitSpec& spec : fits)
             if (std::find(names.begin(), names.end(), spec.backend) != names.end())
-                for (const auto& [id, factor] : fitter.run(spec).left_out_factors)
-                    left_out[{spec.backend, id}] = factor;
+                left_out.merge(fitter.run(spec, names).left_out_factors);
         const Bands bands = derive_bands(band_samples(rows, backends, systems, left_out, fits));
         write_file(bands_file(files), bands.toml());
         fmt::print("wrote {}: {} bands\n", bands_file(files), bands.rows().size());

@@ -141,7 +141,7 @@ public:
 private:
     void operators(cluster::Planner& planner, const cluster::Device& device) {
         const Graph& local = is_bare_collective(*graph_) ? *graph_ : planner.part(mapping_.tensor).local;
-        const cluster::Step step = cluster::cost(local, device, units_);
+        const cluster::Step step = cluster::cost(local, device, units_, mapping_.algorithm);
         sample_ = {Seconds(step.time), step.spans};
         traffic_ = Bytes(step.bytes);
         resident_ = resident_bytes(local, 1);

@@ -15,13 +15,13 @@ struct Phase {
 
 }  // namespace
 
-Step cost(const Graph& local, const Device& device, int ranks) {
+Step cost(const Graph& local, const Device& device, int ranks, const std::string& algorithm) {
     Step step;
     std::map<std::string, Phase> phases;
     std::vector<std::string> order;
     const std::optional<DType> type = product_type(local);
     const bool single = local.ops().size() == 1 && local.blocks().front().repeat == 1;
-    const double floor = single ? device.constant("launch_time") : device.constant("gap_time");
+    const double gap = device.constant("gap_time");
     for (const Block& block : local.blocks()) {
         if (!phases.contains(block.phase)) order.push_back(block.phase);
         Phase& phase = phases[block.phase];
@@ -31,11 +31,11 @@ Step cost(const Graph& local, const Device& device, int ranks) {
             if (op.kind == OpKind::collective) {
                 const CollectiveKind kind = op.attributes.collective;
                 const double buffer = std::max(local.bytes(op.in[0]), local.bytes(op.out[0])).si();
-                phase.network += times * collective_time(device, kind, buffer, ranks);
+                phase.network += times * collective_time(device, kind, buffer, ranks, 0, algorithm);
                 continue;
             }
             const Kernel k = kernel_of(device, local, op, {1, 1, type});
-            phase.compute += times * (k.time + floor);
+            phase.compute += times * (single ? alone(device, k) : k.time + gap);
             phase.bytes += times * k.bytes;
             phase.flops += times * k.flops;
         }

@@ -18,6 +18,7 @@ struct Step {
     double communication = 0;     ///< s in collectives
     std::vector<Span> spans;      ///< by phase: compute and network
 };
-Step cost(const Graph& local, const Device& device, int ranks);
+/// `algorithm`: of the collectives, see collective_time().
+Step cost(const Graph& local, const Device& device, int ranks, const std::string& algorithm = "");
 
 }  // namespace wb::cluster

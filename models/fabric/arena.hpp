@@ -8,6 +8,14 @@
 
 namespace wb::fabric {
 
+/// Large pieces of memory in huge pages where the system has them: a mesh is swept over in every cycle, and small pages
+/// would each need a look-up of their own.
+class HugePages final : public std::pmr::memory_resource {
+    void* do_allocate(std::size_t bytes, std::size_t alignment) override;
+    void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override;
+    bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
+
 /// Memory that is freed all at once. What is made one after the other lies side by side, as a sweep over the routers
 /// wants it.
 class Arena {
@@ -27,7 +35,8 @@ public:
 private:
     static constexpr std::size_t line = 64;
 
-    std::pmr::monotonic_buffer_resource memory_{std::size_t{1} << 16};
+    HugePages pages_;
+    std::pmr::monotonic_buffer_resource memory_{std::size_t{1} << 16, &pages_};
 };
 
 }  // namespace wb::fabric

@@ -13,6 +13,7 @@ namespace {
 class MeshBackend final : public Backend {
 public:
     Kind kind() const override { return Kind::simulated; }
+    bool suits(SystemKind kind) const override { return kind == SystemKind::wafer; }
 
     Support supports(const Case& c, int) const override {
         fabric::Choice choice = fabric::choose(c);

@@ -42,7 +42,7 @@ void step(std::uint32_t& at, std::int32_t by) {
 }
 
 /// One element; returns what goes on.
-float element(const Cursor& c, std::byte* memory, float x) {
+float element(const Cursor& c, std::byte* memory, float x, std::uint32_t second) {
     switch (c.action) {
         case Action::send: return load(memory, c.a, c.type);
         case Action::store:
@@ -50,7 +50,7 @@ float element(const Cursor& c, std::byte* memory, float x) {
         case Action::add: store(memory, c.a, c.type, load(memory, c.a, c.type) + x); return x;
         case Action::max: store(memory, c.a, c.type, std::max(load(memory, c.a, c.type), x)); return x;
         case Action::mac:
-            store(memory, c.a, c.a_type, std::fma(load(memory, c.b, c.type), x, load(memory, c.a, c.a_type)));
+            store(memory, c.a, c.a_type, std::fma(load(memory, second, c.type), x, load(memory, c.a, c.a_type)));
             return x;
         case Action::add_pass: return load(memory, c.a, c.type) + x;
         case Action::max_pass: return std::max(load(memory, c.a, c.type), x);
@@ -61,18 +61,20 @@ float element(const Cursor& c, std::byte* memory, float x) {
 
 }  // namespace
 
-std::uint32_t Cursor::apply_any(std::byte* memory, std::uint32_t payload) {
+std::uint32_t Cursor::apply_any(std::byte* memory, std::uint32_t payload, Operand* second) {
     const std::uint32_t width = per_wavelet(type);
+    const bool two = action == Action::mac;
     std::uint32_t on = 0;
     for (std::uint32_t k = 0; k < width && left > 0; ++k, --left) {
+        const std::uint32_t operand = two ? second->at : Vec::nowhere;
         if (type == Type::f32) {
-            on = std::bit_cast<std::uint32_t>(element(*this, memory, std::bit_cast<float>(payload)));
+            on = std::bit_cast<std::uint32_t>(element(*this, memory, std::bit_cast<float>(payload), operand));
         } else {
             const auto half = static_cast<std::uint16_t>(payload >> (16 * k));
-            on |= static_cast<std::uint32_t>(half_of(element(*this, memory, float_of(half)))) << (16 * k);
+            on |= static_cast<std::uint32_t>(half_of(element(*this, memory, float_of(half), operand))) << (16 * k);
         }
         step(a, a_step);
-        step(b, b_step);
+        if (two) step(second->at, second->step);
     }
     return on;
 }

@@ -18,23 +18,31 @@ constexpr bool calculates(Action a) {
     return a == Action::add || a == Action::max || a == Action::mac || a == Action::add_pass || a == Action::max_pass;
 }
 
-/// Where an instruction stands in memory: byte addresses and steps of the next wavelet's first element.
+/// The second operand of a mac: the address of its next element, and bytes from element to element.
+struct Operand {
+    std::uint32_t at = Vec::nowhere;
+    std::int32_t step = 0;
+};
+
+/// Where an instruction stands in memory: the byte address of the next wavelet's first element.
 struct Cursor {
-    std::uint32_t a = Vec::nowhere, b = Vec::nowhere;
-    std::int32_t a_step = 0, b_step = 0;  // bytes from element to element
-    std::uint32_t left = 0;               // elements
+    std::uint32_t a = Vec::nowhere;
+    std::int32_t a_step = 0;  // bytes from element to element
+    std::uint32_t left = 0;   // elements
     Action action = Action::cycles;
     Type type = Type::f32;    // of the wavelets
     Type a_type = Type::f32;  // of the destination of a mac
 
     /// What the wavelet with this payload does to memory; the payload that goes on. Moves to the next wavelet.
-    std::uint32_t apply(std::byte* memory, std::uint32_t payload) {
-        return type == Type::f32 && action != Action::mac ? apply_f32(memory, payload) : apply_any(memory, payload);
+    /// `second` is of a mac only.
+    std::uint32_t apply(std::byte* memory, std::uint32_t payload, Operand* second) {
+        return type == Type::f32 && action != Action::mac ? apply_f32(memory, payload)
+                                                          : apply_any(memory, payload, second);
     }
 
 private:
     std::uint32_t apply_f32(std::byte* memory, std::uint32_t payload);
-    std::uint32_t apply_any(std::byte* memory, std::uint32_t payload);
+    std::uint32_t apply_any(std::byte* memory, std::uint32_t payload, Operand* second);
 };
 
 /// The common case, inline.
@@ -75,7 +83,8 @@ struct Flow {
     RampQueue* down = nullptr;
     Counters<32> left;  ///< wavelets to go, less one
     Instruction* owner[lanes] = {};
-    Cursor* cursor = nullptr;  ///< by lane, in data mode
+    Cursor* cursor = nullptr;   ///< by lane, in data mode
+    Operand* second = nullptr;  ///< by lane, of flows that calculate
 };
 
 }  // namespace wb::fabric

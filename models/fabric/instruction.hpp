@@ -12,6 +12,7 @@ namespace wb::fabric {
 class Node;
 struct Flow;
 struct Cursor;
+struct Operand;
 
 /// Vector work in memory: `instructions` vector instructions of `elements` each.
 struct Work {
@@ -34,6 +35,7 @@ public:
     std::uint32_t wavelets() const { return wavelets_; }
     bool advances() const { return advance_; }
     Cursor cursor() const;
+    Operand second() const;
 
 private:
     friend class Pe;

@@ -144,6 +144,7 @@ void Node::begin(Instruction& i) {
         complete(i, shard_->now());
         return;
     }
+    if (machine_->data) hold();
     word_->activate(i, lane());
     shard_->wake_now(*word_);
 }

@@ -58,11 +58,9 @@ public:
 
     // The program's side.
     Vec alloc(Type type, std::size_t count);
-    float load(const Vec& v, std::size_t i) const;
+    float load(const Vec& v, std::size_t i);
     void store(const Vec& v, std::size_t i, float value);
     std::span<float> f32(const Vec& v);
-    const std::byte* at(const Vec& v) const { return memory_.data() + v.base; }
-    std::byte* at(const Vec& v) { return memory_.data() + v.base; }
     void add_switch(Colour colour, const Switch& s);
     bool execute(Instruction& i, std::coroutine_handle<> main);
     Handle start(Instruction&& i);
@@ -77,6 +75,8 @@ private:
         bool taken = false, awaited = false;
     };
 
+    /// Memory for all that is allocated.
+    void hold();
     void check_colour(Colour c, const char* what) const;
     void claim(Instruction& i);
     void enlist(Instruction& i, std::uint64_t start);
@@ -98,8 +98,8 @@ private:
     std::vector<std::unique_ptr<Slot>> slots_;
     std::uint32_t receiving_ = 0, sending_ = 0;  // colours, a bit each
     std::uint32_t routed_ = 0;                   // colours, a bit each
-    std::vector<std::byte> memory_;
-    std::int64_t sram_ = 0;
+    std::byte* memory_ = nullptr;                // of held_ bytes, made when first used
+    std::int64_t sram_ = 0, held_ = 0;           // bytes allocated by the program
     std::uint32_t busy_ = 0;
     std::uint64_t finish_ = 0;
     double fma_ = 0;

@@ -18,16 +18,22 @@ Vec Node::alloc(Type type, std::size_t count) {
              "Shrink the part of one PE: smaller tiles, or a larger mesh.");
     const Vec v{static_cast<std::uint32_t>(sram_), static_cast<std::uint32_t>(count), 1, type};
     sram_ += needed;
-    if (machine_->data) {
-        memory_.resize(static_cast<std::size_t>(sram_));
-        word_->memory[static_cast<std::size_t>(lane())] = memory_.data();
-    }
     return v;
 }
 
-float Node::load(const Vec& v, std::size_t i) const {
+void Node::hold() {
+    if (held_ == sram_) return;
+    auto* bigger = shard_->arena().array<std::byte>(static_cast<std::size_t>(sram_));
+    if (held_ > 0) std::memcpy(bigger, memory_, static_cast<std::size_t>(held_));
+    memory_ = bigger;
+    held_ = sram_;
+    word_->memory[static_cast<std::size_t>(lane())] = memory_;
+}
+
+float Node::load(const Vec& v, std::size_t i) {
     if (!machine_->data || v.base == Vec::nowhere) return 0;
-    const std::byte* at = memory_.data() + v.at(i);
+    hold();
+    const std::byte* at = memory_ + v.at(i);
     if (v.type == Type::f32) {
         float x = 0;
         std::memcpy(&x, at, sizeof x);
@@ -40,7 +46,8 @@ float Node::load(const Vec& v, std::size_t i) const {
 
 void Node::store(const Vec& v, std::size_t i, float value) {
     if (!machine_->data || v.base == Vec::nowhere) return;
-    std::byte* at = memory_.data() + v.at(i);
+    hold();
+    std::byte* at = memory_ + v.at(i);
     if (v.type == Type::f32) {
         std::memcpy(at, &value, sizeof value);
         return;
@@ -52,7 +59,8 @@ void Node::store(const Vec& v, std::size_t i, float value) {
 std::span<float> Node::f32(const Vec& v) {
     if (!machine_->data) return {};
     WB_EXPECT(v.type == Type::f32 && v.stride == 1);
-    return {reinterpret_cast<float*>(memory_.data() + v.base), v.count};  // NOLINT: SRAM is untyped
+    hold();
+    return {reinterpret_cast<float*>(memory_ + v.base), v.count};  // NOLINT: SRAM is untyped
 }
 
 Cursor Instruction::cursor() const {
@@ -65,11 +73,9 @@ Cursor Instruction::cursor() const {
     const Vec& carried = action_ == Action::mac ? b_ : a_;
     c.type = carried.type;
     c.left = carried.count;
-    if (action_ == Action::mac) {
-        c.b = b_.base;
-        c.b_step = step(b_);
-    }
     return c;
 }
+
+Operand Instruction::second() const { return {b_.base, b_.stride * static_cast<std::int32_t>(bytes(b_.type))}; }
 
 }  // namespace wb::fabric

@@ -13,7 +13,8 @@
 namespace wb::fabric {
 namespace {
 
-constexpr double most_host_bytes = 1e9;  // of tensors; the PEs' memories come on top
+/// Of tensors; outputs and those of the judge, in f64, and the PEs' memories come on top.
+constexpr double most_host_bytes = 4e8;
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
 }  // namespace
@@ -25,8 +26,10 @@ MeshSession::MeshSession(const Case& c, Candidate candidate)
       seed_(c.seed),
       threads_(std::max(1, c.threads)) {}
 
+bool MeshSession::too_large_for_data() const { return host_bytes(*graph_, candidate_.ranks) > most_host_bytes; }
+
 void MeshSession::poison() {
-    if (host_bytes(*graph_, candidate_.ranks) > most_host_bytes) return;
+    if (too_large_for_data()) return;
     if (!host_) host_ = std::make_unique<HostTensors>(*graph_, seed_, candidate_.ranks);
     host_->poison();
     watched_ = true;
@@ -55,17 +58,23 @@ void MeshSession::simulate(bool data) {
 Sample MeshSession::run() {
     if (watched_ || !result_) simulate(watched_);
     watched_ = false;
-    Sample s{time_of(static_cast<double>(result_->cycles)), {}};
-    for (const Phase& p : result_->timeline) {
+    return {time_of(static_cast<double>(result_->cycles)), spans()};
+}
+
+std::vector<Span> MeshSession::spans() const {
+    std::vector<Phase> phases = result_->timeline;
+    if (phases.empty()) phases.push_back({graph_->ops().front().name, 0, result_->cycles, 0});
+    std::vector<Span> out;
+    for (const Phase& p : phases) {
         Span span;
         span.op = 0;
         span.resource = "mesh";
         span.phase = p.name;
         span.start = time_of(static_cast<double>(p.begin));
         span.duration = time_of(static_cast<double>(p.end - p.begin));
-        s.spans.push_back(span);
+        out.push_back(span);
     }
-    return s;
+    return out;
 }
 
 std::optional<Outputs> MeshSession::outputs() {
@@ -105,9 +114,9 @@ std::string MeshSession::detail() const {
     const double cycles = static_cast<double>(result_->cycles);
     const std::string law =
         cycles > 0 ? fmt::format(" (closed form {:+.1f} %)", 100 * (candidate_.cycles / cycles - 1)) : "";
-    return fmt::format("{} on {}x{} PEs: {} cycles{} at {}, datapaths busy {:.3g} %", candidate_.algorithm,
+    return fmt::format("{} on {}x{} PEs: {} cycles{} at {}, datapaths busy {:.3g} %{}", candidate_.algorithm,
                        candidate_.rows, candidate_.columns, result_->cycles, law, format(Hertz(mesh_.clock_hz)),
-                       100 * busy_share());
+                       100 * busy_share(), too_large_for_data() ? "; too large to carry data" : "");
 }
 
 ResourceUse MeshSession::usage() const {

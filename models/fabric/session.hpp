@@ -23,9 +23,11 @@ public:
     ResourceUse usage() const override;
 
 private:
+    bool too_large_for_data() const;
     void simulate(bool data);
     Seconds time_of(double cycles) const { return Seconds(cycles / mesh_.clock_hz); }
     double busy_share() const;
+    std::vector<Span> spans() const;
     std::vector<Grid> grids() const;
     std::string detail() const;
 

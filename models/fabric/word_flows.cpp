@@ -19,6 +19,7 @@ Flow& Word::flow(const FlowKey& key, int ramp_cycles, bool data) {
     }
     if (key.sends) f.down = &down(key.out, ramp_cycles, data);
     if (data) f.cursor = arena->array<Cursor>(lanes);
+    if (data && key.calculates && !key.sends) f.second = arena->array<Operand>(lanes);
     flows_.push_back(head);
     return f;
 }
@@ -73,7 +74,8 @@ void Word::calculate(Flow& f) {
     for_lanes(f.request, [&](int lane) {
         Cursor& cursor = f.cursor[lane];
         const std::uint32_t payload = f.key.receives ? f.up->take(lane) : 0;
-        const std::uint32_t on = cursor.apply(memory[static_cast<std::size_t>(lane)], payload);
+        const std::uint32_t on = cursor.apply(memory[static_cast<std::size_t>(lane)], payload,
+                                              f.second != nullptr ? f.second + lane : nullptr);
         if (f.key.sends) f.down->put(lane, on);
     });
 }
@@ -110,6 +112,7 @@ void Word::activate(Instruction& i, int lane) {
     f.left.set(lane, i.wavelets() - 1);
     f.owner[lane] = &i;
     if (f.cursor != nullptr) f.cursor[lane] = i.cursor();
+    if (f.second != nullptr) f.second[lane] = i.second();
 }
 
 std::size_t Word::bytes() const {
@@ -123,7 +126,8 @@ std::size_t Word::bytes() const {
         if (b->down != nullptr) sum += b->down->bytes();
     }
     for (const FlowHead& h : flows_)
-        sum += sizeof h + sizeof(Flow) + (h.flow->cursor != nullptr ? lanes * sizeof(Cursor) : 0);
+        sum += sizeof h + sizeof(Flow) + (h.flow->cursor != nullptr ? lanes * sizeof(Cursor) : 0) +
+               (h.flow->second != nullptr ? lanes * sizeof(Operand) : 0);
     if (use_ != nullptr) sum += sizeof(LinkUse);
     return sum;
 }

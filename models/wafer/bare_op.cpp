@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/error.hpp"
 #include "core/units.hpp"
 #include "models/attention_laws.hpp"
 #include "models/collective_laws.hpp"
@@ -35,8 +36,18 @@ public:
         }
         if (!best_ || candidate.cost.cycles() < best_->cost.cycles()) best_ = std::move(candidate);
     }
+    /// A law that refuses this rectangle says why itself.
+    template <class Enter>
+    void attempt(Enter&& enter) {
+        try {
+            enter();
+        } catch (const Error& e) {
+            if (refused_.empty()) refused_ = e.what();
+        }
+    }
     BareChoice result() {
         if (best_) return {std::move(best_), ""};
+        if (!refused_.empty()) return {{}, refused_};
         if (closest_ == 0) return {};
         return {{},
                 fmt::format("a PE needs {} of SRAM at least, it has {}", format(Bytes(closest_)),
@@ -57,6 +68,7 @@ private:
     const Mapping& mapping_;
     std::optional<BareOp> best_;
     double closest_ = 0;
+    std::string refused_;
 };
 
 struct Sizes {
@@ -116,7 +128,8 @@ void enter_gemv(Contest& contest, const Machine& m, std::int64_t k, std::int64_t
         plan.sum = GemvPlan::Sum::pipeline;
         if (contest.allows("pipeline")) enter(plan, "pipeline");
     }
-    if (!forced_grid && contest.allows("two_level")) enter(best_gemv(m.mesh, k, n, type, false), "two_level");
+    if (!forced_grid && contest.allows("two_level"))
+        contest.attempt([&] { enter(best_gemv(m.mesh, k, n, type, false), "two_level"); });
 }
 
 /// One PE, the matrix as one vector instruction over a two-dimensional descriptor.
@@ -150,10 +163,19 @@ void enter_product(Contest& contest, const Machine& m, Sizes s, DType type, cons
     enter_runtime_gemm(contest, m, s, type);
 }
 
-void enter_attention(Contest& contest, const Machine& m, const Attributes& a, DType type) {
+void enter_attention(Contest& contest, const Machine& m, const Graph& g, const Op& op, DType type) {
+    double held = g.bytes(op.out[0]).si();
+    for (const TensorId id : op.in) held += g.bytes(id).si();
     for (const Grid grid : contest.grids()) {
-        const PlannedAttention p = plan_attention(m.mesh, a, type, grid.rows, grid.columns);
-        contest.enter({{p.cycles, 0, 0, 0}, grid, fmt::format("groups of {}", p.plan.width), f(p.sram_bytes)});
+        BareOp least{{}, grid, "", held / grid.pes()};  // before any plan: queries, keys, values and results
+        if (least.sram_bytes > m.usable_bytes()) {
+            contest.enter(std::move(least));
+            continue;
+        }
+        contest.attempt([&] {
+            const PlannedAttention p = plan_attention(m.mesh, op.attributes, type, grid.rows, grid.columns);
+            contest.enter({{p.cycles, 0, 0, 0}, grid, fmt::format("groups of {}", p.plan.width), f(p.sram_bytes)});
+        });
     }
 }
 
@@ -228,7 +250,7 @@ BareChoice bare_op(const Machine& m, const Graph& g, const Mapping& mapping) {
     if (op.kind == OpKind::matmul) {
         enter_product(contest, m, sizes_of(g, op), type, mapping);
     } else if (op.kind == OpKind::attention) {
-        enter_attention(contest, m, op.attributes, type);
+        enter_attention(contest, m, g, op, type);
     } else if (op.kind == OpKind::collective) {
         enter_collective(contest, m, g, op, mapping.rows > 0 ? Grid{mapping.rows, mapping.columns} : m.whole());
     } else if (const auto kind = vector_op(op)) {

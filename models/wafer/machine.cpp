@@ -35,6 +35,7 @@ Machine::Machine(const System& s) : mesh(mesh_of(s)) {
     for (const Fabric& f : s.fabrics) {
         if (f.units) joined = std::max(joined, f.units->value);
         if (f.bandwidth) link = BytesPerSecond(f.bandwidth->value);
+        adds_in_network = f.in_network_reduction;
         if (f.latency) latency = Seconds(f.latency->value);
     }
 }

@@ -34,7 +34,8 @@ struct Machine {
     BytesPerSecond external;        ///< weights streamed to one wafer; 0: unknown
     BytesPerSecond link;            ///< between wafers; 0: one wafer only
     Seconds latency;                ///< between wafers
-    double joined = 1;              ///< wafers that fabrics join at most
+    bool adds_in_network = false;
+    double joined = 1;  ///< wafers that fabrics join at most
 
     explicit Machine(const System& system);
 

@@ -8,6 +8,7 @@
 #include "core/error.hpp"
 #include "core/units.hpp"
 #include "models/wafer/bare_op.hpp"
+#include "models/wafer/between.hpp"
 
 namespace wb::wafer {
 namespace {
@@ -169,6 +170,8 @@ Placement evaluate(const Machine& m, const Request& r, Grid grid, std::int64_t p
 
 Search place(const Machine& m, const Request& r) {
     Search s;
+    if (r.wafers > 1 && r.graph.ops().size() == 1 && r.graph.ops().front().kind == OpKind::collective)
+        return {between_wafers(m, r), 1, 1};
     if (is_bare(r))
         if (const BareChoice bare = bare_op(m, r.graph, r.mapping); bare.best)
             return {kernel(m, r.graph, *bare.best), 1, 1};

@@ -51,6 +51,18 @@ public:
         fabric.bytes = Bytes(placement_.cost.bytes);
         fabric.time = fabric.exposed = machine_.seconds(placement_.cost.fabric);
         use.communication.push_back(fabric);
+        if (placement_.between > Seconds(0)) {
+            CommUse between;
+            between.fabric = system_->fabrics.back().name;
+            between.operation = "wafer to wafer";
+            between.calls = units_ - 1;
+            between.bytes = Bytes(placement_.io_bytes);
+            between.time = between.exposed = placement_.between;
+            use.communication.push_back(between);
+        }
+        if (placement_.mode == Mode::streamed)
+            use.memory.push_back(
+                {system_->memories.back().name, Bytes(0), Bytes(f.weights), Bytes(placement_.io_bytes)});
         if (system_->power.contains("unit"))
             use.energy = Joules(system_->power.at("unit").value * units_ * placement_.time.si());
         use.useful = graph_->flops();

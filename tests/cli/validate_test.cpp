@@ -188,7 +188,7 @@ TEST_CASE("fit: values go into the system file in place, and a second fit finds 
     REQUIRE(a.size() == b.size());
     std::size_t changed = 0;
     for (std::size_t i = 0; i < a.size(); ++i) changed += a[i] != b[i];
-    CHECK(changed <= 2);
+    CHECK(changed <= 4);  // the constants of that fit
     const Outcome again = box.run({"--configs", "my", "fit", "wse2"});
     CHECK(again.says("as stored:"));
     const Outcome unknown = box.run({"fit", "wse22"});

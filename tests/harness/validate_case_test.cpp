@@ -196,6 +196,56 @@ TEST_CASE("every shipped row of an operator or a whole model becomes a case, or 
     }
 }
 
+TEST_CASE("an energy ratio takes the reference's published time and its system file's power") {
+    Maker m;
+    const BackendSet backends;
+    const auto alone = single_process();
+    Predictor predictor(backends, *alone, {}, {1});
+    const Question q = m.ask(point(
+        "energy", "wse2", "op=gemv;m=1;n=16384;k=16384;dtype=fp16;reference=a100-sxm-80g;gpus=8", "energy_ratio", 50));
+    REQUIRE(q.reason.empty());
+    CHECK(q.terms.front().c.units == 1);
+    CHECK(q.reference.front().c.units == 8);
+    CHECK(q.reference.front().c.mapping.tensor == 8);
+    const std::vector<Point> published{point("gemm", "a100-sxm-80g", "m=1;n=16384;k=16384;gpus=4", "time", 1e-3),
+                                       point("gemm", "a100-sxm-80g", "m=1;n=16384;k=16384;gpus=8", "time", 2e-3)};
+    const Prediction p = predictor.predict(q, "fake", published);
+    REQUIRE(p.known);
+    const double theirs = 8 * q.reference.front().c.system->power.at("unit").value * 2e-3;
+    const double ours =
+        q.terms.front().c.system->power.at("unit").value * 2.0 * 16384 * 16384 / 1e12;  // fake: 1 TFLOP/s
+    CHECK(p.value == doctest::Approx(theirs / ours).epsilon(0.03));
+    CHECK(p.reason == "reference: time of X");
+}
+
+TEST_CASE("where the units are not stated, the fewest that hold the work are assumed, and it is said") {
+    Maker m;
+    const BackendSet backends;
+    const auto alone = single_process();
+    Predictor predictor(backends, *alone, {}, {1});
+    const Question q = m.ask(point("decode", "h100-sxm", "model=llama3-70b;batch=1", "tokens_per_s"));
+    CHECK(q.search_units);
+    const Prediction p = predictor.predict(q, "roofline", {});
+    REQUIRE(p.known);
+    CHECK(p.reason.starts_with("context not stated: 1024 assumed; units not stated: "));
+    const Question told = m.ask(point("decode", "h100-sxm", "model=llama3-70b;batch=1;gpus=1", "tokens_per_s"));
+    CHECK_FALSE(told.search_units);
+    CHECK(predictor.predict(told, "roofline", {}).reason.find("1 x h100-sxm hold 80.0 GB") != std::string::npos);
+}
+
+TEST_CASE("a simulated case beyond the budget is left out with what it would take") {
+    Maker m;
+    const BackendSet backends;
+    if (!backends.find("fabric")) return;
+    const auto alone = single_process();
+    const Question q = m.ask(point("vector", "wse2", "op=softmax;rows=64;cols=512;mesh=16x16;dtype=fp32", "cycles"));
+    Predictor enough(backends, *alone, {}, {60}), none(backends, *alone, {}, {1e-9});
+    CHECK(enough.predict(q, "fabric", {}).known);
+    const Prediction p = none.predict(q, "fabric", {});
+    CHECK_FALSE(p.known);
+    CHECK(p.reason.find("the budget of a case is 1e-09 s") != std::string::npos);
+}
+
 TEST_CASE("a fit finds constants, and what they are without each part of the rows") {
     const std::vector<FitSpec> fits = read_fits(shipped());
     REQUIRE(!fits.empty());

@@ -70,6 +70,7 @@ public:
     double max(double) override { unused(); }
     std::vector<std::vector<double>> gather(std::span<const double>) override { unused(); }
     std::vector<std::string> gather(const std::string&) override { unused(); }
+    std::vector<std::string> deliver(const std::vector<std::string>&) override { unused(); }
     std::string share(const std::string&) override { unused(); }
     [[noreturn]] void end_job(int) override { unused(); }
 

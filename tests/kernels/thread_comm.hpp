@@ -16,7 +16,7 @@ namespace wb {
 class Team {
 public:
     explicit Team(int size)
-        : size_(size), barrier_(size), in_(size), out_(size), values_(size), texts_(size), numbers_(size) {}
+        : size_(size), barrier_(size), in_(size), out_(size), values_(size), texts_(size), numbers_(size), packets_(size) {}
     int size_;
     std::barrier<> barrier_;
     std::vector<const void*> in_;
@@ -24,6 +24,7 @@ public:
     std::vector<std::vector<double>> values_;
     std::vector<std::string> texts_;
     std::vector<double> numbers_;
+    std::vector<const std::vector<std::string>*> packets_;
 };
 
 class ThreadComm final : public Comm {
@@ -67,6 +68,14 @@ public:
         return collect(team_.values_, std::vector<double>(mine.begin(), mine.end()));
     }
     std::vector<std::string> gather(const std::string& mine) override { return collect(team_.texts_, mine); }
+    std::vector<std::string> deliver(const std::vector<std::string>& to_each) override {
+        team_.packets_[rank_] = &to_each;
+        barrier();
+        std::vector<std::string> got;
+        for (const auto* from : team_.packets_) got.push_back((*from)[rank_]);
+        barrier();
+        return got;
+    }
     std::string share(const std::string& mine) override {
         team_.texts_[rank_] = mine;
         barrier();

@@ -187,6 +187,22 @@ TEST_CASE("fabric: data ride along only where they are looked at, and the time i
     CHECK(again.front().values == at_once.front().values);
 }
 
+TEST_CASE("fabric: threads change nothing") {
+    Case c = case_of(product(40, 36, 44, DType::f32), 8, 8, "summa");
+    const auto comm = single_process();
+    const auto one = backend("fabric")->prepare(c, *comm);
+    c.threads = 2;
+    const auto two = backend("fabric")->prepare(c, *comm);
+    const Sample a = one->run(), b = two->run();
+    CHECK(a.elapsed == b.elapsed);
+    REQUIRE(!a.spans.empty());
+    CHECK(a.spans.back().duration.si() > 0);
+    CHECK(a.spans.size() == b.spans.size());
+    CHECK(one->outputs().value().front().values == two->outputs().value().front().values);
+    const ResourceUse x = one->usage(), y = two->usage();
+    for (std::size_t i = 0; i < x.grids.size(); ++i) CHECK(x.grids[i].values == y.grids[i].values);
+}
+
 TEST_CASE("fabric: where no mesh is named it takes 32 x 32 PEs, more where SRAM needs it, fewer where time does") {
     const auto rows = [](const Case& c) { return fabric::choose(c).candidate->rows; };
     CHECK(rows(case_of(product(64, 64, 64, DType::f32))) == 32);

@@ -62,8 +62,16 @@ TEST_CASE("wafer: how many tokens a cache holds beside the weights (He et al., t
 }
 
 TEST_CASE("wafer: one product of a vector and a matrix (He et al., table 6)") {
-    CHECK(seconds(on(product(1, 16384, 16384), waferllm())) == about(1.20e-6, 0.15));
-    CHECK(seconds(on(product(1, 32768, 32768), waferllm())) == about(2.03e-6, 0.15));
+    CHECK(seconds(on(product(1, 16384, 16384), waferllm(), 0, "meshgemv")) == about(1.20e-6, 0.05));
+    CHECK(seconds(on(product(1, 32768, 32768), waferllm(), 0, "meshgemv")) == about(2.03e-6, 0.05));
+}
+
+TEST_CASE("wafer: products of matrices on a WSE-2 (lingzhi227/MIMD_dataflow, SUMMA; SDK simulator, one PE)") {
+    CHECK(seconds(on(product(256, 256, 256, "f32"), shipped("wse2"), 64, "summa")) == about(68.827e-6, 0.08));
+    CHECK(seconds(on(product(16384, 16384, 16384, "f32"), shipped("wse2"), 512, "summa")) == about(58.714e-3, 0.08));
+    CHECK(seconds(on(product(34500, 34500, 34500, "f32"), shipped("wse2"), 750, "summa")) == about(264.18e-3, 0.08));
+    CHECK(seconds(on(product(90, 1, 90, "f32"), shipped("wse2"), 1, "single-tile-gemv")) * 0.85e9 ==
+          about(8412.8, 0.02));
 }
 
 TEST_CASE("wafer: training steps with streamed weights (argonne-lcf/user-guides, logs)") {

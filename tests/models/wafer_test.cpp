@@ -179,3 +179,42 @@ TEST_CASE("wafer: the kernels' own laws") {
     CHECK(share(101, 10) == 11);
     CHECK(share(100, 10) == 10);
 }
+
+TEST_CASE("wafer: a collective among wafers is no faster than its bound, and the network may add") {
+    const auto reduced = [](const char* id, int wafers) {
+        return on(
+            built("collective",
+                  {{"op", std::string("allreduce")}, {"bytes", std::string("1 GB")}, {"dtype", std::string("f32")}}),
+            shipped(id), 0, "", wafers);
+    };
+    CHECK(seconds(reduced("wse3", 8)) == about(2 * 5e-6 + 1e9 / 150e9, 1e-9));
+    CHECK(seconds(reduced("cs4", 3)) == about(4 * 2e-6 + 2 * 2.0 / 3 * 1e9 / 300e9, 1e-9));
+    for (const Case& c : {reduced("wse3", 8), reduced("wse3", 2), reduced("cs4", 3)}) CHECK(seconds(c) >= bound(c));
+    const auto use = ready(reduced("wse3", 8))->usage();
+    REQUIRE(use.communication.size() == 2);
+    CHECK(use.communication[1].bytes.si() == 1e9);
+}
+
+TEST_CASE("wafer: attention that fits the whole mesh is placed, whatever smaller rectangles refuse") {
+    const auto attention = [](std::int64_t seq) {
+        return on(built("attention", {{"batch", std::int64_t{4}},
+                                      {"heads", std::int64_t{32}},
+                                      {"kv_heads", std::int64_t{8}},
+                                      {"seq_q", seq},
+                                      {"head_dim", std::int64_t{128}},
+                                      {"causal", true},
+                                      {"dtype", std::string("f16")}}),
+                  shipped("wse2"));
+    };
+    CHECK(seconds(attention(1024)) > bound(attention(1024)));
+    CHECK(seconds(attention(2048)) > seconds(attention(1024)));
+    CHECK(refusal(attention(1 << 20)).starts_with("a PE needs "));
+}
+
+TEST_CASE("wafer: a forced algorithm runs or is refused by name") {
+    CHECK(seconds(on(product(1024, 1024, 1024, "f32"), shipped("wse2"), 128, "summa")) !=
+          seconds(on(product(1024, 1024, 1024, "f32"), shipped("wse2"), 128, "cannon")));
+    CHECK(refusal(on(product(1024, 1024, 1024, "f32"), shipped("wse2"), 128, "strassen")) ==
+          "no algorithm \"strassen\" for matmul there");
+    CHECK(ready(on(product(1, 4096, 4096), shipped("wse2"), 256, "meshgemv"))->usage().mapping == "256x256 meshgemv");
+}

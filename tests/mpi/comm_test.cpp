@@ -149,6 +149,18 @@ TEST_CASE("gather keeps each rank's own length") {
     }
 }
 
+TEST_CASE("deliver hands each rank its own bytes") {
+    const auto text = [](int from, int to) {
+        return std::string(static_cast<std::size_t>(from * 10 + to * 3), 'a') + '\0';
+    };
+    std::vector<std::string> mine;
+    for (int r = 0; r < comm->size(); ++r) mine.push_back(r == 1 ? "" : text(comm->rank(), r));
+    const auto got = comm->deliver(mine);
+    CHECK(got.size() == static_cast<std::size_t>(comm->size()));
+    for (std::size_t r = 0; r < got.size(); ++r)
+        CHECK(got[r] == (comm->rank() == 1 ? "" : text(static_cast<int>(r), comm->rank())));
+}
+
 TEST_CASE("share gives all ranks the text of rank 0") {
     for (const std::string& text : {std::string(), std::string("plan"), std::string(5000, '\1')})
         CHECK(comm->share(comm->rank() == 0 ? text : "other") == text);

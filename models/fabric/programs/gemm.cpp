@@ -81,8 +81,7 @@ double useful_fma(const Pe& pe, const GemmPlan& plan, std::int64_t block) {
     if (plan.algorithm == GemmAlgorithm::transposed)
         return static_cast<double>(rows * present(plan.k, plan.panel(), pe.column) *
                                    present(plan.n, plan.tile_n(), block));
-    return static_cast<double>(rows * present(plan.n, plan.tile_n(), pe.column) *
-                               present(plan.k, plan.panel(), block));
+    return static_cast<double>(rows * present(plan.n, plan.tile_n(), pe.column) * present(plan.k, plan.panel(), block));
 }
 
 void load_gemm(Pe& pe, const GemmPlan& plan, const GemmTiles& tiles, const HostMatrix& a, const HostMatrix& b) {

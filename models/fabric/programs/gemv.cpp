@@ -26,8 +26,7 @@ void MiddleReduce::route(Pe& pe) const {
     if (pe.row >= middle_) route_reduce(pe, below(pe), down_);
     if (pe.row <= middle_) route_reduce(pe, above(pe), up_);
     if (pe.row == middle_) {
-        pe.route(broadcast_, Port::ramp,
-                 pe.row + 1 < count_ ? Port::north | Port::south : Ports(Port::north));
+        pe.route(broadcast_, Port::ramp, pe.row + 1 < count_ ? Port::north | Port::south : Ports(Port::north));
         return;
     }
     const bool end = pe.row == 0 || pe.row + 1 == count_;
@@ -58,8 +57,8 @@ GemvTiles alloc_gemv(Pe& pe, const GemvPlan& plan) {
 
 /// One multiply-add of a row of the tile for each element of x, then the sum over the column.
 Process gemv(Pe& pe, const GemvPlan& plan, const MiddleReduce& sum, GemvTiles tiles) {
-    const double useful = static_cast<double>(present(plan.k, plan.tile_k(), pe.row) *
-                                              present(plan.n, plan.tile_n(), pe.column));
+    const double useful =
+        static_cast<double>(present(plan.k, plan.tile_k(), pe.row) * present(plan.n, plan.tile_n(), pe.column));
     co_await pe.task();
     co_await multiply(pe, tiles.y, tiles.w, tiles.x, plan.tile_n(), plan.tile_k(), 1, useful, true);
     co_await sum.run(pe, tiles.y, plan.everywhere);
@@ -84,8 +83,8 @@ Program GemvProgram::program() {
 std::vector<float> GemvProgram::result(Simulator& simulator) const {
     std::vector<float> y(static_cast<std::size_t>(plan_.n));
     for (int column = 0; column < plan_.columns; ++column)
-        unload(simulator.pe(sum_.middle(), column), tiles_.y, y, plan_.n, 1, column * plan_.tile_n(), 0,
-               plan_.tile_n(), 1);
+        unload(simulator.pe(sum_.middle(), column), tiles_.y, y, plan_.n, 1, column * plan_.tile_n(), 0, plan_.tile_n(),
+               1);
     return y;
 }
 

@@ -25,12 +25,11 @@ Process summa(Pe& pe, const GemmPlan& plan, GemmTiles& tiles, Colour first) {
     const PanelPair panels(pe, plan, tiles, first);
     const Handle sent_a = panels.a.send(pe, tiles.a), sent_b = panels.b.send(pe, tiles.b);
     for (std::int64_t k = 0; k < plan.steps(); ++k) {
-        co_await tasks(pe, summa_tasks / 2);  // the step, both broadcasts
+        co_await tasks(pe, summa_tasks);  // in one piece: where in the step they run makes no difference to its length
         const Handle a_here = panels.a.begin(pe, k, tiles.a, tiles.spare_a);
         const Handle b_here = panels.b.begin(pe, k, tiles.b, tiles.spare_b);
         co_await a_here;
         co_await b_here;
-        co_await tasks(pe, summa_tasks / 2);  // both arrivals, the product
         co_await multiply(pe, tiles.c, panels.a.where(k, tiles.a, tiles.spare_a),
                           panels.b.where(k, tiles.b, tiles.spare_b), plan.tile_m(), plan.panel(), plan.tile_n(),
                           useful_fma(pe, plan, k), k == 0);
@@ -47,7 +46,7 @@ Process allgather_gemm(Pe& pe, const GemmPlan& plan, GemmTiles& tiles, Colour fi
         const std::size_t pitch = all.count / static_cast<std::size_t>(plan.steps());
         return all.sub(static_cast<std::size_t>(k) * pitch, pitch);
     };
-    co_await tasks(pe, summa_tasks / 2);
+    co_await tasks(pe, summa_tasks);
     const Handle all_a = panels.a.begin_all(pe, tiles.a, tiles.spare_a);
     const Handle all_b = panels.b.begin_all(pe, tiles.b, tiles.spare_b);
     if (panels.a.edge()) co_await all_a;
@@ -58,7 +57,6 @@ Process allgather_gemm(Pe& pe, const GemmPlan& plan, GemmTiles& tiles, Colour fi
     if (!panels.b.edge()) co_await all_b;
     co_await rest_a;
     co_await rest_b;
-    co_await tasks(pe, summa_tasks / 2);
     for (std::int64_t k = 0; k < plan.steps(); ++k)
         co_await multiply(pe, tiles.c, panels.a.where(k, tiles.a, slot(tiles.spare_a, k)),
                           panels.b.where(k, tiles.b, slot(tiles.spare_b, k)), plan.tile_m(), plan.panel(),

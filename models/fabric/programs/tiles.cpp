@@ -108,16 +108,16 @@ Instruction multiply(Pe& pe, Vec c, Vec a, Vec b, std::int64_t m, std::int64_t k
     const TileWork w = tile_product(pe.mesh(), dtype_of(a.type), m, k, n);
     const Work work{w.instructions, w.elements, w.cycles_per_element, useful};
     if (!pe.data()) return pe.compute(work, {});
-    return pe.compute(work, [&pe, c, a, b, m, k, n, fresh] {
-        multiply_now(pe, c, a, b, size(m), size(k), size(n), fresh);
-    });
+    return pe.compute(work,
+                      [&pe, c, a, b, m, k, n, fresh] { multiply_now(pe, c, a, b, size(m), size(k), size(n), fresh); });
 }
 
 void load(Pe& pe, Vec v, const HostMatrix& matrix, std::int64_t row, std::int64_t column, std::int64_t rows,
           std::int64_t columns, bool by_rows) {
     if (!pe.data()) return;
     std::vector<float> tile(size(rows * columns), 0.0F);
-    const std::int64_t last_row = std::min(rows, matrix.rows - row), last_column = std::min(columns, matrix.columns - column);
+    const std::int64_t last_row = std::min(rows, matrix.rows - row),
+                       last_column = std::min(columns, matrix.columns - column);
     for (std::int64_t i = 0; i < last_row; ++i)
         for (std::int64_t j = 0; j < last_column; ++j)
             tile[size(by_rows ? i * columns + j : j * rows + i)] =

@@ -36,8 +36,7 @@ void route_receiver(Pe& pe, Colour colour, Port to_diagonal, bool last) {
 }  // namespace
 
 void route_transpose(Pe& pe, Colour first) {
-    if (pe.rows != pe.columns)
-        throw Error({"transpose", "wants a square mesh", "tile (r, c) goes to PE (c, r)", ""});
+    if (pe.rows != pe.columns) throw Error({"transpose", "wants a square mesh", "tile (r, c) goes to PE (c, r)", ""});
     const Colour upper = first, lower = static_cast<Colour>(first + 1);  // by where a tile comes from
     const int end = pe.rows - 1;
     if (pe.column > pe.row) {
@@ -56,7 +55,8 @@ Process transpose(Pe& pe, Vec tile, Vec out, Vec scratch, std::int64_t rows, std
     const bool diagonal = pe.row == pe.column, upper = pe.column > pe.row;
     co_await transpose_tile(pe, diagonal ? out : scratch, tile, rows, columns);
     if (diagonal) co_return;
-    const Colour mine = static_cast<Colour>(upper ? first : first + 1), other = static_cast<Colour>(upper ? first + 1 : first);
+    const Colour mine = static_cast<Colour>(upper ? first : first + 1),
+                 other = static_cast<Colour>(upper ? first + 1 : first);
     const Handle sent = pe.start(pe.send(mine, scratch, true));
     const Handle received = pe.start(pe.recv(other, out));
     co_await sent;

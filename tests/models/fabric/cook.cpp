@@ -4,8 +4,8 @@
 
 namespace wb::fabric::test {
 
-Cook::Cook(Node& node, const Mesh& mesh, int asynchronous, Dice dice)
-    : node_(node), mesh_(mesh), asynchronous_(asynchronous), dice_(std::move(dice)) {}
+Cook::Cook(Node& node, const Mesh& mesh, int asynchronous, bool races, Dice dice)
+    : node_(node), mesh_(mesh), asynchronous_(asynchronous), races_(races), dice_(std::move(dice)) {}
 
 void Cook::write(const std::vector<Event>& events) {
     std::vector<Event> pieces;
@@ -111,6 +111,7 @@ void Cook::await_some() {
 }
 
 bool Cook::in_use(int region) const {
+    if (races_) return false;
     if (held_.count(region)) return true;
     return std::any_of(running_.begin(), running_.end(), [&](int i) {
         const Step& s = node_.steps[static_cast<std::size_t>(i)];
@@ -124,7 +125,7 @@ std::vector<float> Cook::values(int n) {
     return v;
 }
 
-/// New memory, or what an earlier instruction has left; no two instructions at work at a time share any.
+/// New memory, or what an earlier instruction has left. Without races no two instructions at work at a time share any.
 View Cook::memory(int elements, bool half) {
     const int stride = dice_.chance(80) ? 1 : dice_.one_of(std::vector<int>{-2, -1, 2, 3});
     const int reach = std::max(0, elements - 1) * std::abs(stride) + 1;

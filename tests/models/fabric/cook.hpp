@@ -22,7 +22,7 @@ struct Event {
 /// work in between.
 class Cook {
 public:
-    Cook(Node& node, const Mesh& mesh, int asynchronous, Dice dice);
+    Cook(Node& node, const Mesh& mesh, int asynchronous, bool races, Dice dice);
     void write(const std::vector<Event>& events);
 
 private:
@@ -40,6 +40,7 @@ private:
     Node& node_;
     const Mesh& mesh_;
     int asynchronous_;
+    bool races_;
     Dice dice_;
     std::vector<int> running_;  ///< asynchronous steps not awaited yet
     std::set<int> held_;        ///< regions of the step being made

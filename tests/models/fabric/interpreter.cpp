@@ -109,6 +109,7 @@ Outcome run_engine(const Script& script, const EngineOptions& options) {
     how.columns = script.columns;
     how.data = options.data;
     how.threads = options.threads;
+    how.defects = options.defects;
     Simulator simulator(script.mesh, how);
     try {
         const Result r = simulator.run(program_of(script));

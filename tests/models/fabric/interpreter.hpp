@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "models/fabric/simulator.hpp"
 #include "tests/models/fabric/script.hpp"
 
@@ -8,6 +10,7 @@ namespace wb::fabric::test {
 struct EngineOptions {
     bool data = true;
     int threads = 1;
+    std::optional<YieldMap> defects = std::nullopt;
 };
 
 /// The script as a program for the simulator.

@@ -1,7 +1,6 @@
 #include "tests/models/fabric/oracle.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <set>
 
@@ -10,18 +9,6 @@ namespace wb::fabric::test {
 namespace {
 
 constexpr int queue_capacity = 2;
-
-bool receives(Kind k) { return k >= Kind::recv && k <= Kind::recv_max_send; }
-bool sends(Kind k) { return k == Kind::send || (k >= Kind::recv_send && k <= Kind::recv_max_send); }
-bool computes(Kind k) { return receives(k) && k != Kind::recv && k != Kind::recv_send; }
-
-float half_at(std::uint32_t payload, int e) {
-    return static_cast<float>(std::bit_cast<_Float16>(static_cast<std::uint16_t>(payload >> (16 * e))));
-}
-
-std::uint32_t half_bits(float x, int e) {
-    return static_cast<std::uint32_t>(std::bit_cast<std::uint16_t>(static_cast<_Float16>(x))) << (16 * e);
-}
 
 Side opposite(int side) {
     constexpr Side sides[] = {south, west, north, east};
@@ -245,6 +232,7 @@ bool Oracle::progress(int node) {
     Pe& pe = pes_[static_cast<std::size_t>(node)];
     const auto& steps = script_.nodes[static_cast<std::size_t>(node)].steps;
     bool moved = false, emitted = false, arithmetic = false;
+    pe.touched.clear();
     for (Active& a : pe.active)
         if (steps[static_cast<std::size_t>(a.step)].kind != Kind::compute)
             moved |= fabric_progress(node, a, emitted, arithmetic);
@@ -293,63 +281,6 @@ bool Oracle::fabric_progress(int node, Active& a, bool& emitted, bool& arithmeti
     }
     if (computes(s.kind)) arithmetic = true;
     return true;
-}
-
-// ---- data
-
-bool Oracle::half(int node, const View& v) const {
-    if (v.region < 0) return v.half;
-    return script_.nodes[static_cast<std::size_t>(node)].regions[static_cast<std::size_t>(v.region)].half;
-}
-
-/// The vector that meets the wavelets tells what they hold: of a multiply-accumulate the factor, not the sum.
-bool Oracle::carried_in_halves(int node, const Step& s) const {
-    return half(node, s.kind == Kind::recv_mac ? s.b : s.a);
-}
-
-/// 0 beyond the end of the view: the padding of an odd f16 tail.
-float Oracle::load(int node, const View& v, int i) const {
-    if (i >= v.count || v.region < 0) return 0;
-    const auto& region = pes_[static_cast<std::size_t>(node)].memory[static_cast<std::size_t>(v.region)];
-    return region.at(static_cast<std::size_t>(v.first + i * v.stride));
-}
-
-void Oracle::store(int node, const View& v, int i, float value) {
-    if (i >= v.count || v.region < 0) return;
-    auto& region = pes_[static_cast<std::size_t>(node)].memory[static_cast<std::size_t>(v.region)];
-    region.at(static_cast<std::size_t>(v.first + i * v.stride)) =
-        half(node, v) ? static_cast<float>(static_cast<_Float16>(value)) : value;
-}
-
-/// What an instruction does with one wavelet; returns the one it sends.
-Oracle::Wavelet Oracle::execute(int node, const Step& s, int wavelet, const Wavelet& in) {
-    const bool two = carried_in_halves(node, s);
-    Wavelet out;
-    for (int e = 0; e < (two ? 2 : 1); ++e) {
-        const int i = two ? 2 * wavelet + e : wavelet;
-        const float x = two ? half_at(in.payload, e) : std::bit_cast<float>(in.payload);
-        float y = x;
-        switch (s.kind) {
-            case Kind::send: y = load(node, s.a, i); break;
-            case Kind::recv:
-            case Kind::recv_send: store(node, s.a, i, x); break;
-            case Kind::recv_add: store(node, s.a, i, load(node, s.a, i) + x); break;
-            case Kind::recv_max: store(node, s.a, i, std::max(load(node, s.a, i), x)); break;
-            case Kind::recv_mac: store(node, s.a, i, std::fma(load(node, s.b, i), x, load(node, s.a, i))); break;
-            case Kind::recv_add_send: y = load(node, s.a, i) + x; break;
-            case Kind::recv_max_send: y = std::max(load(node, s.a, i), x); break;
-            default: break;
-        }
-        if (i >= std::max(s.a.count, s.b.count)) y = 0;
-        out.payload |= two ? half_bits(y, e) : std::bit_cast<std::uint32_t>(y);
-    }
-    return out;
-}
-
-void Oracle::finish_compute(int node, const Step& s) {
-    for (int i = 0; i < s.a.count; ++i) store(node, s.a, i, load(node, s.a, i) + 2 * load(node, s.b, i));
-    const double cycles = std::ceil(s.instructions * s.elements * s.cycles_per_element);
-    result_.busy[static_cast<std::size_t>(node)] += static_cast<std::uint32_t>(cycles);
 }
 
 // ---- the end

@@ -39,6 +39,11 @@ private:
         std::uint64_t first;      ///< cycle of the first progress
         int done = 0, total = 0;  ///< wavelets, or cycles of a compute
     };
+    struct Touch {
+        const Step* by;
+        int region, element;
+        bool writes;
+    };
     struct Pe {
         std::map<int, std::deque<Timed>> in, out;  ///< ports of the ramp by colour
         std::vector<std::vector<float>> memory;
@@ -47,6 +52,7 @@ private:
         std::size_t next = 0;
         int blocked_on = -1;  ///< step
         std::uint64_t sleeps_until = 0;
+        std::vector<Touch> touched;  ///< by fabric instructions in this cycle
         bool finished = false;
     };
     struct Refused : std::logic_error {
@@ -69,6 +75,8 @@ private:
     bool timer_pending() const;
     std::uint64_t left_over() const;
     Outcome outcome(End end) const;
+
+    void touch(int node, const Step& by, const View& v, int i, bool writes);
 
     bool half(int node, const View& v) const;
     bool carried_in_halves(int node, const Step& s) const;

@@ -69,7 +69,7 @@ Script cook(const Recipe& r) {
     const std::vector<std::vector<Event>> events = events_of(r, forests);
     Dice dice(r.seed);
     for (std::size_t i = 0; i < events.size(); ++i) {
-        Cook cook(script.nodes[i], script.mesh, r.asynchronous, Dice(r.seed + static_cast<std::uint32_t>(i)));
+        Cook cook(script.nodes[i], script.mesh, r.asynchronous, r.races, Dice(r.seed + static_cast<std::uint32_t>(i)));
         cook.write(events[i]);
     }
     for (int i = 0; i < r.breaks; ++i)
@@ -97,6 +97,7 @@ rc::Gen<Recipe> recipes(const rc::Gen<int>& rows, const rc::Gen<int>& columns, c
         set(&Recipe::task_start, costs(12)), set(&Recipe::microthread_start, costs(6)),
         set(&Recipe::microthreads, rc::gen::resize(100, inRange(1, 9))), set(&Recipe::longest, longest),
         set(&Recipe::asynchronous, rc::gen::element(0, 20, 50, 80)),
+        set(&Recipe::races, rc::gen::weightedElement<bool>({{3, false}, {1, true}})),
         set(&Recipe::breaks, rc::gen::weightedElement<int>({{12, 0}, {5, 1}, {3, 2}})),
         set(&Recipe::patterns, rc::gen::nonEmpty(seeds(colours))), set(&Recipe::operations, seeds(operations)),
         set(&Recipe::seed, rc::gen::resize(100, rc::gen::arbitrary<std::uint32_t>())));
@@ -117,9 +118,9 @@ rc::Gen<Recipe> long_recipes() {
 }
 
 std::ostream& operator<<(std::ostream& out, const Recipe& r) {
-    return out << fmt::format("Recipe{{{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {{{}}}, {{{}}}, {}}}", r.rows, r.columns,
-                              r.ramp_cycles, r.vector_start, r.task_start, r.microthread_start, r.microthreads,
-                              r.longest, r.asynchronous, r.breaks, fmt::join(r.patterns, ", "),
+    return out << fmt::format("Recipe{{{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {{{}}}, {{{}}}, {}}}", r.rows,
+                              r.columns, r.ramp_cycles, r.vector_start, r.task_start, r.microthread_start,
+                              r.microthreads, r.longest, r.asynchronous, r.races, r.breaks, fmt::join(r.patterns, ", "),
                               fmt::join(r.operations, ", "), r.seed);
 }
 

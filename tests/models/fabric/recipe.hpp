@@ -17,6 +17,7 @@ struct Recipe {
     int ramp_cycles = 2, vector_start = 0, task_start = 0, microthread_start = 0, microthreads = 8;
     int longest = 8;                        ///< elements of a message
     int asynchronous = 0;                   ///< percent of fabric instructions
+    bool races = false;                     ///< instructions at work at a time may share memory
     int breaks = 0;                         ///< lines of the finished program dropped, swapped or shortened
     std::vector<std::uint32_t> patterns;    ///< one colour each
     std::vector<std::uint32_t> operations;  ///< in the order in which every PE takes part in them

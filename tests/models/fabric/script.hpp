@@ -50,6 +50,11 @@ enum class Kind {
     await
 };
 
+/// What a step does with wavelets.
+inline bool receives(Kind k) { return k >= Kind::recv && k <= Kind::recv_max_send; }
+inline bool sends(Kind k) { return k == Kind::send || (k >= Kind::recv_send && k <= Kind::recv_max_send); }
+inline bool computes(Kind k) { return receives(k) && k != Kind::recv && k != Kind::recv_send; }
+
 /// One line of a PE's program. What is not used by its kind keeps its default.
 struct Step {
     Kind kind;
@@ -91,7 +96,8 @@ struct Outcome {
     std::vector<std::uint32_t> links;                     ///< [rows][columns][5]
     std::vector<std::uint32_t> busy;                      ///< [rows][columns]
     std::vector<std::vector<std::vector<float>>> memory;  ///< [node][region][element]
-    std::uint64_t left = 0;                               ///< wavelets never received
+    bool raced = false;      ///< two instructions met at an element in one cycle: memory is not defined
+    std::uint64_t left = 0;  ///< wavelets never received
 };
 
 /// An ideal machine: no start-up costs, large enough for every script.

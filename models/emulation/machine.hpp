@@ -1,0 +1,50 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "models/device.hpp"
+#include "models/emulation/program.hpp"
+#include "models/steps.hpp"
+
+namespace wb::emulation {
+
+/// Compiles steps for the network of a system. What a message costs comes from the facts of its fabrics and from the
+/// constants that the closed form of collectives was fitted to (models/collective_time.hpp), so that the two agree
+/// where nothing contends; or, where [fitted] states message_latency, message_overhead_time, message_gap_time and
+/// message_byte_time, from these alone: LogGP as published for a machine.
+class Machine {
+public:
+    /// Throws Error naming the first constant that is missing.
+    Machine(const System& system, const Mapping& mapping);
+
+    /// `forced` plays every collective that it can.
+    Program compile(const StageSteps& steps, const EmulationChoice& choice, const std::string& forced);
+
+    /// What stands in the way; empty if nothing.
+    static std::string missing(const System& system);
+
+private:
+    /// One message: a hop from unit to unit and its bytes.
+    struct Protocol {
+        double start = 0, hop = 0, byte_time = 0;  ///< s
+    };
+    Wire wire(const Protocol& p, std::size_t level, double exposed) const;
+    std::vector<Protocol> inside() const;
+    Protocol outside() const;
+    int neighbours(Axis axis) const;
+    std::vector<Play> collective(const Step& step, const std::string& forced) const;
+    std::vector<Play> stated(const Step& step, Algorithm algorithm, int n) const;
+    std::vector<Play> within(const Step& step, const std::vector<Algorithm>& algorithms, int n) const;
+    std::vector<Play> across(const Step& step, int n, int local) const;
+    std::vector<Play> mixed(const Step& step, Algorithm algorithm, int n) const;
+    Play message(const Step& step) const;
+
+    const System* system_;
+    Mapping mapping_;
+    int domain_ = 1;
+};
+
+}  // namespace wb::emulation
