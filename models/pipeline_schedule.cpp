@@ -122,7 +122,9 @@ private:
         const char* phase = axis == Axis::tensor    ? "tensor parallel"
                             : axis == Axis::context ? "context parallel"
                                                     : "expert exchange";
-        for (int i = 0; i < count; ++i) collective(t, kind, axis, bytes, phase, 1);
+        const double exposed =
+            axis == Axis::tensor && training_ ? device_.constant_or("tensor_exposed_fraction", 1) : 1;
+        for (int i = 0; i < count; ++i) collective(t, kind, axis, bytes, phase, exposed);
     }
 
     void collective(const Turn& t, CollectiveKind kind, Axis axis, double bytes, const char* phase, double exposed) {
@@ -171,9 +173,8 @@ StepSeconds step_seconds(const Device& device, const Mapping& m) {
     const int neighbours = std::max(1, domain_units(device.system()) / m.tensor);
     return [&device, m, neighbours](const Step& s) {
         if (s.kind == Step::Kind::send) return collective_time(device, CollectiveKind::send_recv, s.bytes, 2);
-        const bool tensor = s.axis == Axis::tensor;
-        const double exposed = tensor ? device.constant_or("tensor_exposed_fraction", 1) : 1;
-        return exposed * collective_time(device, s.operation, s.bytes, extent(m, s.axis), tensor ? 0 : neighbours);
+        const int near = s.axis == Axis::tensor ? 0 : neighbours;
+        return collective_time(device, s.operation, s.bytes, extent(m, s.axis), near);
     };
 }
 
