@@ -293,6 +293,14 @@ TEST_CASE("a training step agrees with the closed form within 5 %") {
     }
 }
 
+TEST_CASE("an alltoall between domains is bound by the ports that leave them") {
+    // 8 of 16 blocks of each unit leave its domain by its own port of 50 GB/s, of which 0.96 are reached.
+    const System s = shipped("h100-sxm");
+    const double bytes = 64 << 20, launch = 29e-6, port = 0.96 * 50e9;
+    const Finish f = played(program(s, bare_collective(CollectiveKind::alltoall, bytes, 16)));
+    CHECK(static_cast<double>(f.time) * 1e-12 == doctest::Approx(launch + bytes / 2 / port).epsilon(0.02));
+}
+
 TEST_CASE("units that share a way out take turns") {
     const System s = stated(8, outer_fabric);
     const StageSteps all = bare_collective(CollectiveKind::alltoall, 1 << 20, 32);
