@@ -376,6 +376,11 @@ TEST_CASE("what cannot be emulated is refused in one sentence") {
     CHECK(refusal(large).find("of this machine's memory") != std::string::npos);
     large.emulation.payload = Payload::none;
     CHECK(refusal(large) == "");
+    Case single = c;
+    Graph g("gemm");
+    g.mark_output(g.add(OpKind::matmul, "c", {g.input("a", {8, 8}, DType::f32), g.input("b", {8, 8}, DType::f32)}));
+    single.graph = std::make_shared<Graph>(std::move(g));
+    CHECK(refusal(single).find("one operator on one unit sends no messages") == 0);
     const Case shards = bare_case(shipped("h100-sxm"), CollectiveKind::broadcast, 1024, DType::f32, 16, "");
     CHECK(refusal(shards) ==
           "between domains the shards of broadcast are played without data; name an algorithm for real ones");
