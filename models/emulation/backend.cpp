@@ -255,6 +255,9 @@ std::string unlawful_algorithm(const Case& c) {
 std::string unlawful_mapping(const Case& c) {
     const Mapping& m = c.mapping;
     if (is_bare_collective(*c.graph)) return c.units == 1 ? "a collective needs two units or more" : "";
+    if (!cluster::shape_of(*c.graph).is_model())
+        return "one operator on one unit sends no messages; models and bare collectives are emulated";
+    if (std::string why = missing_peak(*c.graph, *c.system); !why.empty()) return why;
     if (const std::string key = cluster::missing_constant(*c.system); !key.empty())
         return fmt::format("{} has no constant \"{}\": nothing measured on it to fit", c.system->id, key);
     if (m.units() != c.units)

@@ -181,8 +181,10 @@ std::vector<Play> Machine::across(const Step& step, int n, int local) const {
 /// Messages that stay in a domain and others that leave it, each by the port of its unit.
 std::vector<Play> Machine::mixed(const Step& step, Algorithm algorithm, int n) const {
     const cluster::Device d(*system_);
+    constexpr int under_way = 32;  // grouped sends of a library: none waits for the one before
     Play p = begun(step);
-    p.collective = collective_of(step.operation, algorithm, n);
+    p.collective = collective_of(step.operation, algorithm, n, algorithm == Algorithm::pairwise ? under_way : 1);
+    p.collective.inner = std::gcd(n, neighbours(step.axis));
     p.time = picoseconds(d.constant_or("collective_launch_time", d.constant("launch_time")) * step.exposed);
     p.wire = wire(outside(), 1, step.exposed);
     p.near = wire(inside().back(), 0, step.exposed);
@@ -201,7 +203,7 @@ std::vector<Play> Machine::collective(const Step& step, const std::string& force
     }
     const int local = neighbours(step.axis);
     if (states_messages(*system_)) {
-        constexpr int chunks = 16;
+        const int chunks = algorithms.front() == Algorithm::chain ? 16 : 1;
         Play p = begun(step);
         p.collective = collective_of(step.operation, algorithms.front(), n, chunks);
         state(p, n <= local);

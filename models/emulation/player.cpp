@@ -73,12 +73,12 @@ const Wire& Player::wire_of(const Play& p, int from, int to) const {
 /// True: the unit must wait for its turn on the shared way out, and sleeps until then.
 bool Player::must_ask(Unit& u, int id, const Wire& wire) {
     if (!wire.shared || !shares() || u.granted) return false;
-    events_.push({std::max(u.clock, u.out_free) + slowed(u, wire.overhead), id, u.sent, -1});
+    events_.push({std::max(u.clock, u.out_free[wire.shared]) + slowed(u, wire.overhead), id, u.sent, -1});
     return true;
 }
 
 void Player::send(Unit& u, int id, int dest, int tag, std::int64_t size, const Wire& wire, const std::byte* data) {
-    const Time start = std::max(u.clock, u.out_free), busy = start + slowed(u, wire.overhead);
+    const Time start = std::max(u.clock, u.out_free[wire.shared]), busy = start + slowed(u, wire.overhead);
     const bool shared = wire.shared && shares();
     u.granted = false;
     Message m{id, dest, tag, u.sent++, 0, length_of(size, wire.byte_time * u.link), size, -1, shared ? 1 : 0};
@@ -89,8 +89,8 @@ void Player::send(Unit& u, int id, int dest, int tag, std::int64_t size, const W
         free = leaves + taken(size, program.uplink_byte_time);
     }
     m.head = leaves + wire.latency;
-    u.clock = busy;
-    u.out_free = start + wire.gap + m.length;
+    u.clock += slowed(u, wire.overhead);  // a message waits for its port without the unit
+    u.out_free[wire.shared] = start + wire.gap + m.length;
     if (shared) m.length = std::max(m.length, length_of(size, program.uplink_byte_time));
     ++messages;
     bytes += size;
@@ -150,9 +150,9 @@ bool Player::receive(Unit& u, int source, int tag, const Wire& wire, const Part*
         return false;
     }
     const Message& m = inboxes_[i];
-    const Time start = std::max(m.head, u.in_free);
+    const Time start = std::max(m.head, u.in_free[wire.shared]);
     const Time length = u.link == 1 ? m.length : std::max(m.length, length_of(m.bytes, wire.byte_time * u.link));
-    u.in_free = start + wire.gap + length;
+    u.in_free[wire.shared] = start + wire.gap + length;
     u.clock = std::max(u.clock, start + length) + slowed(u, wire.overhead);
     if (part && program.payload == Payload::full) {
         WB_EXPECT(m.bytes == part->bytes + part->wrapped);

@@ -1,5 +1,6 @@
 #include "models/emulation/rounds.hpp"
 
+#include <algorithm>
 #include <bit>
 
 #include "core/error.hpp"
@@ -76,6 +77,13 @@ Round chain(const Collective& c, int p, int k) {
     return r;
 }
 
+/// The partner `k` away, counted by domains first: a round either stays in all domains or leaves all, and no two units
+/// send to the same.
+int away(const Collective& c, int p, int k) {
+    const int domains = c.units / c.inner, a = k / c.inner, b = k % c.inner;
+    return modulo(p / c.inner + a, domains) * c.inner + modulo(p % c.inner + b, c.inner);
+}
+
 int rounds_of(CollectiveKind operation, Algorithm algorithm, int n, int chunks) {
     const int passes = operation == CollectiveKind::allreduce ? 2 : 1;
     if (n <= 1) return 0;
@@ -89,7 +97,7 @@ int rounds_of(CollectiveKind operation, Algorithm algorithm, int n, int chunks) 
         case Algorithm::tree: return passes * log2_ceiling(n);
         case Algorithm::dissemination: return log2_ceiling(n);
         case Algorithm::chain: return chunks + 1;
-        case Algorithm::pairwise: return n - 1;
+        case Algorithm::pairwise: return n - 1 + chunks - 1;
     }
     throw ContractError("unknown algorithm");
 }
@@ -122,7 +130,9 @@ bool plays(CollectiveKind operation, Algorithm a) {
 
 Collective collective_of(CollectiveKind operation, Algorithm algorithm, int units, int chunks) {
     WB_EXPECT(units >= 1 && chunks >= 1 && plays(operation, algorithm));
-    Collective c{operation, algorithm, units, units, rounds_of(operation, algorithm, units, chunks)};
+    if (algorithm == Algorithm::pairwise) chunks = std::min(chunks, std::max(1, units - 1));
+    Collective c{operation, algorithm, units, units, rounds_of(operation, algorithm, units, chunks), 1, 0};
+    if (algorithm == Algorithm::pairwise) c.ahead = chunks - 1;
     if (algorithm == Algorithm::chain) c.blocks = chunks;
     const bool whole = algorithm == Algorithm::recursive_doubling || algorithm == Algorithm::dissemination ||
                        algorithm == Algorithm::tree || operation == CollectiveKind::send_recv;
@@ -144,8 +154,10 @@ Round round_of(const Collective& c, int p, int k) {
         case Algorithm::tree: return scatters ? tree_reduce(n, p, step) : tree_broadcast(n, p, step);
         case Algorithm::chain: return chain(c, p, k);
         case Algorithm::pairwise: {
-            const int to = modulo(p + k + 1, n), from = modulo(p - k - 1, n);
-            return {to, from, {to, 1}, {from, 1}, false};
+            Round r;
+            if (k < n - 1) r.to = away(c, p, k + 1), r.send = {r.to, 1};
+            if (k >= c.ahead) r.from = away(c, p, -(k - c.ahead) - 1), r.receive = {r.from, 1};
+            return r;
         }
     }
     throw ContractError("unknown algorithm");

@@ -34,8 +34,10 @@ struct Collective {
     int units = 1;
     int blocks = 1;
     int rounds = 0;
+    int inner = 1;  ///< pairwise: units of a domain, whose number divides that of all
+    int ahead = 0;  ///< pairwise: messages sent before the first is waited for
 };
-/// `chunks` of a chain; ignored by the others.
+/// `chunks` of a chain; pairwise: messages under way at once; ignored by the others.
 Collective collective_of(CollectiveKind operation, Algorithm algorithm, int units, int chunks = 1);
 
 /// Blocks [first, first + count), modulo the number of blocks.

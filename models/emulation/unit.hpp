@@ -19,8 +19,9 @@ struct Message {
 
 /// A virtual unit: a clock, two ports and how far it is in the list of its stage.
 struct Unit {
-    Time clock = 0, out_free = 0, in_free = 0;
-    Time begun = 0;  ///< the present step
+    Time clock = 0;
+    Time out_free[2] = {0, 0}, in_free[2] = {0, 0};  ///< ports within the domain, and out of it
+    Time begun = 0;                                  ///< the present step
     Time fails_at = never;
     std::int64_t offset = 0, bytes = 0;  ///< part of the buffer the present collective works on
     double slow = 1, link = 1;           ///< faults

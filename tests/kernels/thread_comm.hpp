@@ -16,7 +16,14 @@ namespace wb {
 class Team {
 public:
     explicit Team(int size)
-        : size_(size), barrier_(size), in_(size), out_(size), values_(size), texts_(size), numbers_(size), packets_(size) {}
+        : size_(size),
+          barrier_(size),
+          in_(size),
+          out_(size),
+          values_(size),
+          texts_(size),
+          numbers_(size),
+          packets_(size) {}
     int size_;
     std::barrier<> barrier_;
     std::vector<const void*> in_;

@@ -293,6 +293,14 @@ TEST_CASE("a training step agrees with the closed form within 5 %") {
     }
 }
 
+TEST_CASE("an alltoall between domains is bound by the ports that leave them") {
+    // 8 of 16 blocks of each unit leave its domain by its own port of 50 GB/s, of which 0.96 are reached.
+    const System s = shipped("h100-sxm");
+    const double bytes = 64 << 20, launch = 29e-6, port = 0.96 * 50e9;
+    const Finish f = played(program(s, bare_collective(CollectiveKind::alltoall, bytes, 16)));
+    CHECK(static_cast<double>(f.time) * 1e-12 == doctest::Approx(launch + bytes / 2 / port).epsilon(0.02));
+}
+
 TEST_CASE("units that share a way out take turns") {
     const System s = stated(8, outer_fabric);
     const StageSteps all = bare_collective(CollectiveKind::alltoall, 1 << 20, 32);
@@ -368,6 +376,11 @@ TEST_CASE("what cannot be emulated is refused in one sentence") {
     CHECK(refusal(large).find("of this machine's memory") != std::string::npos);
     large.emulation.payload = Payload::none;
     CHECK(refusal(large) == "");
+    Case single = c;
+    Graph g("gemm");
+    g.mark_output(g.add(OpKind::matmul, "c", {g.input("a", {8, 8}, DType::f32), g.input("b", {8, 8}, DType::f32)}));
+    single.graph = std::make_shared<Graph>(std::move(g));
+    CHECK(refusal(single).find("one operator on one unit sends no messages") == 0);
     const Case shards = bare_case(shipped("h100-sxm"), CollectiveKind::broadcast, 1024, DType::f32, 16, "");
     CHECK(refusal(shards) ==
           "between domains the shards of broadcast are played without data; name an algorithm for real ones");
