@@ -62,6 +62,16 @@ float element(const Cursor& c, std::byte* memory, float x, std::uint32_t second)
 }  // namespace
 
 std::uint32_t Cursor::apply_any(std::byte* memory, std::uint32_t payload, Operand* second) {
+    const bool copies = action == Action::send || action == Action::store || action == Action::pass;
+    if (copies && type == Type::f16 && left >= 2 && a != Vec::nowhere && a_step == 2) {  // two neighbours, as they are
+        if (action == Action::send)
+            payload = read<std::uint32_t>(memory, a);
+        else
+            write(memory, a, payload);
+        a += 4;
+        left -= 2;
+        return payload;
+    }
     const std::uint32_t width = per_wavelet(type);
     const bool two = action == Action::mac;
     std::uint32_t on = 0;

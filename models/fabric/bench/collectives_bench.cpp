@@ -103,6 +103,7 @@ int main(int argc, char** argv) {
                                      algorithm)
             ->ArgNames({"rows", "columns", "threads"})
             ->Args({128, 128, 1})
+            ->Args({256, 256, 1})
             ->Args({300, 750, 1})
             ->Args({994, 750, 1})
             ->Args({994, 750, 2})
