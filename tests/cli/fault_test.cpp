@@ -36,8 +36,9 @@ TEST_CASE("a case that breaks is a failed row with the reason and a line that re
         CAPTURE(o.err);
         CHECK(o.code == 3);
         CHECK(o.out.find(reason) != std::string::npos);
-        CHECK(o.err.find("FAILED gemm m=32 n=32 k=32 batch=1 trans_a=false trans_b=false dtype=f32 | h100-sxm "
-                         "library=flash-attn-3 units=1 | fake: ") != std::string::npos);
+        CHECK(o.err.find(
+                  "FAILED gemm m=32 n=32 k=32 batch=1 trans_a=false trans_b=false dtype=f32 | h100-sxm kernels=torch "
+                  "library=flash-attn-3 units=1 | fake: ") != std::string::npos);
         CHECK(o.err.find(fmt::format("\n  reproduce: waferbench run e.toml --set 'seed={}' --filter 'gemm m=32 n=32 "
                                      "k=32 batch=1 trans_a=false "
                                      "trans_b=false dtype=f32 fake h100-sxm units=1'\n",

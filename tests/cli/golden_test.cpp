@@ -17,30 +17,30 @@ namespace {
 constexpr const char* csv =
     "section,system,backend,kind,time [s],+-,rate [FLOP/s or B/s],of bound [1],vs measured [1],\"limit, library or "
     "reason\"\n"
-    "gemm m=32 n=32 k=32 f32,h100-sxm,fake,measured,6.582196878555536e-08,0.6 "
-    "%,995655420358.406,0.014860528662065761,,"
+    "gemm m=32 n=32 k=32 f32,h100-sxm,fake,measured,6.533216587485428e-08,0.9 "
+    "%,1003119965830.2491,0.014971939788511182,,"
     "\"arithmetic at 1 TFLOP/s, noise of 1 %\"\n"
-    "gemm m=32 n=32 k=32 f32,h100-sxm,roofline,bound,9.781492537313432e-10,,67000000000000,,67.29235700427566,"
+    "gemm m=32 n=32 k=32 f32,h100-sxm,roofline,bound,9.781492537313432e-10,,67000000000000,,66.79161245140438,"
     "compute: 65.5 kFLOP at 67.0 TFLOP/s f32\n"
-    "gemm m=64 n=32 k=32 f32,h100-sxm,fake,measured,1.3103574677151582e-07,0.7 "
-    "%,1000276666706.4324,0.014929502488155706,,"
+    "gemm m=64 n=32 k=32 f32,h100-sxm,fake,measured,1.3124406692478486e-07,0.8 "
+    "%,998688954641.405,0.014905805293155298,,"
     "\"arithmetic at 1 TFLOP/s, noise of 1 %\"\n"
-    "gemm m=64 n=32 k=32 f32,h100-sxm,roofline,bound,1.9562985074626865e-09,,67000000000000,,66.9814684577298,"
+    "gemm m=64 n=32 k=32 f32,h100-sxm,roofline,bound,1.9562985074626865e-09,,67000000000000,,67.0879553524825,"
     "compute: 131 kFLOP at 67.0 TFLOP/s f32\n";
 
 constexpr const char* terminal =
     "system    backend   kind         time     +-          rate  of bound  vs measured  limit, library or reason\n"
     "\n"
     "gemm m=32 n=32 k=32 f32\n"
-    "h100-sxm  fake      measured  65.8 ns  0.6 %   996 GFLOP/s       1 %               arithmetic at 1 TFLOP/s, noise "
+    "h100-sxm  fake      measured  65.3 ns  0.9 %  1.00 TFLOP/s       1 %               arithmetic at 1 TFLOP/s, noise "
     "of 1 %\n"
-    "h100-sxm  roofline  bound      978 ps         67.0 TFLOP/s               <= 67.3x  compute: 65.5 kFLOP at 67.0 "
+    "h100-sxm  roofline  bound      978 ps         67.0 TFLOP/s               <= 66.8x  compute: 65.5 kFLOP at 67.0 "
     "TFLOP/s f32\n"
     "\n"
     "gemm m=64 n=32 k=32 f32\n"
-    "h100-sxm  fake      measured   131 ns  0.7 %  1.00 TFLOP/s       1 %               arithmetic at 1 TFLOP/s, noise "
+    "h100-sxm  fake      measured   131 ns  0.8 %   999 GFLOP/s       1 %               arithmetic at 1 TFLOP/s, noise "
     "of 1 %\n"
-    "h100-sxm  roofline  bound     1.96 ns         67.0 TFLOP/s               <= 67.0x  compute: 131 kFLOP at 67.0 "
+    "h100-sxm  roofline  bound     1.96 ns         67.0 TFLOP/s               <= 67.1x  compute: 131 kFLOP at 67.0 "
     "TFLOP/s f32\n";
 
 const std::vector<std::string> formats{"terminal", "markdown", "csv", "json"};
