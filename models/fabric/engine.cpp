@@ -39,7 +39,8 @@ Engine::Engine(const Mesh& mesh, const Options& options)
             for (int column = 0; column < grid_.columns(); ++column)
                 grid_.node(row, column).place_at(machine_, shard, grid_.word(row, column), row, column);
     }
-    window_ = std::clamp(options.window, 1, most_window);
+    constexpr int with_data = 16;
+    window_ = options.window > 0 ? std::min(options.window, most_window) : options.data ? with_data : 1;
     if (threads > 1)
         for (const Shard& s : shards_) window_ = std::min(window_, s.most_cycles());
     for (int row = 0; row < options.rows; ++row)

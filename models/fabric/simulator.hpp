@@ -15,9 +15,10 @@ struct Options {
     bool data = true;           ///< else timing only: the same cycles without payload and memory
     int threads = 1;            ///< the result is the same for any number
     bool link_use = true;       ///< fill Result::link_use
-    /// Cycles a row goes through at once while it is in the cache, 1 to 32; the result is the same for any number. Of
-    /// wavelets left at the end, an error tells where they are up to so many cycles later.
-    int window = 16;
+    /// Cycles a row goes through at once while it is in the cache, to 32; the result is the same for any number. Of
+    /// wavelets left at the end, an error tells where they are up to so many cycles later. 0: 16 with data, which would
+    /// not stay in the cache, and 1 without, where there is little to keep.
+    int window = 0;
     /// The mesh is placed around these: rows and columns left out are passed through, a hop each.
     std::optional<YieldMap> defects = std::nullopt;
 };
