@@ -10,6 +10,8 @@
 #include "models/cluster/search.hpp"
 #include "models/cluster/step.hpp"
 #include "models/pipeline_schedule.hpp"
+#include "models/transfer.hpp"
+#include "models/transfer_session.hpp"
 
 namespace wb {
 
@@ -235,6 +237,7 @@ public:
         if (std::string why = missing_peak(*c.graph, s); !why.empty()) return Support::no(std::move(why));
         if (const auto most = joinable_units(s); most && c.units > *most)
             return Support::no(fmt::format("{} units are more than the {:.0f} that {} joins", c.units, *most, s.id));
+        if (only_moves(*c.graph)) return transfer_support(c);
         if (is_bare_collective(*c.graph) && c.units == 1) return Support::no("a collective needs two units or more");
         try {
             const Choice& choice = last_.of(c);
@@ -251,11 +254,14 @@ public:
     }
 
     std::unique_ptr<Session> prepare(const Case& c, Comm&) const override {
+        if (only_moves(*c.graph)) return transfer_session(c, false);
         return std::make_unique<ClusterSession>(c, last_.of(c));
     }
 
     std::vector<MemoryUse> memory_of(const Case& c) const override {
-        if (c.system->kind != SystemKind::cluster || !cluster::missing_constant(*c.system).empty()) return {};
+        if (c.system->kind != SystemKind::cluster || !cluster::missing_constant(*c.system).empty() ||
+            only_moves(*c.graph))
+            return {};
         const cluster::Device device(*c.system);
         cluster::Planner planner(*c.graph, device);
         if (!planner.shape().is_model() || !cluster::unlawful(planner.shape(), c.mapping, c.units).empty()) return {};

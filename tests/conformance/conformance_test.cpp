@@ -35,6 +35,8 @@ std::string small_value(const ParamSpec& spec) {
     if (spec.name == "model") return quoted_list({"tiny-gpt2", "tiny-llama", "tiny-moe", "tiny-mla"});
     if (spec.name == "bytes") return "\"48 KiB\"";
     if (spec.name == "heads") return "4";
+    if (spec.name == "steps") return "2";
+    if (spec.name == "tokens") return "5";
     return "48";
 }
 
