@@ -91,10 +91,10 @@ public:
         }
         if (all > 0) use.band = {low / all, high / all, ""};
         use.mapping = mapping_.empty() ? of.at(graph_->phases().front().graph.get()).mapping : mapping_;
-        for (const Graph* graph : graph_->leaves())
-            if (const std::string& detail = of.at(graph).detail;
-                !detail.empty() && use.detail.find(detail) == std::string::npos)
-                use.detail += fmt::format("{}{}: {}", use.detail.empty() ? "" : "; ", graph->name(), detail);
+        const auto longest = std::max_element(times_.begin(), times_.end(),
+                                              [](const Taken& a, const Taken& b) { return a.time < b.time; });
+        const Phase& decides = graph_->phases()[static_cast<std::size_t>(longest - times_.begin())];
+        use.detail = fmt::format("{}: {}", decides.name, of.at(decides.graph.get()).detail);
         return use;
     }
 

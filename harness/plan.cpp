@@ -244,6 +244,10 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                                 x.band = bands.of(name, s.system->kind, w.workload->name);
                             if (!passes(x.c.key, filter)) continue;
                             point.resolve(x);
+                            if (x.band)
+                                for (const Phase& phase : x.c.graph->phases())
+                                    if (const auto band = bands.of(name, s.system->kind, phase.name))
+                                        x.phase_bands[phase.name] = *band;
                             plan.push_back(std::move(x));
                         }
                     }

@@ -44,6 +44,18 @@ void add_rank(PhaseUse& p, const double* mine, bool first) {
     p.useful += Flops(mine[5]);
 }
 
+/// The bands of phases, and of the whole as if all erred to the same side.
+void apply_bands(const std::map<std::string, Band>& bands, Measurement& m) {
+    double low = 0, high = 0, all = 0;
+    for (PhaseUse& p : m.phases) {
+        if (const auto band = bands.find(p.name); band != bands.end()) p.band = band->second;
+        low += p.time.si() * p.band.low;
+        high += p.time.si() * p.band.high;
+        all += p.time.si();
+    }
+    if (all > 0) m.band = {low / all, high / all, "of its phases, weighed by their time"};
+}
+
 }  // namespace
 
 Runner::Runner(const BackendSet& backends, Comm& comm, Hooks hooks)
@@ -134,6 +146,7 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
         if (!guarded([&] { use = session->usage(); })) return fail(m, Status::failed, problem);
         collect(use, together, c, m);
         if (planned.band) m.band = *planned.band;
+        if (!planned.phase_bands.empty()) apply_bands(planned.phase_bands, m);
     }
 }
 
