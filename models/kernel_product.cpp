@@ -55,8 +55,10 @@ double tiled(const Device& d, const Product& p, double peak, const Constants& c,
 
 Kernel product(const Device& d, const Product& p) {
     const double peak = d.peak(p.a == p.b ? std::vector{p.a} : std::vector{p.a, p.b});
-    const Constants c{d.constant("gemm_compute_fraction", p.a), d.constant("gemm_memory_fraction"),
-                      d.constant_or("gemm_tile_loss", 0), d.constant_or("gemm_prologue", 0)};
+    const std::string ready = "gemm_ready_fraction_" + std::string(name(p.a));
+    const Constants c{p.ready && d.has(ready) ? d.constant(ready) : d.constant("gemm_compute_fraction", p.a),
+                      d.constant("gemm_memory_fraction"), d.constant_or("gemm_tile_loss", 0),
+                      d.constant_or("gemm_prologue", 0)};
     Kernel out;
     out.flops = 2 * p.groups * p.m * p.n * p.k;
     out.bytes = traffic(p);
