@@ -22,8 +22,9 @@ double alone(const Device& device, const Kernel& kernel);
 struct Product {
     double groups = 1, m = 1, n = 1, k = 1;
     DType a, b, c;
-    bool shared_b = false;  ///< all groups multiply the same B
-    bool ready = false;     ///< scales known ahead: `gemm_ready_fraction_<type>` where the device has it
+    bool shared_b = false;     ///< all groups multiply the same B
+    bool ready = false;        ///< scales known ahead: `gemm_ready_fraction_<type>` where the device has it
+    bool along_depth = false;  ///< the larger operand lies row by row along k: `gemm_depth_memory_fraction`
 };
 
 /// Tiles dealt to SMs in waves, K split where that pays, the slower of arithmetic and memory; without tile constants

@@ -36,6 +36,7 @@ Product product_of(const Graph& g, const Op& op, double tokens) {
     p.groups = static_cast<double>(g.elements(op.in[0])) / (p.m * p.k);
     p.shared_b = g.elements(op.in[1]) <= static_cast<std::int64_t>(p.k * p.n);
     (a.trans_a ? p.k : p.m) *= tokens;
+    p.along_depth = p.m > p.n ? !a.trans_a : a.trans_b;
     return p;
 }
 

@@ -16,9 +16,14 @@ Question one(Case c) {
 double flops_of(const Question& q) { return q.terms.front().c.graph->flops().si(); }
 
 Question ask_gemm(const Point& p, CaseMaker& make) {
-    const ParamList params{{"m", p.integer("m")},          {"n", p.integer("n")},
-                           {"k", p.integer("k")},          {"batch", p.integer_or("groups", 1)},
-                           {"trans_a", p.flag("trans_a")}, {"trans_b", p.flag("trans_b")},
+    // Rows that state transposition count as BLAS does, by columns; a workload's matrices lie by rows.
+    const bool by_columns = p.has("trans_a") || p.has("trans_b");
+    const ParamList params{{"m", p.integer("m")},
+                           {"n", p.integer("n")},
+                           {"k", p.integer("k")},
+                           {"batch", p.integer_or("groups", 1)},
+                           {"trans_a", p.flag("trans_a") != by_columns},
+                           {"trans_b", p.flag("trans_b") != by_columns},
                            {"dtype", make.dtype(p)}};
     Question q = one(make.make("gemm", params, make.setting(p)));
     set_metric(q, p, {.flops = flops_of(q), .bytes = q.terms.front().c.graph->compulsory_bytes().si()});
