@@ -69,8 +69,8 @@ double tiled(const Device& d, const Product& p, const Constants& c, Tile t, doub
     const double count = p.groups * std::ceil(p.m / t.m) * std::ceil(p.n / t.n) * split;
     const double waves = std::ceil(count / d.parts());
     const double steps = p.k / split + 32 * c.prologue;
-    const double arithmetic =
-        waves * 2 * t.m * t.n * steps / (c.compute * c.peak / d.parts()) * (1 + 16 * c.tile_loss * (1 / t.m + 1 / t.n));
+    const double slower = (1 + 16 * c.tile_loss * (1 / t.m + 1 / t.n)) / c.compute;
+    const double arithmetic = waves * 2 * t.m * t.n * steps * std::max(1.0, slower) / (c.peak / d.parts());
     const double partial_sums = split > 1 ? 2 * 4 * split * p.groups * p.m * p.n : 0;
     const double busy = std::min(1.0, 2 * count / d.parts());
     return c.together(arithmetic, (traffic(p) + partial_sums) / (c.memory * d.memory_rate() * busy));
