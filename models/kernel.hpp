@@ -24,6 +24,7 @@ struct Product {
     DType a, b, c;
     bool shared_b = false;     ///< all groups multiply the same B
     bool ready = false;        ///< scales known ahead: `gemm_ready_fraction_<type>` where the device has it
+    bool searched = false;     ///< the best shape of a search: `gemm_searched_tile_loss` where it is known
     bool along_depth = false;  ///< the larger operand lies row by row along k: `gemm_depth_memory_fraction`
 };
 

@@ -60,7 +60,9 @@ private:
             call({CollectiveKind::alltoall, Axis::expert, bytes, times, 0, backward}, mapping_.expert,
                  std::max(1, domain_units(device_.system()) / mapping_.tensor), pass);
         }
-        Kernel k = kernel_of(device_, graph_, op, {tokens_, static_cast<double>(mapping_.expert), type_, !training_});
+        const bool serving = block.phase == "prefill" || block.phase == "decode";
+        Kernel k =
+            kernel_of(device_, graph_, op, {tokens_, static_cast<double>(mapping_.expert), type_, false, serving});
         if (mapping_.sequence_parallel && is_vector(op.kind)) k.time *= op.attributes.share;
         const double gap = block.phase == "prefill" ? prefill_gap_ : gap_;  // prompts are of any length: no CUDA graph
         (block.repeat > 1 ? pass.layers : pass.ends) += times * (k.time + gap);

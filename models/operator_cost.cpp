@@ -83,6 +83,7 @@ Product rounded(Product p, const Share& share) {
     if (share.product_type && bits(*share.product_type) < std::max(bits(p.a), bits(p.b)))
         p.a = p.b = *share.product_type;
     p.ready = share.ready;
+    p.searched = share.searched;
     return p;
 }
 

@@ -25,7 +25,17 @@ Question ask_gemm(const Point& p, CaseMaker& make) {
                            {"trans_a", p.flag("trans_a") != by_columns},
                            {"trans_b", p.flag("trans_b") != by_columns},
                            {"dtype", make.dtype(p)}};
-    Question q = one(make.make("gemm", params, make.setting(p)));
+    const Setting setting = make.setting(p);
+    Question q = one(make.make("gemm", params, setting));
+    const Graph& graph = *q.terms.front().c.graph;
+    const Bytes output = graph.bytes(graph.ops().front().out.front());
+    if (setting.mapping.tensor > 1)  // each rank has its columns of the product, and needs all
+        q.terms.push_back({make.make("collective",
+                                     {{"op", std::string("allgather")},
+                                      {"bytes", fmt::format("{:.0f} B", output.si())},
+                                      {"dtype", make.dtype(p)}},
+                                     setting),
+                           1});
     set_metric(q, p, {.flops = flops_of(q), .bytes = q.terms.front().c.graph->compulsory_bytes().si()});
     return q;
 }
