@@ -36,7 +36,8 @@ public:
     Case make(const std::string& workload, const ParamList& given, const Setting& setting);
     /// The parameter `model`: a name in configs/models where its shape is the row's, else the row's own shape.
     /// Throws Unanswerable where neither is known.
-    std::string model(const Point& point) const;
+    /// More tensor ranks than key-value heads keep copies of them: then the row's shape with a head for each rank.
+    std::string model(const Point& point, int tensor = 1) const;
     /// The parameter `dtype`: "fp16" -> "f16", nothing said -> "16-bit".
     static std::string dtype(const Point& point);
 
