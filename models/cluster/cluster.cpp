@@ -233,12 +233,12 @@ public:
     Support supports(const Case& c, int) const override {
         const System& s = *c.system;
         if (s.kind != SystemKind::cluster) return Support::no(s.id + " is no cluster of discrete units");
+        if (only_moves(*c.graph)) return transfer_support(c);
         if (const std::string key = cluster::missing_constant(s); !key.empty())
             return Support::no(fmt::format("{} has no constant \"{}\": nothing measured on it to fit", s.id, key));
         if (std::string why = missing_peak(*c.graph, s); !why.empty()) return Support::no(std::move(why));
         if (const auto most = joinable_units(s); most && c.units > *most)
             return Support::no(fmt::format("{} units are more than the {:.0f} that {} joins", c.units, *most, s.id));
-        if (only_moves(*c.graph)) return transfer_support(c);
         if (is_bare_collective(*c.graph) && c.units == 1) return Support::no("a collective needs two units or more");
         try {
             const Choice& choice = last_.of(c);

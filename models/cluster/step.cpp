@@ -34,7 +34,7 @@ Step cost(const Graph& local, const Device& device, int ranks, const std::string
                 phase.network += times * collective_time(device, kind, buffer, ranks, 0, algorithm);
                 continue;
             }
-            const Kernel k = kernel_of(device, local, op, {1, 1, type});
+            const Kernel k = kernel_of(device, local, op, {1, 1, type, true});
             phase.compute += times * (single ? alone(device, k) : k.time + gap);
             phase.bytes += times * k.bytes;
             phase.flops += times * k.flops;
