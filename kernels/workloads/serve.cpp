@@ -12,6 +12,8 @@
 namespace wb::workloads {
 namespace {
 
+/// 4 bits are a type of products alone: with a cache of 8 bits, as engines have it.
+constexpr const char* four_bits = "fp4";
 constexpr std::size_t groups = 8;  // of requests of about the same length, for the count of useful work
 
 BatchPolicy policy_of(const std::string& word) {
@@ -68,22 +70,34 @@ Serving serving_of(const Params& p, const Files& files) {
     return s;
 }
 
+Sequence types_of(const Params& p) {
+    Sequence s{1, 1, p.word("dtype") == four_bits ? DType::fp4 : dtype_of(p), {}};
+    if (const std::string& cache = p.word("cache_dtype"); !cache.empty()) {
+        s.cache = dtype_from_name(cache);
+        if (!s.cache) throw Error({"cache_dtype", fmt::format("\"{}\" is no type", cache), "", "Write \"8-bit\"."});
+    } else if (s.dtype == DType::fp4) {
+        s.cache = DType::any8;
+    }
+    return s;
+}
+
 /// The useful work of requests of about one length: their prefills, then their decoding token by token.
-void then_group(Graph& g, const ModelConfig& model, DType dtype, std::span<const Request> requests, std::int64_t runs) {
+void then_group(Graph& g, const ModelConfig& model, Sequence prompt, std::span<const Request> requests,
+                std::int64_t runs) {
     const auto n = static_cast<std::int64_t>(requests.size());
     std::int64_t input = 0, output = 0;
     for (const Request& r : requests) input += r.input, output += r.output;
-    const Sequence prompt{1, std::max<std::int64_t>(1, (input + n / 2) / n), dtype};
+    prompt.seq = std::max<std::int64_t>(1, (input + n / 2) / n);
     g.then("prefill", n, prefill_of(model, prompt));
     if (const std::int64_t tokens = (output + n / 2) / n - 1; tokens > 0) then_decode(g, model, prompt, tokens, n, runs);
 }
 
 Graph build(const Params& p, const Files& files) {
     const ModelConfig model = model_of(p, files);
-    const DType dtype = dtype_of(p);
+    const Sequence types = types_of(p);
     Graph g("serve");
     if (p.flag("shrunk")) {  // what verification judges: the two sorts of steps
-        then_group(g, model, dtype, std::vector<Request>{{0, 11, 4}}, 2);
+        then_group(g, model, types, std::vector<Request>{{0, 11, 4}}, 2);
         return g;
     }
     const Serving serving = serving_of(p, files);
@@ -96,9 +110,14 @@ Graph build(const Params& p, const Files& files) {
     const std::size_t count = alike ? 1 : std::min(groups, sorted.size());
     for (std::size_t i = 0; i < count; ++i) {
         const std::size_t first = sorted.size() * i / count, last = sorted.size() * (i + 1) / count;
-        then_group(g, model, dtype, std::span(sorted).subspan(first, last - first), alike ? 8 : 2);
+        then_group(g, model, types, std::span(sorted).subspan(first, last - first), alike ? 8 : 2);
     }
     return g;
+}
+
+ParamSpec with_four_bits(ParamSpec dtype) {
+    dtype.choices.emplace_back(four_bits);
+    return dtype;
 }
 
 }  // namespace
@@ -126,7 +145,8 @@ Workload serve() {
              {"seed", "of arrivals and lengths", std::int64_t{1}},
              {"layers", "build only that many layers (0 = all)", std::int64_t{0}},
              {"shrunk", "a few features wide: what verification uses", false},
-             dtype_param()},
+             with_four_bits(dtype_param()),
+             {"cache_dtype", "of keys and values (empty = dtype; 8-bit with fp4)", std::string("")}},
             build,
             [](const Params& p) {
                 Params small = p;
