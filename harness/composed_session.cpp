@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <map>
 
+#include "core/serving.hpp"
+#include "harness/serving/session.hpp"
+
 namespace wb {
 namespace {
 
@@ -188,6 +191,7 @@ Case case_of(const Case& whole, const std::shared_ptr<const Graph>& phase) {
 }
 
 Support supports(const Backend& backend, const Case& c, int ranks) {
+    if (serving_of(*c.graph)) return serving::supports_serving(backend, c, ranks);
     if (whole(backend, c)) return backend.supports(c, ranks);
     std::map<const Graph*, bool> asked;
     for (const Phase& p : c.graph->phases()) {
@@ -200,6 +204,7 @@ Support supports(const Backend& backend, const Case& c, int ranks) {
 }
 
 std::unique_ptr<Session> prepare(const Backend& backend, const Case& c, Comm& comm) {
+    if (serving_of(*c.graph)) return serving::prepare_serving(backend, c, comm);
     if (whole(backend, c)) return backend.prepare(c, comm);
     return std::make_unique<ComposedSession>(backend, c, comm);
 }

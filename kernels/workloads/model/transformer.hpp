@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "core/graph.hpp"
 #include "kernels/workloads/model/model_config.hpp"
 
@@ -16,6 +18,7 @@ struct Sequence {
     std::int64_t batch = 1;
     std::int64_t seq = 1;  ///< tokens of each sequence; decode: tokens already in the cache
     DType dtype = DType::f32;
+    std::optional<DType> cache = {};  ///< of keys and values, where it differs
 };
 
 /// Appends the forward pass of a transformer to `g`. Train marks the loss, the others the logits [batch, vocab] as
