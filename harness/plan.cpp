@@ -186,6 +186,22 @@ void check_algorithms(const SystemChoice& s, const BackendSet& backends) {
                          did_you_mean(a, known)});
 }
 
+/// What is emulated is spread as the first backend that searches would spread it. The key is the experiment's, without
+/// what was found.
+void spread(PlannedCase& x, const BackendSet& backends) {
+    if (x.kind != Kind::emulated || !x.refused.empty() || x.c.mapping.units() > 1) return;
+    try {
+        for (const BackendRow& row : all_backends())
+            if (const Backend* b = backends.find(row.name))
+                if (const std::optional<Mapping> best = b->best_mapping(x.c)) {
+                    x.c.mapping = *best;
+                    return;
+                }
+    } catch (const Error& e) {
+        x.refused = without_stop(e.what());
+    }
+}
+
 PlannedCase begin(const Experiment& e, const SystemChoice& s, int units, const std::string& name,
                   const Backend& backend, const Mapping& mapping) {
     PlannedCase x;
@@ -242,6 +258,7 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                                 x.band = bands.of(name, s.system->kind, w.workload->name);
                             if (!passes(x.c.key, filter)) continue;
                             point.resolve(x);
+                            spread(x, backends);
                             plan.push_back(std::move(x));
                         }
                     }

@@ -44,6 +44,7 @@ Play begun(const Step& step) {
     p.kind = step.kind;
     p.bytes = std::llround(step.bytes);
     p.axis = step.axis;
+    p.operation = step.operation;
     p.peer = step.peer;
     p.tag = step.tag;
     return p;
@@ -266,6 +267,8 @@ Program Machine::compile(const StageSteps& steps, const EmulationChoice& choice,
             }
             for (Play& p : plays) {
                 p.step = static_cast<int>(i);
+                p.begins = &p == &plays.front();
+                p.ends = &p == &plays.back();
                 out.push_back(std::move(p));
             }
         }
