@@ -122,7 +122,7 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
         if (!(m.verification.error <= m.verification.tolerance)) return fail(m, Status::failed, m.verification.method);
     }
     if (!guarded([&] { sample(*session, c, together, m); })) return fail(m, Status::failed, problem);
-    if (m.status == Status::ok || !m.spans.empty()) {
+    if (m.status == Status::ok || ended_early_) {
         ResourceUse use;
         if (!guarded([&] { use = session->usage(); })) return fail(m, Status::failed, problem);
         collect(use, together, c, m);
@@ -133,6 +133,7 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
 
 void Runner::sample(Session& session, const Case& c, bool together, Measurement& m) {
     const bool real = m.kind == Kind::measured;
+    ended_early_ = false;
     const Protocol& p = c.protocol;
     std::vector<double> mine;
     std::string broken;  // off early, as told by the sample itself
@@ -163,7 +164,8 @@ void Runner::sample(Session& session, const Case& c, bool together, Measurement&
     Stopping stopping({p.min_samples, p.max_samples, p.min_time.si(), p.timeout.si(), p.max_noise});
     for (;;) {
         const double elapsed = once(true);
-        if (!broken.empty()) {  // its timeline is worth keeping, the time is not that of the workload
+        ended_early_ = !broken.empty();
+        if (ended_early_) {  // its timeline is worth keeping, the time is not that of the workload
             m.samples_s.clear();
             return fail(m, Status::failed, broken);
         }
