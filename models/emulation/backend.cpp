@@ -34,7 +34,14 @@ std::string unlawful_algorithm(const Case& c) {
     const std::string& wanted = c.mapping.algorithm;
     const CollectiveKind kind = kind_of(*c.graph);
     const bool hierarchical = wanted.empty() || wanted == "hierarchical";
-    if (!hierarchical) {
+    if (wanted == "nvls") {
+        const bool one = c.units <= cluster::domain_units(*c.system);
+        if (kind != CollectiveKind::allreduce || !one || !emulation::Machine::reduces_in_switch(*c.system))
+            return sentence(
+                {"algorithm",
+                 fmt::format("the switches of {} do not add up this {} of {} units", c.system->id, name(kind), c.units),
+                 "only allreduce inside a domain is known to be reduced in one", ""});
+    } else if (!hierarchical) {
         const emulation::Algorithm a = emulation::algorithm_from_name(wanted);
         if (!emulation::plays(kind, a))
             return sentence({"algorithm", fmt::format("{} is not played by \"{}\"", name(kind), wanted),
@@ -110,7 +117,7 @@ public:
     bool takes_mesh() const override { return true; }
     std::vector<std::string> algorithms() const override {
         auto names = emulation::algorithm_names();
-        names.push_back("hierarchical");
+        names.insert(names.end(), {"hierarchical", "nvls"});
         return names;
     }
     bool has_outputs(const Case& c) const override {

@@ -87,7 +87,7 @@ void Player::send(Unit& u, int id, int dest, int tag, std::int64_t size, const W
         free = leaves + taken(size, program.uplink_byte_time);
     }
     m.head = leaves + wire.latency;
-    u.clock += slowed(u, wire.overhead);  // a message waits for its port without the unit
+    u.clock += slowed(u, wire.overhead) + wire.hold;  // a message waits for its port without the unit
     u.out_free[wire.shared] = start + wire.gap + m.length;
     if (shared) m.length = std::max(m.length, length_of(size, program.uplink_byte_time));
     ++messages;

@@ -21,6 +21,7 @@ struct Wire {
     Time latency = 0, overhead = 0, gap = 0;
     double byte_time = 0;  ///< ps for one byte after the first
     bool shared = false;   ///< leaves the domain: through its uplink, where it has one
+    Time hold = 0;         ///< that its sender goes on later, waiting for nobody
 };
 
 /// Members of a group lie `stride` apart in the numbering of units, in runs of `inner` that lie `outer` apart.

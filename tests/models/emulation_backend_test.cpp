@@ -61,33 +61,59 @@ TEST_CASE("real data arrive as the reference says") {
 }
 
 TEST_CASE("without contention the closed form is met within 5 %") {
-    for (const char* id : {"h100-sxm", "a100-sxm-80g"}) {
+    for (const char* id : {"h100-sxm", "a100-sxm-80g", "b200", "h200-sxm"}) {
         const System s = shipped(id);
         const cluster::Device device(s);
-        for (const CollectiveKind kind : {CollectiveKind::allreduce, CollectiveKind::allgather,
-                                          CollectiveKind::reduce_scatter, CollectiveKind::broadcast})
+        const int domain = cluster::domain_units(s);
+        for (const CollectiveKind kind :
+             {CollectiveKind::allreduce, CollectiveKind::allgather, CollectiveKind::reduce_scatter,
+              CollectiveKind::broadcast, CollectiveKind::alltoall, CollectiveKind::send_recv})
             for (const int units : {2, 4, 8, 32, 256, 1024})
-                for (const double bytes : {1e6, 64e6, 1e9}) {
+                for (const double bytes : {64e3, 1e6, 64e6, 1e9}) {
+                    // docs/models.md says why these differ.
+                    if (kind == CollectiveKind::alltoall && units > domain) continue;
+                    if (kind == CollectiveKind::broadcast && units > 2 && units <= domain &&
+                        device.has("fill_fraction"))
+                        continue;
                     CAPTURE(id);
                     CAPTURE(name(kind));
                     CAPTURE(units);
                     CAPTURE(bytes);
                     const double closed = cluster::collective_time(device, kind, bytes, units);
                     const Finish f = played(program(s, bare_collective(kind, bytes, units)));
-                    CHECK(static_cast<double>(f.time) * 1e-12 == doctest::Approx(closed).epsilon(0.05));
+                    CHECK(off(static_cast<double>(f.time) * 1e-12, closed) <= 0.05);
                 }
     }
 }
 
+TEST_CASE("a switch that adds up is taken where it is faster, or named") {
+    const System s = shipped("h200-sxm");
+    const cluster::Device device(s);
+    REQUIRE(Machine::reduces_in_switch(s));
+    const StageSteps sum = bare_collective(CollectiveKind::allreduce, 256e6, 8);
+    const auto time = [&](const std::string& algorithm) {
+        return static_cast<double>(played(program(s, sum, algorithm)).time) * 1e-12;
+    };
+    for (const char* algorithm : {"ring", "nvls", ""})
+        CHECK(off(time(algorithm),
+                  cluster::collective_time(device, CollectiveKind::allreduce, 256e6, 8, 0, algorithm)) <= 0.05);
+    CHECK(time("nvls") < time("ring"));
+    CHECK(played(stamped(program(s, sum, "nvls"))).checked == 8);
+    CHECK(refusal(bare_case(s, CollectiveKind::allreduce, 1024, DType::f32, 8, "nvls")) == "");
+    CHECK(refusal(bare_case(s, CollectiveKind::allreduce, 1024, DType::f32, 16, "nvls"))
+              .find("algorithm: the switches of h200-sxm do not add up this allreduce of 16 units") == 0);
+}
+
 TEST_CASE("a training step agrees with the closed form within 5 %") {
-    for (const char* text : {"tp8 pp4 mb32 recompute", "tp8 pp4 dp2 mb16 sp selective", "tp4 pp8 vp2 dp2 mb16"}) {
+    for (const char* text : {"tp8 pp4 mb32 recompute", "tp8 pp4 dp2 mb16 sp selective", "tp2 pp4 vp2 mb16 sp recompute",
+                             "tp8 dp8 mb8 sp zero1 selective", "tp8 dp4 cp2 mb8 sp zero3 recompute"}) {
         CAPTURE(text);
         const Case c = train_case(shipped("a100-sxm-80g"), "megatron-22b", 64, 2048, text);
         const auto seconds = [&](const Backend& backend) {
             REQUIRE(backend.supports(c, 1).reason == "");
             return backend.prepare(c, *single_process())->run().elapsed.si();
         };
-        CHECK(seconds(*make_emulation()) == doctest::Approx(seconds(*make_cluster())).epsilon(0.05));
+        CHECK(off(seconds(*make_emulation()), seconds(*make_cluster())) <= 0.05);
     }
 }
 
@@ -133,7 +159,7 @@ TEST_CASE("an alltoall between domains is bound by the ports that leave them") {
     const System s = shipped("h100-sxm");
     const double bytes = 64 << 20, launch = 29e-6, port = 0.96 * 50e9;
     const Finish f = played(program(s, bare_collective(CollectiveKind::alltoall, bytes, 16)));
-    CHECK(static_cast<double>(f.time) * 1e-12 == doctest::Approx(launch + bytes / 2 / port).epsilon(0.02));
+    CHECK(off(static_cast<double>(f.time) * 1e-12, launch + bytes / 2 / port) <= 0.02);
 }
 
 TEST_CASE("what cannot be emulated is refused in one sentence") {

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,6 +26,9 @@ using namespace wb;
 using namespace wb::emulation;
 
 inline const std::string configs = std::string(WB_SOURCE_DIR) + "/configs";
+
+/// How far one number is off from another, as a share of it. (doctest's Approx is absolute for what is far below 1.)
+inline double off(double a, double b) { return std::abs(a / b - 1); }
 
 inline System shipped(const std::string& id) { return load_system(configs + "/systems/" + id + ".toml"); }
 
