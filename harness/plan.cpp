@@ -168,6 +168,10 @@ std::vector<Mapping> mappings_of(const SystemChoice& s, const Backend& backend, 
     return out;
 }
 
+bool takes_part(const SystemChoice& s, const Workload& w) {
+    return s.workloads.empty() || std::find(s.workloads.begin(), s.workloads.end(), w.name) != s.workloads.end();
+}
+
 /// An algorithm that no backend of the system knows is a misspelt one.
 void check_algorithms(const SystemChoice& s, const BackendSet& backends) {
     if (s.algorithms.empty()) return;
@@ -240,7 +244,8 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
     for (const WorkloadChoice& w : e.workloads)
         for (const Params& p : w.points) {
             Point point(w, p, files);
-            for (const SystemChoice& s : e.systems)
+            for (const SystemChoice& s : e.systems) {
+                if (!takes_part(s, *w.workload)) continue;
                 for (std::int64_t units : s.units)
                     for (const std::string& name : names_of(s, backends)) {
                         const Backend& backend = backends.require(name, s.where);
@@ -262,6 +267,7 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                             plan.push_back(std::move(x));
                         }
                     }
+            }
         }
     return plan;
 }

@@ -134,3 +134,20 @@ TEST_CASE("an exact case whose timeline changed has changed, whatever its time")
     CHECK(o.code == 2);
     CHECK(o.says("the same time, but its timeline is another"));
 }
+
+TEST_CASE("a machine takes part in the workloads it names alone") {
+    const Sandbox box;
+    const std::string two = allreduce_on("", "1 MiB") + "[[workload]]\nuse = \"gemm\"\nm = 8\nn = 8\nk = 8\n";
+    const std::string machine = "[[system]]\nuse = \"h100-sxm\"\ngpus = 8\nbackends = [\"emulation\"]\n";
+    box.write("e.toml", two + machine + "workloads = [\"collective\"]\n");
+    const Outcome o = box.run({"run", "e.toml", "-q", "-o", "a.h5"});
+    CHECK(o.code == 0);
+    REQUIRE(results(box, "a.h5").size() == 1);
+    CHECK(results(box, "a.h5").at(0).workload == "collective");
+    box.write("w.toml", two + machine + "workloads = [\"colective\"]\n");
+    const Outcome wrong = box.run({"plan", "w.toml"});
+    CHECK(wrong.code == 1);
+    CHECK(
+        wrong.says("the experiment has no workload \"colective\" (h100-sxm would not take part in it). Did you mean "
+                   "\"collective\"?"));
+}
