@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@ struct PlannedCase {
     Kind kind = Kind::measured;
     std::string refused;       ///< not empty: skipped, with this reason
     std::optional<Band> band;  ///< of what a model says, from its errors against published measurements
+    std::map<std::string, Band> phase_bands;  ///< of a composed workload, by phase: the whole follows from its parts
 };
 
 /// Which backends exist in this build.
