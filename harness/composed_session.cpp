@@ -71,6 +71,9 @@ public:
                 out.spans.push_back(std::move(s));
             }
             out.elapsed += Seconds(sum);
+            if (once.problem.empty()) continue;
+            out.problem = p.name + ": " + once.problem;
+            break;
         }
         return out;
     }

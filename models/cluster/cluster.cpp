@@ -259,6 +259,16 @@ public:
         return std::make_unique<ClusterSession>(c, last_.of(c));
     }
 
+    std::optional<Mapping> best_mapping(const Case& c) const override {
+        const System& s = *c.system;
+        if (s.kind != SystemKind::cluster || !cluster::missing_constant(s).empty()) return std::nullopt;
+        if (is_named(c.mapping) || !cluster::shape_of(*c.graph).is_model()) return std::nullopt;
+        if (!missing_peak(*c.graph, s).empty()) return std::nullopt;
+        const Choice& choice = last_.of(c);
+        if (!choice.refusal.empty()) throw Error({"mapping", choice.refusal, "", ""});
+        return choice.mapping;
+    }
+
     std::vector<MemoryUse> memory_of(const Case& c) const override {
         if (c.system->kind != SystemKind::cluster || !cluster::missing_constant(*c.system).empty() ||
             only_moves(*c.graph))
