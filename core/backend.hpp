@@ -38,7 +38,9 @@ struct SpotValue {
 struct ResourceUse {
     std::vector<MemoryUse> memory;
     std::vector<CommUse> communication;  ///< of one run, on this rank
-    std::vector<Grid> grids;             ///< of any size; the harness thins them out
+    std::vector<PhaseUse> phases;        ///< of a composed workload: what this rank saw of them
+    std::vector<Series> series;
+    std::vector<Grid> grids;  ///< of any size; the harness thins them out
     std::optional<Joules> energy;
     Flops useful, overhead;  ///< credited on this rank for one run
     std::string mapping, detail;
@@ -68,6 +70,8 @@ public:
     virtual Support supports(const Case& c, int ranks) const = 0;
     /// Machines of this kind are its business; an experiment that names no backends is spared the refusals of others.
     virtual bool suits(SystemKind) const { return true; }
+    /// Takes graphs of phases whole, because its phases share memory. Else the harness asks it phase by phase.
+    virtual bool composes() const { return false; }
     /// Allocates, shards and places; never timed. Collective over `comm`.
     virtual std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const = 0;
     /// True: all ranks run each case together. False: one rank computes it alone.

@@ -266,6 +266,20 @@ Rules infer_concat(OpKind kind, const Checker& c) {
     return {{{c.dim(0, 0), a.heads * a.head_dim}, c.dtype(0)}, {{c.dim(0, 0), a.rotary_dim}, c.dtype(0)}};
 }
 
+/// read: from storage into the memory of the host. load: from there into that of the units. write: from the units to
+/// storage. The values stay what they are.
+Rules infer_moved(const Checker& c) {
+    OutputRule same = c.like(0);
+    same.in_place = 0;
+    return {same};
+}
+
+/// Makes a program of `rows` operators ready to run: no tensors.
+Rules infer_compile(const Checker& c) {
+    if (c.a.rows < 1) c.fail(fmt::format("compiles {} operators", c.a.rows), "a program has at least one", "");
+    return {};
+}
+
 }  // namespace
 
 std::vector<OutputRule> infer(OpKind kind, const std::string& op, std::span<const Operand> in, const Attributes& a) {
@@ -299,6 +313,10 @@ std::vector<OutputRule> infer(OpKind kind, const std::string& op, std::span<cons
         case OpKind::cache_write:
         case OpKind::adamw: return infer_in_place(kind, c);
         case OpKind::collective: return infer_collective(c);
+        case OpKind::read:
+        case OpKind::load:
+        case OpKind::write: return infer_moved(c);
+        case OpKind::compile: return infer_compile(c);
         default: return infer_elementwise(kind, c);
     }
 }

@@ -320,6 +320,13 @@ void Partitioner::update(const Op& op) {
     emit(op, in, op.attributes, {l}, first);
 }
 
+/// Every rank moves its own part; what nothing else cuts is cut by rows.
+void Partitioner::moved(const Op& op) {
+    const TensorId x = op.in[0];
+    if (free_choice(x) && g_.tensor(x).shape[0] >= ranks_) decide(x, sharded(0));
+    emit(op, {as_is(x)}, op.attributes, {layout(x)}, first_of(x));
+}
+
 void Partitioner::place(const Op& op) {
     switch (op.kind) {
         case OpKind::matmul: return matmul(op);
@@ -344,6 +351,10 @@ void Partitioner::place(const Op& op) {
             if (free_choice(op.in[0])) decide(op.in[0], sharded(1), r.count);
             return emit(op, {as_is(op.in[0]), as_is(op.in[1])}, op.attributes, {sharded(1)}, r.first);
         }
+        case OpKind::read:
+        case OpKind::load:
+        case OpKind::write: return moved(op);
+        case OpKind::compile: return emit(op, {}, op.attributes, {});
         case OpKind::rmsnorm_backward: {  // of heads: a summand of the gradient of the scale on every rank
             if (op.attributes.heads == 1 || !is_cut(op.in[0], 1) || !is_cut(op.in[1], 1)) return repeated(op);
             Attributes a = op.attributes;

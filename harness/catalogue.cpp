@@ -1,3 +1,4 @@
+#include "harness/composed_session.hpp"
 #include "harness/catalogue.hpp"
 
 #include <fmt/format.h>
@@ -268,7 +269,7 @@ std::string plan_text(const std::vector<PlannedCase>& plan, int ranks, Format fo
         if (p.c.graph.get() != last) memory = expected_memory(p), last = p.c.graph.get();
         std::string remark = p.refused;
         if (remark.empty()) {
-            const Support s = p.backend->supports(p.c, p.backend->collective() ? ranks : 1);
+            const Support s = supports(*p.backend, p.c, p.backend->collective() ? ranks : 1);
             if (!s.yes) remark = s.reason;
         }
         const double t_s = remark.empty() ? expected_s(p) : 0;

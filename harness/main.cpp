@@ -229,6 +229,9 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     probe->callback([&a, &chosen] { chosen = [&a] { return static_cast<Exit>(probe_main(a.probe_cpus)); }; });
 }
 
+/// The last words: a closed pipe must not turn them into an abort.
+void say(const std::string& text) { std::fputs(text.c_str(), stderr); }
+
 Exit serve(int argc, char** argv, Comm& comm) {
     Arguments a;
     for (int i = 0; i < argc; ++i) a.run.command += (i ? " " : "") + std::string(argv[i]);
@@ -252,13 +255,13 @@ Exit serve(int argc, char** argv, Comm& comm) {
                         Exit::io);
         return comm.rank() == 0 ? code : Exit::ok;  // one verdict: rank 0's, after all it prints
     } catch (const Error& e) {
-        if (comm.rank() == 0) fmt::print(stderr, "waferbench: {}\n", e.what());
+        if (comm.rank() == 0) say(fmt::format("waferbench: {}\n", e.what()));
         if (comm.rank() != 0)
             std::this_thread::sleep_for(std::chrono::milliseconds(300));  // the launcher kills at the first failure
         return e.code();
     } catch (const std::exception& e) {
-        fmt::print(stderr, "waferbench: rank {}: internal error: {}. This is a bug; please report it.\n", comm.rank(),
-                   e.what());
+        say(fmt::format("waferbench: rank {}: internal error: {}. This is a bug; please report it.\n", comm.rank(),
+                        e.what()));
         if (comm.size() > 1) comm.end_job(static_cast<int>(Exit::failed));
         return Exit::failed;
     }
@@ -274,7 +277,7 @@ int main(int argc, char** argv) {
         const std::unique_ptr<wb::Comm> comm = probe ? wb::single_process() : wb::world(argc, argv);
         return static_cast<int>(wb::serve(argc, argv, *comm));
     } catch (const wb::Error& e) {
-        fmt::print(stderr, "waferbench: {}\n", e.what());
+        wb::say(fmt::format("waferbench: {}\n", e.what()));
         return static_cast<int>(e.code());
     }
 }

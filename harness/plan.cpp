@@ -115,13 +115,15 @@ public:
         x.c.graph = r.graph;
         x.c.small = r.small;
         x.c.small_text = r.small_text;
-        for (std::size_t i = 0; i < r.graph->tensors().size(); ++i) {
-            const DType asked = built_->graph->tensors()[i].dtype, got = r.graph->tensors()[i].dtype;
-            if (is_class(asked) && is_class(got))
-                x.refused = fmt::format("{} has no native {} type", system.id, wb::name(asked));
-            if (is_class(asked) && !is_class(got))
-                x.c.resolved_dtype = fmt::format("{} -> {}", wb::name(asked), wb::name(got));
-        }
+        const std::vector<const Graph*> wanted = built_->graph->leaves(), made = r.graph->leaves();
+        for (std::size_t leaf = 0; leaf < made.size(); ++leaf)
+            for (std::size_t i = 0; i < made[leaf]->tensors().size(); ++i) {
+                const DType asked = wanted[leaf]->tensors()[i].dtype, got = made[leaf]->tensors()[i].dtype;
+                if (is_class(asked) && is_class(got))
+                    x.refused = fmt::format("{} has no native {} type", system.id, wb::name(asked));
+                if (is_class(asked) && !is_class(got))
+                    x.c.resolved_dtype = fmt::format("{} -> {}", wb::name(asked), wb::name(got));
+            }
     }
 
 private:

@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
+#include "harness/composed_session.hpp"
 #include "harness/stopping.hpp"
 #include "harness/verifier.hpp"
 
@@ -29,6 +30,18 @@ std::string first_text(Comm& comm, const std::string& mine) {
     for (std::size_t i = 0; i < all.size(); ++i)
         if (found.empty() && !all[i].empty()) found = comm.size() > 1 ? fmt::format("rank {}: {}", i, all[i]) : all[i];
     return comm.share(found);
+}
+
+/// Sums and extremes over ranks; `mine` as collect() sends them.
+void add_rank(PhaseUse& p, const double* mine, bool first) {
+    if (first) p.communication = Bytes(0), p.calls = 0, p.useful = Flops(0);
+    p.time = Seconds(std::max(p.time.si(), mine[0]));
+    p.fastest = Seconds(std::min(p.fastest.si(), mine[0]));
+    p.memory = Bytes(std::max(p.memory.si(), mine[1]));
+    p.communication += Bytes(mine[2]);
+    p.calls += static_cast<std::int64_t>(mine[3]);
+    p.exposed = Seconds(std::max(p.exposed.si(), mine[4]));
+    p.useful += Flops(mine[5]);
 }
 
 }  // namespace
@@ -92,7 +105,7 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
         return false;
     };
     Support support;
-    if (!guarded([&] { support = backend.supports(c, comm.size()); })) return fail(m, Status::failed, problem);
+    if (!guarded([&] { support = supports(backend, c, comm.size()); })) return fail(m, Status::failed, problem);
     if (!agree(together, support.yes)) {
         const std::string why = together ? first_text(comm_, support.yes ? "" : support.reason) : support.reason;
         return fail(m, Status::skipped, why);
@@ -106,9 +119,9 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
     }
     t = now_s();
     std::unique_ptr<Session> session;
-    if (!guarded([&] { session = backend.prepare(c, comm); })) return fail(m, Status::failed, problem);
+    if (!guarded([&] { session = prepare(backend, c, comm); })) return fail(m, Status::failed, problem);
     m.prepare_s = now_s() - t;
-    if (m.verification.done && c.small != c.graph) {
+    if (m.verification.done && c.small != c.graph && c.graph->phases().empty()) {
         t = now_s();
         if (!guarded([&] { check_full_size(c, *session, *backends_.find("reference"), comm, m.verification); }))
             return fail(m, Status::failed, problem);
@@ -187,6 +200,8 @@ void Runner::collect(const ResourceUse& use, bool together, const Case& c, Measu
     m.memory = use.memory;
     m.communication = use.communication;
     for (const Grid& g : use.grids) m.grids.push_back(thinned(g));
+    m.phases = use.phases;
+    m.series = use.series;
     m.energy = use.energy;
     m.mapping = use.mapping.empty() ? c.mapping.text() : use.mapping;
     m.detail = use.detail;
@@ -198,6 +213,9 @@ void Runner::collect(const ResourceUse& use, bool together, const Case& c, Measu
         for (const MemoryUse& u : use.memory) mine.insert(mine.end(), {u.peak.si(), u.traffic.si()});
         for (const CommUse& u : use.communication)
             mine.insert(mine.end(), {static_cast<double>(u.calls), u.bytes.si(), u.time.si(), u.exposed.si()});
+        for (const PhaseUse& p : use.phases)
+            mine.insert(mine.end(), {p.time.si(), p.memory.si(), p.communication.si(), static_cast<double>(p.calls),
+                                     p.exposed.si(), p.useful.si()});
         const auto all = comm.gather(mine);
         if (comm.rank() != 0) return;
         m.useful = m.overhead = Flops(0);
@@ -215,6 +233,10 @@ void Runner::collect(const ResourceUse& use, bool together, const Case& c, Measu
                 u.time = Seconds(std::max(u.time.si(), r[at + 2]));
                 u.exposed = Seconds(std::max(u.exposed.si(), r[at + 3]));
                 at += 4;
+            }
+            for (PhaseUse& p : m.phases) {
+                add_rank(p, &r[at], &r == &all.front());
+                at += 6;
             }
         }
         std::size_t at = 2 + 2 * m.memory.size();

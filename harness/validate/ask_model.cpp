@@ -138,7 +138,6 @@ Question ask_model(const Point& p, CaseMaker& make) {
 Question ask_other(const Point& p, CaseMaker& make) {
     if (p.workload == "memory") return ask_memory(p, make);
     if (p.workload == "energy") return ask_energy(p, make);
-    if (p.workload == "pipeline") throw Unanswerable(fmt::format("no workload for stage {} yet", p.word("stage")));
     if (p.workload == "link") throw Unanswerable("no workload for a bare link yet");
     if (p.workload == "hpc") throw Unanswerable(fmt::format("no workload for {} yet", p.word("op")));
     throw Unanswerable(fmt::format("no workload for {} yet", p.workload));

@@ -10,6 +10,8 @@
 #include "models/cluster/search.hpp"
 #include "models/cluster/step.hpp"
 #include "models/pipeline_schedule.hpp"
+#include "models/transfer.hpp"
+#include "models/transfer_session.hpp"
 
 namespace wb {
 
@@ -230,6 +232,7 @@ public:
     Support supports(const Case& c, int) const override {
         const System& s = *c.system;
         if (s.kind != SystemKind::cluster) return Support::no(s.id + " is no cluster of discrete units");
+        if (only_moves(*c.graph)) return transfer_support(c);
         if (const std::string key = cluster::missing_constant(s); !key.empty())
             return Support::no(fmt::format("{} has no constant \"{}\": nothing measured on it to fit", s.id, key));
         if (std::string why = missing_peak(*c.graph, s); !why.empty()) return Support::no(std::move(why));
@@ -251,11 +254,14 @@ public:
     }
 
     std::unique_ptr<Session> prepare(const Case& c, Comm&) const override {
+        if (only_moves(*c.graph)) return transfer_session(c, false);
         return std::make_unique<ClusterSession>(c, last_.of(c));
     }
 
     std::vector<MemoryUse> memory_of(const Case& c) const override {
-        if (c.system->kind != SystemKind::cluster || !cluster::missing_constant(*c.system).empty()) return {};
+        if (c.system->kind != SystemKind::cluster || !cluster::missing_constant(*c.system).empty() ||
+            only_moves(*c.graph))
+            return {};
         const cluster::Device device(*c.system);
         cluster::Planner planner(*c.graph, device);
         if (!planner.shape().is_model() || !cluster::unlawful(planner.shape(), c.mapping, c.units).empty()) return {};

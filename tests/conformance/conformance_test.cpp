@@ -60,10 +60,13 @@ std::vector<Workload> workloads() {
 /// A small value for a parameter that has none of its own. A new workload needs a line here only where 48 will not do.
 std::string small_value(const ParamSpec& spec) {
     if (!spec.choices.empty()) return quoted_list(spec.choices);
+    if (spec.name == "router") return "\"tiny-gpt2\"";
     if (spec.name == "model") return quoted_list({"tiny-gpt2", "tiny-llama", "tiny-moe", "tiny-mla"});
     if (spec.name == "file") return fmt::format("\"{}\"", onnx_file());
     if (spec.name == "bytes") return "\"48 KiB\"";
     if (spec.name == "heads") return "4";
+    if (spec.name == "steps") return "2";
+    if (spec.name == "tokens") return "5";
     return "48";
 }
 
