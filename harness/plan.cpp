@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <optional>
 
@@ -243,9 +244,10 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
     for (const SystemChoice& s : e.systems) check_algorithms(s, backends);
     std::vector<PlannedCase> plan;
     const Bands bands = Bands::read(files);
+    const Files near = files.beside(std::filesystem::path(e.file).parent_path().string());
     for (const WorkloadChoice& w : e.workloads)
         for (const Params& p : w.points) {
-            Point point(w, p, files);
+            Point point(w, p, near);
             for (const SystemChoice& s : e.systems) {
                 if (!takes_part(s, *w.workload)) continue;
                 for (std::int64_t units : s.units)

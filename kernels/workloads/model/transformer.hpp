@@ -10,6 +10,7 @@ namespace wb {
 /// What a forward pass is for.
 enum class Pass {
     train,    ///< all positions, loss
+    forward,  ///< all positions, logits of all of them, no cache: what an exported graph computes
     prefill,  ///< all positions, fills the KV cache, logits of the last position
     decode    ///< one position after `seq` cached ones, logits
 };
