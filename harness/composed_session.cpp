@@ -190,6 +190,7 @@ Case case_of(const Case& whole, const std::shared_ptr<const Graph>& phase) {
     Case c = whole;
     c.graph = c.small = phase;
     c.small_text.clear();
+    c.storage.reset();
     return c;
 }
 

@@ -211,10 +211,10 @@ void use_mapping(SystemChoice& s, const std::string& text, const std::string& wh
         throw Error(
             {where, without_stop(said.substr(0, stop)), "", stop == std::string::npos ? "" : said.substr(stop + 2)});
     }
-    if (s.system->kind != SystemKind::cluster)
+    if (s.system->kind != SystemKind::cluster && s.system->kind != SystemKind::host)
         throw Error({where, fmt::format("{} is no cluster", s.system->id), "there is nothing to spread a workload over",
                      "Leave mapping out."});
-    if (!s.units_named) s.units = {s.mapping->units()};
+    if (!s.units_named && s.system->kind == SystemKind::cluster) s.units = {s.mapping->units()};
 }
 
 SystemChoice read_system(const Config& c, const SystemLoader& load) {

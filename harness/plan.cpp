@@ -153,10 +153,15 @@ std::vector<std::string> names_of(const SystemChoice& s, const BackendSet& backe
 
 /// What the experiment names of a mapping, one for each combination; ranks are what a measured backend was started
 /// with.
-std::vector<Mapping> mappings_of(const SystemChoice& s, const Backend& backend, int ranks) {
+std::vector<Mapping> mappings_of(const SystemChoice& s, const Backend& backend, const Params& p, int ranks) {
     Mapping given;
-    if (s.mapping && backend.kind() != Kind::measured && backend.kind() != Kind::bound) return {*s.mapping};
-    if (backend.kind() == Kind::measured && backend.collective()) given.tensor = ranks;
+    const bool real = backend.kind() == Kind::measured;
+    if (s.mapping && backend.kind() != Kind::bound && (!real || s.system->kind == SystemKind::host))
+        return {*s.mapping};
+    if (real && backend.collective()) {  // what trains on data shares the batch, all else the model
+        const bool replicas = p.has("data") && p.has("batch") && p.integer("batch") % ranks == 0;
+        (replicas ? given.data : given.tensor) = ranks;
+    }
     if (!backend.takes_mesh()) return {given};
     std::vector<Mapping> out;
     const std::vector<MeshChoice> any_mesh{{}};
@@ -257,7 +262,7 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                             s.system->kind != SystemKind::host)
                             continue;  // nothing here can be measured there; an experiment that names it is told so
                         if (s.backends.empty() && !backend.suits(s.system->kind)) continue;
-                        for (const Mapping& mapping : mappings_of(s, backend, ranks)) {
+                        for (const Mapping& mapping : mappings_of(s, backend, p, ranks)) {
                             PlannedCase x = begin(e, s, static_cast<int>(units), name, backend, mapping);
                             x.c.workload = w.workload->name;
                             x.c.params = p;
