@@ -11,7 +11,7 @@ using namespace wb;
 using namespace wb::emulation;
 
 /// One collective by LogGP alone: L=2500, o=1500, g=1000, G=6 ns, as LogGOPSim was measured with.
-Program bare(CollectiveKind operation, Algorithm algorithm, std::int64_t bytes, int units) {
+Program bare(CollectiveKind operation, Algorithm algorithm, std::int64_t bytes, int units, int times) {
     Play p;
     p.kind = Step::Kind::collective;
     p.bytes = bytes;
@@ -19,14 +19,27 @@ Program bare(CollectiveKind operation, Algorithm algorithm, std::int64_t bytes, 
     p.collective = collective_of(operation, algorithm, units);
     Program program;
     program.mapping.tensor = program.units = units;
-    program.stages = {{p}};
+    program.stages = {std::vector<Play>(static_cast<std::size_t>(times), p)};
     return program;
 }
 
-void play(benchmark::State& state, CollectiveKind operation, Algorithm algorithm) {
+/// All-reduce of domains of 8, ring inside, halving and doubling between them: 14 messages a unit and 2 log2 (n / 8).
+Program hierarchical(std::int64_t bytes, int units) {
+    constexpr int domain = 8;
+    Program program = bare(CollectiveKind::reduce_scatter, Algorithm::ring, bytes, units, 3);
+    std::vector<Play>& plays = program.stages.front();
+    for (const int inside : {0, 2}) plays[static_cast<std::size_t>(inside)].inside = domain;
+    plays[0].collective = collective_of(CollectiveKind::reduce_scatter, Algorithm::ring, domain);
+    plays[1].collective = collective_of(CollectiveKind::allreduce, Algorithm::halving_doubling, units / domain);
+    plays[1].skip = plays[1].shards = domain;
+    plays[2].collective = collective_of(CollectiveKind::allgather, Algorithm::ring, domain);
+    return program;
+}
+
+void run(benchmark::State& state, const Program& program) {
     const auto comm = single_process();
-    const int units = static_cast<int>(state.range(0));
-    Engine engine(bare(operation, algorithm, 1 << 20, units), *comm);
+    const int units = program.units;
+    Engine engine(program, *comm);
     std::int64_t messages = 0;
     Time finish = 0;
     for (auto _ : state) {
@@ -41,22 +54,29 @@ void play(benchmark::State& state, CollectiveKind operation, Algorithm algorithm
         benchmark::Counter(static_cast<double>(units) * static_cast<double>(state.iterations()),
                            benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
-BENCHMARK_CAPTURE(play, ring, CollectiveKind::allreduce, Algorithm::ring)
+
+void play(benchmark::State& state, CollectiveKind operation, Algorithm algorithm, int times) {
+    run(state, bare(operation, algorithm, 1 << 20, static_cast<int>(state.range(0)), times));
+}
+BENCHMARK_CAPTURE(play, ring, CollectiveKind::allreduce, Algorithm::ring, 1)
     ->Arg(64)
     ->Arg(256)
     ->Arg(512)
     ->Arg(1024)
     ->Unit(benchmark::kMillisecond);
 /// A message and unit more does not cost more: rounds grow with the logarithm only.
-BENCHMARK_CAPTURE(play, dissemination, CollectiveKind::allreduce, Algorithm::dissemination)
+BENCHMARK_CAPTURE(play, dissemination, CollectiveKind::allreduce, Algorithm::dissemination, 1)
     ->RangeMultiplier(4)
     ->Range(64, 16384)
     ->Unit(benchmark::kMillisecond);
-/// The same rounds for any number of units: time a unit must not grow.
-BENCHMARK_CAPTURE(play, shift, CollectiveKind::send_recv, Algorithm::ring)
+/// 16 messages a unit to its neighbour, for any number of units: time a unit must not grow.
+BENCHMARK_CAPTURE(play, shift, CollectiveKind::send_recv, Algorithm::ring, 16)
     ->RangeMultiplier(4)
     ->Range(64, 16384)
     ->Unit(benchmark::kMicrosecond);
+
+void domains(benchmark::State& state) { run(state, hierarchical(1 << 20, static_cast<int>(state.range(0)))); }
+BENCHMARK(domains)->RangeMultiplier(4)->Range(64, 16384)->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 
