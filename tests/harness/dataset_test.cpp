@@ -35,8 +35,8 @@ TEST_CASE("a dataset gives back its tokens, and says where they are from") {
     source->read(3, ids);
     CHECK(ids == std::vector<std::int32_t>{'t', 'h', 'e', ' ', 'b'});
     t.held_out = 5;
-    write_dataset(path, t);
-    CHECK(opened(path)->dataset().hash != source->dataset().hash);
+    write_dataset(path + "2", t);
+    CHECK(opened(path + "2")->dataset().hash != source->dataset().hash);
 }
 
 TEST_CASE("ids beyond 16 bits are kept") {
@@ -56,7 +56,7 @@ TEST_CASE("the shipped text is there, and any other text may be named") {
     const Folder folder;
     const fs::path& box = folder.path;
     std::ofstream(box / "mine.txt") << "some words";
-    CHECK(opened((box / "mine.txt").string())->dataset().training == 10);
+    CHECK(opened((box / "mine.txt").string())->dataset().training == 9);
 }
 
 TEST_CASE("data that is not there, empty, cut short or damaged is refused") {

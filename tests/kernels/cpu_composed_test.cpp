@@ -153,7 +153,7 @@ TEST_CASE("two ranks that share the batch, or the model, train as one does") {
     Case c = pipeline(8, 8);
     c.storage = std::make_shared<MemoryStorage>();
     const std::vector<double> one = losses(run_alone(c));
-    for (const char* mapping : {"dp2", "tp2"}) {
+    for (const std::string mapping : {"dp2", "tp2"}) {
         CAPTURE(mapping);
         const ResourceUse use = run_on_two(pipeline(8, 8, Mapping::parse(mapping)));
         const std::vector<double> two = losses(use);
