@@ -234,6 +234,7 @@ SystemChoice read_system(const Config& c, const SystemLoader& load) {
                     e.code());
     }
     if (c.has("backends")) s.backends = c.texts("backends");
+    if (c.has("workloads")) s.workloads = c.texts("workloads");
     for (const char* key : unit_keys) {
         if (!c.has(key)) continue;
         for (const ParamValue& v : axis_values(c.value(key))) {
@@ -255,6 +256,17 @@ SystemChoice read_system(const Config& c, const SystemLoader& load) {
     if (s.threads < 0)
         throw c.error("threads", fmt::format("threads is {}", s.threads), "it must be at least 1, or 0 for all", "");
     return s;
+}
+
+/// A machine takes part in what the experiment has, or it is a slip.
+void check_workloads(const Experiment& e) {
+    std::vector<std::string> known;
+    for (const WorkloadChoice& w : e.workloads) known.push_back(w.workload->name);
+    for (const SystemChoice& s : e.systems)
+        for (const std::string& name : s.workloads)
+            if (std::find(known.begin(), known.end(), name) == known.end())
+                throw Error({s.where, fmt::format("the experiment has no workload {}", in_quotes(name)),
+                             fmt::format("{} would not take part in it", s.system->id), did_you_mean(name, known)});
 }
 
 }  // namespace
@@ -301,6 +313,7 @@ Experiment read_experiment(const Config& config, const SystemLoader& load) {
     if (e.systems.empty())
         throw config.error("system", "names no system", "there is nothing to run on",
                            "Add a [[system]] with use = \"host\".");
+    check_workloads(e);
     config.finish();
     return e;
 }

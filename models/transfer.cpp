@@ -38,6 +38,26 @@ std::optional<double> rate(const System& s, OpKind kind, int units, bool bound) 
     return fitted && !bound ? fitted : sheet_rate(s, kind, units);
 }
 
+/// The memory products run from: the first that holds a gigabyte.
+const Memory* fast_memory(const System& s) {
+    for (const Memory& m : s.memories)
+        if (m.capacity && m.capacity->value >= 1e9) return &m;
+    return nullptr;
+}
+
+/// The share of `experts` models of `bytes` each that the fast memories do not hold.
+double outside(const System& s, double experts, double bytes, int units) {
+    const Memory* fast = fast_memory(s);
+    const double room = fast ? fast->capacity->value * units : 0;
+    return std::clamp(1 - room / (experts * bytes), 0.0, 1.0);
+}
+
+/// Bytes per second at which units fetch a model from the tier behind their fast memory.
+std::optional<double> switch_rate(const System& s, int units) {
+    if (const auto tier = value(s.node, "tier_link")) return *tier * units;
+    return sheet_rate(s, OpKind::load, units);
+}
+
 double compile_seconds(const System& s, double operators, int units) {
     return value(s.fitted, "compile_start_time").value_or(0) +
            units * value(s.fitted, "compile_unit_time").value_or(0) +
@@ -71,7 +91,8 @@ std::string missing_transfer(const Graph& graph, const System& system) {
 
 Transfer transfer(const Graph& graph, const System& system, int units, bool bound) {
     struct Sum {
-        double bytes = 0, operators = 0;
+        double bytes = 0, operators = 0, experts = 0;
+        bool weights = false;
         std::string phase;
     };
     constexpr std::array order{OpKind::read, OpKind::compile, OpKind::load, OpKind::write};
@@ -81,8 +102,12 @@ Transfer transfer(const Graph& graph, const System& system, int units, bool boun
             const Op& op = graph.ops()[i];
             Sum& sum = sums[static_cast<std::size_t>(std::find(order.begin(), order.end(), op.kind) - order.begin())];
             const double times = static_cast<double>(block.repeat);
-            for (TensorId id : op.in) sum.bytes += times * graph.bytes(id).si();
+            for (TensorId id : op.in) {
+                sum.bytes += times * graph.bytes(id).si();
+                sum.weights |= graph.tensor(id).role == Role::weight;
+            }
             sum.operators += times * static_cast<double>(std::max<std::int64_t>(1, op.attributes.rows));
+            sum.experts = std::max(sum.experts, static_cast<double>(op.attributes.experts));
             sum.phase = block.phase;
         }
     Transfer out;
@@ -92,10 +117,14 @@ Transfer transfer(const Graph& graph, const System& system, int units, bool boun
         double seconds = 0;
         if (order[i] == OpKind::compile) {
             seconds = bound ? 0 : compile_seconds(system, sum.operators, units);
+        } else if (sum.experts > 1) {
+            const double moved = sum.bytes * outside(system, sum.experts, sum.bytes, units);
+            seconds = moved / switch_rate(system, units).value_or(std::numeric_limits<double>::infinity());
+            out.loaded += Bytes(moved);
         } else {
             seconds =
                 sum.bytes / rate(system, order[i], units, bound).value_or(std::numeric_limits<double>::infinity());
-            if (order[i] == OpKind::load && !bound) seconds += value(system.fitted, "load_start_time").value_or(0);
+            if (order[i] == OpKind::load && sum.weights && !bound) seconds += value(system.fitted, "load_start_time").value_or(0);
             (order[i] == OpKind::load ? out.loaded : out.stored) += Bytes(sum.bytes);
         }
         Span span;

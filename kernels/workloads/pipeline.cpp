@@ -17,16 +17,16 @@ Graph build(const Params& p, const Files& files) {
     if (every < 1 || every > steps)
         throw Error({"checkpoint_every", fmt::format("{} of {} steps", given, steps), "no checkpoint would be written",
                      "Use 1 to the number of steps, or 0 for one at the end."});
-    const SharedGraph step = train_step(model, batch), saved = written(*step);
+    const SharedGraph step = train_step(model, batch), saved = written(*step), held_out = held_out_loss(model, batch);
     Graph g("pipeline");
     g.then("stage", 1, staged_tokens((steps + batches) * batch.batch * batch.seq));
     g.then("compile", 1, compiled(*step));
-    g.then("load", 1, loaded(*step));
+    g.then("load", 1, loaded(*held_out));
     for (std::int64_t done = 0; done < steps; done += every) {
         g.then("train", std::min(every, steps - done), step);
         g.then("checkpoint", 1, saved);
     }
-    g.then("evaluate", batches, held_out_loss(model, batch));
+    g.then("evaluate", batches, held_out);
     return g;
 }
 

@@ -22,7 +22,7 @@ wafer::Request request_of(const Case& c) { return {*c.graph, c.units, c.mapping}
 
 Placement solve(const Machine& m, const Case& c) {
     const Request r = request_of(c);
-    return trains(*c.graph) ? evaluate_training(m, r, *c.system) : place(m, r).best;
+    return has_loss(*c.graph) ? evaluate_training(m, r, *c.system) : place(m, r).best;
 }
 
 /// The SRAM of one PE counts the fullest, the wafer's the sum.
@@ -104,8 +104,8 @@ public:
 
     Support supports(const Case& c, int) const override {
         if (c.system->kind != SystemKind::wafer) return Support::no(fmt::format("{} is no wafer", c.system->id));
-        if (std::string why = missing_peak(*c.graph, *c.system); !why.empty()) return Support::no(std::move(why));
         if (only_moves(*c.graph)) return transfer_support(c);
+        if (std::string why = missing_peak(*c.graph, *c.system); !why.empty()) return Support::no(std::move(why));
         if (std::string why = missing_type(*c.graph, *c.system); !why.empty()) return Support::no(std::move(why));
         if (std::string why = refusal(Machine(*c.system), request_of(c)); !why.empty())
             return Support::no(std::move(why));

@@ -71,6 +71,12 @@ SharedGraph restored(const Graph& of) {
     return g;
 }
 
+SharedGraph switched(const Graph& of, std::int64_t experts) {
+    auto g = std::make_shared<Graph>("switch");
+    move_stored(*g, of, OpKind::load, "switch", experts);
+    return g;
+}
+
 void then_decode(Graph& g, const ModelConfig& model, const Sequence& sequence, std::int64_t tokens, std::int64_t times,
                  std::int64_t runs) {
     runs = std::min(runs, tokens);

@@ -26,6 +26,8 @@ SharedGraph compiled(const Graph& of);
 SharedGraph loaded(const Graph& of);
 SharedGraph written(const Graph& of);
 SharedGraph restored(const Graph& of);
+/// The weights of one of `experts` models alike brought to where they can be used.
+SharedGraph switched(const Graph& of, std::int64_t experts);
 
 /// Decoding `tokens` tokens after `sequence.seq` cached ones, in at most `runs` runs of equal cache length: the middle
 /// of the lengths a run stands for, so that the arithmetic is that of the tokens one by one but for rounding.

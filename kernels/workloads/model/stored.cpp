@@ -14,12 +14,14 @@ TensorId same(Graph& g, const Tensor& t) {
 
 }  // namespace
 
-void move_stored(Graph& g, const Graph& of, OpKind how, const std::string& phase) {
+void move_stored(Graph& g, const Graph& of, OpKind how, const std::string& phase, std::int64_t experts) {
     g.phase(phase);
     const std::string suffix = "." + std::string(name(how));
+    Attributes a;
+    a.experts = experts;
     const auto move_block = [&](int block) {
         for (const Tensor& t : of.tensors())
-            if (stored(t) && t.block == block) g.apply(how, t.name + suffix, {same(g, t)});
+            if (stored(t) && t.block == block) g.apply(how, t.name + suffix, {same(g, t)}, a);
     };
     move_block(-1);
     for (std::size_t b = 0; b < of.blocks().size(); ++b) {
