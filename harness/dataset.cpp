@@ -21,18 +21,16 @@ constexpr const char* builtin_text = "data/genesis.txt";
 constexpr std::string_view hdf5_magic = "\x89HDF\r\n\x1a\n";
 
 Dataset dataset_of(const Tokens& t, std::string how) {
-    return {t.name,
-            Digest().add(t.text_hash).add(t.tokenizer).add(t.held_out).hex(),
-            t.vocabulary,
-            static_cast<std::int64_t>(t.ids.size()) - t.held_out,
-            t.held_out,
-            std::move(how)};
+    return {t.name,       Digest().add(t.text_hash).add(t.tokenizer).add(t.held_out).hex(),
+            t.vocabulary, static_cast<std::int64_t>(t.ids.size()) - t.held_out,
+            t.held_out,   std::move(how)};
 }
 
 /// A text in the memory of every rank.
 class TextSource final : public TokenSource {
 public:
-    explicit TextSource(Tokens tokens) : tokens_(std::move(tokens)), dataset_(dataset_of(tokens_, "every rank, byte by byte")) {}
+    explicit TextSource(Tokens tokens)
+        : tokens_(std::move(tokens)), dataset_(dataset_of(tokens_, "every rank, byte by byte")) {}
     const Dataset& dataset() const override { return dataset_; }
     void read(std::int64_t first, std::span<std::int32_t> to) override {
         std::copy_n(tokens_.ids.begin() + first, to.size(), to.begin());
@@ -113,7 +111,8 @@ private:
 
 void put_number(const Hdf5Place& place, hid_t at, const char* name, std::int64_t value) {
     const Handle space = place.own(H5Screate(H5S_SCALAR), H5Sclose, "writing");
-    const Handle a = place.own(H5Acreate2(at, name, H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, "writing");
+    const Handle a =
+        place.own(H5Acreate2(at, name, H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, "writing");
     place.check(H5Awrite(a, H5T_NATIVE_INT64, &value), "writing");
 }
 
@@ -171,14 +170,18 @@ void write_dataset(const std::string& path, const Tokens& t) {
     const QuietHdf5 quiet;
     const Hdf5Place place{path, Exit::io};
     {
-        const Handle file = place.own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose, "creating");
+        const Handle file =
+            place.own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose, "creating");
         put_text(place, file, "Conventions", "waferbench dataset 1");
-        const Handle group = place.own(H5Gcreate2(file, "tokens", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "writing");
+        const Handle group =
+            place.own(H5Gcreate2(file, "tokens", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "writing");
         const hsize_t count = t.ids.size();
         const Handle space = place.own(H5Screate_simple(1, &count, nullptr), H5Sclose, "writing");
         const hid_t type = t.vocabulary <= 65536 ? H5T_STD_U16LE : H5T_STD_U32LE;
-        const Handle ids = place.own(H5Dcreate2(group, "id", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose, "writing");
-        if (count > 0) place.check(H5Dwrite(ids, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, t.ids.data()), "writing");
+        const Handle ids =
+            place.own(H5Dcreate2(group, "id", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose, "writing");
+        if (count > 0)
+            place.check(H5Dwrite(ids, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, t.ids.data()), "writing");
         put_text(place, ids, "name", t.name);
         put_text(place, ids, "text_hash", t.text_hash);
         put_text(place, ids, "tokenizer", t.tokenizer);
@@ -199,7 +202,8 @@ std::shared_ptr<TokenSource> open_tokens(const std::string& data, const Files& f
     std::ifstream(path, std::ios::binary).read(head.data(), static_cast<std::streamsize>(head.size()));
     if (head == hdf5_magic) return std::make_shared<FileSource>(path, comm);
     if (path.ends_with(".h5"))
-        throw Error({path, "is no HDF5 file", "it was cut short, or is something else", "Make it again with waferbench tokenize."});
+        throw Error({path, "is no HDF5 file", "it was cut short, or is something else",
+                     "Make it again with waferbench tokenize."});
     return std::make_shared<TextSource>(
         tokenised(std::filesystem::path(path).stem(), read_text(path), *byte_tokenizer(), builtin_held_out));
 }

@@ -102,10 +102,12 @@ class BpeTokenizer final : public Tokenizer {
 public:
     BpeTokenizer(const nlohmann::json& j, const std::string& place) {
         const auto refuse = [&](const std::string& problem) {
-            return Error({place, problem, "ids would differ from those the model knows", "Use a byte-level BPE tokenizer.json, such as GPT-2's."});
+            return Error({place, problem, "ids would differ from those the model knows",
+                          "Use a byte-level BPE tokenizer.json, such as GPT-2's."});
         };
         const nlohmann::json& model = j.at("model");
-        if (model.value("type", std::string("BPE")) != "BPE") throw refuse("its model is " + model["type"].get<std::string>());
+        if (model.value("type", std::string("BPE")) != "BPE")
+            throw refuse("its model is " + model["type"].get<std::string>());
         const nlohmann::json pre = j.value("pre_tokenizer", nlohmann::json());
         if (!pre.is_object() || pre.value("type", std::string()) != "ByteLevel" || !pre.value("use_regex", true))
             throw refuse("its pre-tokeniser is not ByteLevel with GPT-2's rule");
@@ -166,7 +168,8 @@ private:
     std::int32_t id(const std::string& token, const std::string& place) const {
         const auto found = ids_.find(token);
         if (found == ids_.end())
-            throw Error({place, fmt::format("merges \"{}\", which is no token of its vocabulary", token), "the file is not whole", ""});
+            throw Error({place, fmt::format("merges \"{}\", which is no token of its vocabulary", token),
+                         "the file is not whole", ""});
         return found->second;
     }
 

@@ -47,8 +47,7 @@ CpuSession::CpuSession(const Case& c, Comm& comm, int threads, Pool* pool)
     const Graph& g = part_.local;
     const Setup setup{g, comm_, threads_, scratch_, step_};
     for (const Op& op : g.ops()) runners_.push_back(make_runner({setup, op}));
-    storage_ = std::make_unique<Storage>(g, part_.pieces, *whole_, plan_memory(g), c.seed, comm.rank(), threads,
-                                         pool);
+    storage_ = std::make_unique<Storage>(g, part_.pieces, *whole_, plan_memory(g), c.seed, comm.rank(), threads, pool);
     bind();
 }
 

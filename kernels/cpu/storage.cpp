@@ -80,8 +80,7 @@ std::byte* Pool::at(const Tensor& local, const Partition::Piece& piece, const Gr
         throw Error({local.name, "is cut differently by two phases", "they could not share it",
                      "Use one rank, or data parallelism."});
     Entry& e = entries_[key];
-    if (!e.memory.data())
-        e = {local, piece, all, place.slots, place.stride, Buffer(place.slots * place.stride)};
+    if (!e.memory.data()) e = {local, piece, all, place.slots, place.stride, Buffer(place.slots * place.stride)};
     return e.memory.data();
 }
 
@@ -143,7 +142,8 @@ Storage::Storage(const Graph& graph, const std::vector<Partition::Piece>& pieces
         }
         own_[i] = Buffer(place.slots * place.stride);
         base_[i] = own_[i].data();
-        const Shape& all = index(pieces[i].whole) < whole.tensors().size() ? whole.tensor(pieces[i].whole).shape : t.shape;
+        const Shape& all =
+            index(pieces[i].whole) < whole.tensors().size() ? whole.tensor(pieces[i].whole).shape : t.shape;
         fill_slots(t, pieces[i], all, place.slots, place.stride, own_[i], {seed, rank, threads});
     }
 }

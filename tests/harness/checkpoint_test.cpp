@@ -75,8 +75,9 @@ TEST_CASE("a damaged checkpoint is named and the one before is used; without one
     const auto found = storage->newest();
     REQUIRE(found);
     CHECK(found->step == 10);
-    CHECK(found->remark.ends_with("step-000000020.h5: is damaged: its checksum does not match (weights would be "
-                                  "wrong). Going on from step-000000010.h5."));
+    CHECK(
+        found->remark.ends_with("step-000000020.h5: is damaged: its checksum does not match (weights would be "
+                                "wrong). Going on from step-000000010.h5."));
     flip_a_byte(box / "c" / "step-000000010.h5");
     CHECK_THROWS_WITH(storage->newest(), doctest::Contains("every checkpoint is damaged (there is no state to go on "
                                                            "from). Run again without --resume."));

@@ -63,9 +63,11 @@ TEST_CASE("data that is not there, empty, cut short or damaged is refused") {
     const Folder folder;
     const fs::path& box = folder.path;
     const std::string path = (box / "d.h5").string();
-    CHECK_THROWS_WITH(opened("/nowhere.txt"), doctest::Contains("there is no such file (it holds the text to train on)."));
+    CHECK_THROWS_WITH(opened("/nowhere.txt"),
+                      doctest::Contains("there is no such file (it holds the text to train on)."));
     std::ofstream(box / "empty.txt").close();
-    CHECK_THROWS_WITH(opened((box / "empty.txt").string()), doctest::Contains("is empty (there is nothing in it to use)."));
+    CHECK_THROWS_WITH(opened((box / "empty.txt").string()),
+                      doctest::Contains("is empty (there is nothing in it to use)."));
     write_dataset(path, tokenised("verse", std::string(5000, 'a'), *byte_tokenizer(), 0));
     const auto size = fs::file_size(path);
     fs::resize_file(path, size - 100);
@@ -77,5 +79,6 @@ TEST_CASE("data that is not there, empty, cut short or damaged is refused") {
     file.seekp(3000);
     file.put('b');
     file.close();
-    CHECK_THROWS_WITH(opened(path), doctest::Contains("is damaged: its checksum does not match (token ids would be wrong)."));
+    CHECK_THROWS_WITH(opened(path),
+                      doctest::Contains("is damaged: its checksum does not match (token ids would be wrong)."));
 }
