@@ -77,8 +77,7 @@ private:
         Attributes a;
         a.collective = CollectiveKind::allreduce;
         a.ranks = replicas_;
-        return editor_
-            .op(OpKind::collective, "allreduce_" + g_.tensor(gradient).name, {existing(gradient)}, a, block_)
+        return editor_.op(OpKind::collective, "allreduce_" + g_.tensor(gradient).name, {existing(gradient)}, a, block_)
             .front();
     }
 
@@ -110,9 +109,8 @@ private:
             a.batch /= replicas_;
         }
         if (op.kind == OpKind::last_rows_backward) a.rows /= replicas_;
-        const bool shared = std::any_of(op.in.begin(), op.in.end(), [this](TensorId id) {
-            return pieces_[index(at(id))].layout == by_rows;
-        });
+        const bool shared = std::any_of(op.in.begin(), op.in.end(),
+                                        [this](TensorId id) { return pieces_[index(at(id))].layout == by_rows; });
         if (!shared) a.share /= replicas_;  // sums of gradients: every rank does all of them
     }
 

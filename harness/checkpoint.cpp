@@ -40,17 +40,21 @@ std::string gathered(const StoredPiece& p, std::int64_t instance, Comm& comm) {
     const auto bytes = static_cast<std::size_t>(elements(p.local) * width);
     const char* const from = reinterpret_cast<const char*>(p.data + instance * p.stride);
     if (!p.cut() || comm.size() == 1) return comm.rank() == 0 ? std::string(from, bytes) : std::string();
-    const double place[] = {static_cast<double>(p.first), static_cast<double>(p.local[static_cast<std::size_t>(p.dim)])};
+    const double place[] = {static_cast<double>(p.first),
+                            static_cast<double>(p.local[static_cast<std::size_t>(p.dim)])};
     const auto places = comm.gather(place);
     const auto parts = comm.gather(std::string(from, bytes));
     if (comm.rank() != 0) return {};
     std::int64_t inner = width;
     for (std::size_t d = static_cast<std::size_t>(p.dim) + 1; d < p.whole.size(); ++d) inner *= p.whole[d];
-    const std::int64_t extent = p.whole[static_cast<std::size_t>(p.dim)] * inner, outer = elements(p.whole) * width / extent;
+    const std::int64_t extent = p.whole[static_cast<std::size_t>(p.dim)] * inner,
+                       outer = elements(p.whole) * width / extent;
     std::string out(static_cast<std::size_t>(outer * extent), '\0');
     for (std::size_t r = 0; r < parts.size(); ++r) {
-        const auto run = static_cast<std::int64_t>(places[r][1]) * inner, at = static_cast<std::int64_t>(places[r][0]) * inner;
-        for (std::int64_t o = 0; o < outer; ++o) std::copy_n(parts[r].begin() + o * run, run, out.begin() + o * extent + at);
+        const auto run = static_cast<std::int64_t>(places[r][1]) * inner,
+                   at = static_cast<std::int64_t>(places[r][0]) * inner;
+        for (std::int64_t o = 0; o < outer; ++o)
+            std::copy_n(parts[r].begin() + o * run, run, out.begin() + o * extent + at);
     }
     return out;
 }
@@ -123,10 +127,14 @@ private:
                 if (!remark.empty()) remark += fmt::format(" Going on from {}.", path(step).filename().string());
                 return std::to_string(step);
             }
-            remark += Error({path(step).string(), "is damaged: its checksum does not match",
-                             "weights would be wrong", ""}).what();
+            remark +=
+                Error({path(step).string(), "is damaged: its checksum does not match", "weights would be wrong", ""})
+                    .what();
         }
-        if (!all.empty()) throw Error({folder_.string(), "every checkpoint is damaged", "there is no state to go on from", "Run again without --resume."}, Exit::baseline);
+        if (!all.empty())
+            throw Error({folder_.string(), "every checkpoint is damaged", "there is no state to go on from",
+                         "Run again without --resume."},
+                        Exit::baseline);
         return {};
     }
 
@@ -134,36 +142,50 @@ private:
         const QuietHdf5 quiet;
         std::error_code error;
         fs::create_directories(folder_, error);
-        if (error) throw Error({folder_.string(), "cannot be made: " + error.message(), "checkpoints go there", ""}, Exit::io);
+        if (error)
+            throw Error({folder_.string(), "cannot be made: " + error.message(), "checkpoints go there", ""}, Exit::io);
         problem_.clear();
         place_.file = aside().string();
-        file_ = place_.own(H5Fcreate(place_.file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose, "creating");
+        file_ =
+            place_.own(H5Fcreate(place_.file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose, "creating");
         group_ = place_.own(H5Gcreate2(file_, "tensors", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "writing");
-        const Handle notes = place_.own(H5Gcreate2(file_, "notes", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "writing");
+        const Handle notes =
+            place_.own(H5Gcreate2(file_, "notes", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "writing");
         for (const auto& [name, values] : s.notes) {
             const hsize_t n = values.size();
             const Handle space = place_.own(H5Screate_simple(1, &n, nullptr), H5Sclose, "writing");
-            const Handle set = place_.own(H5Dcreate2(notes, name.c_str(), H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose, "writing");
-            if (n > 0) place_.check(H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "writing");
+            const Handle set = place_.own(
+                H5Dcreate2(notes, name.c_str(), H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose,
+                "writing");
+            if (n > 0)
+                place_.check(H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "writing");
         }
     }
 
     void put(const StoredPiece& p, std::int64_t instance, const std::string& bytes) {
         const QuietHdf5 quiet;
         const std::vector<hsize_t> all = extents(p);
-        const Handle space = place_.own(H5Screate_simple(static_cast<int>(all.size()), all.data(), nullptr), H5Sclose, "writing");
+        const Handle space =
+            place_.own(H5Screate_simple(static_cast<int>(all.size()), all.data(), nullptr), H5Sclose, "writing");
         if (instance == 0)
-            set_ = place_.own(H5Dcreate2(group_, p.name.c_str(), file_type(p.dtype), space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose, "writing " + p.name);
+            set_ = place_.own(
+                H5Dcreate2(group_, p.name.c_str(), file_type(p.dtype), space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+                H5Dclose, "writing " + p.name);
         std::vector<hsize_t> start(all.size(), 0), count = all;
         start[0] = static_cast<hsize_t>(instance);
         count[0] = 1;
-        place_.check(H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr), "writing");
-        const Handle memory = place_.own(H5Screate_simple(static_cast<int>(all.size()), count.data(), nullptr), H5Sclose, "writing");
+        place_.check(H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr),
+                     "writing");
+        const Handle memory =
+            place_.own(H5Screate_simple(static_cast<int>(all.size()), count.data(), nullptr), H5Sclose, "writing");
         place_.check(H5Dwrite(set_, file_type(p.dtype), memory, space, H5P_DEFAULT, bytes.data()), "writing " + p.name);
     }
 
     void end_file(std::int64_t step) {
-        if (!problem_.empty()) throw Error({aside().string(), problem_, "the checkpoint is not whole; the one before is kept", "Make room, and use --resume."}, Exit::io);
+        if (!problem_.empty())
+            throw Error({aside().string(), problem_, "the checkpoint is not whole; the one before is kept",
+                         "Make room, and use --resume."},
+                        Exit::io);
         {
             const QuietHdf5 quiet;
             set_.close();
@@ -175,7 +197,10 @@ private:
         if (!resume_)
             for (const std::int64_t old : steps()) fs::remove(path(old), error);
         fs::rename(aside(), path(step), error);
-        if (error) throw Error({path(step).string(), "cannot be named: " + error.message(), "the checkpoint is lost; the one before is kept", ""}, Exit::io);
+        if (error)
+            throw Error({path(step).string(), "cannot be named: " + error.message(),
+                         "the checkpoint is lost; the one before is kept", ""},
+                        Exit::io);
         if (const int folder = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); folder >= 0) {
             ::fsync(folder);
             ::close(folder);
@@ -197,25 +222,34 @@ private:
             const Handle space = place.own(H5Dget_space(set), H5Sclose, "reading");
             std::vector<double>& values = out.notes[name];
             values.resize(static_cast<std::size_t>(H5Sget_simple_extent_npoints(space)));
-            if (!values.empty()) place.check(H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "reading");
+            if (!values.empty())
+                place.check(H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "reading");
         }
         return out;
     }
 
     std::int64_t take(const Hdf5Place& place, hid_t file, const StoredPiece& p) const {
-        const Handle set = place.own(H5Dopen2(file, ("/tensors/" + p.name).c_str(), H5P_DEFAULT), H5Dclose, "finding " + p.name);
+        const Handle set =
+            place.own(H5Dopen2(file, ("/tensors/" + p.name).c_str(), H5P_DEFAULT), H5Dclose, "finding " + p.name);
         const Handle space = place.own(H5Dget_space(set), H5Sclose, "reading");
         std::vector<hsize_t> all = extents(p), found(all.size(), 0);
-        if (H5Sget_simple_extent_ndims(space) == static_cast<int>(all.size())) H5Sget_simple_extent_dims(space, found.data(), nullptr);
-        if (found != all) throw Error({place.file, fmt::format("\"{}\" has another shape", p.name), "it is the checkpoint of another model", ""}, Exit::failed);
+        if (H5Sget_simple_extent_ndims(space) == static_cast<int>(all.size()))
+            H5Sget_simple_extent_dims(space, found.data(), nullptr);
+        if (found != all)
+            throw Error({place.file, fmt::format("\"{}\" has another shape", p.name),
+                         "it is the checkpoint of another model", ""},
+                        Exit::failed);
         std::vector<hsize_t> start(all.size(), 0), count{1};
         for (const std::int64_t n : p.local) count.push_back(static_cast<hsize_t>(n));
         if (p.cut()) start[static_cast<std::size_t>(p.dim) + 1] = static_cast<hsize_t>(p.first);
-        const Handle memory = place.own(H5Screate_simple(static_cast<int>(all.size()), count.data(), nullptr), H5Sclose, "reading");
+        const Handle memory =
+            place.own(H5Screate_simple(static_cast<int>(all.size()), count.data(), nullptr), H5Sclose, "reading");
         for (std::int64_t k = 0; k < p.instances; ++k) {
             start[0] = static_cast<hsize_t>(k);
-            place.check(H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr), "reading");
-            place.check(H5Dread(set, file_type(p.dtype), memory, space, H5P_DEFAULT, p.data + k * p.stride), "reading " + p.name);
+            place.check(H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr),
+                        "reading");
+            place.check(H5Dread(set, file_type(p.dtype), memory, space, H5P_DEFAULT, p.data + k * p.stride),
+                        "reading " + p.name);
         }
         return p.instances * elements(p.local) * stored_bytes(p.dtype);
     }

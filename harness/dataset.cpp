@@ -21,26 +21,16 @@ constexpr const char* builtin_text = "data/genesis.txt";
 constexpr std::string_view hdf5_magic = "\x89HDF\r\n\x1a\n";
 
 Dataset dataset_of(const Tokens& t, std::string how) {
-    return {t.name,
-            Digest().add(t.text_hash).add(t.tokenizer).add(t.held_out).hex(),
-            t.vocabulary,
-            static_cast<std::int64_t>(t.ids.size()) - t.held_out,
-            t.held_out,
-            std::move(how)};
-}
-
-std::string whole_file(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    std::ostringstream text;
-    text << in.rdbuf();
-    if (!in) throw Error({path, "cannot be read", "it holds the text to train on", "Check its name and permissions."});
-    return text.str();
+    return {t.name,       Digest().add(t.text_hash).add(t.tokenizer).add(t.held_out).hex(),
+            t.vocabulary, static_cast<std::int64_t>(t.ids.size()) - t.held_out,
+            t.held_out,   std::move(how)};
 }
 
 /// A text in the memory of every rank.
 class TextSource final : public TokenSource {
 public:
-    explicit TextSource(Tokens tokens) : tokens_(std::move(tokens)), dataset_(dataset_of(tokens_, "every rank, byte by byte")) {}
+    explicit TextSource(Tokens tokens)
+        : tokens_(std::move(tokens)), dataset_(dataset_of(tokens_, "every rank, byte by byte")) {}
     const Dataset& dataset() const override { return dataset_; }
     void read(std::int64_t first, std::span<std::int32_t> to) override {
         std::copy_n(tokens_.ids.begin() + first, to.size(), to.begin());
@@ -60,7 +50,7 @@ public:
         broken = comm.share(broken);
         if (!broken.empty())
             throw Error({path, broken, "token ids would be wrong", "Make it again with waferbench tokenize."});
-        const Handle access = file_access();
+        const Handle access = file_access(comm);
         file_ = place_.own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), H5Fclose, "opening");
         ids_ = place_.own(H5Dopen2(file_, "/tokens/id", H5P_DEFAULT), H5Dclose, "finding /tokens/id");
         const Handle space = place_.own(H5Dget_space(ids_), H5Sclose, "reading");
@@ -94,7 +84,7 @@ public:
     }
 
 private:
-    Handle file_access();
+    Handle file_access(const Comm& comm);
     Handle collective_transfer() const;
 
     std::int64_t number(const char* name) const {
@@ -121,7 +111,8 @@ private:
 
 void put_number(const Hdf5Place& place, hid_t at, const char* name, std::int64_t value) {
     const Handle space = place.own(H5Screate(H5S_SCALAR), H5Sclose, "writing");
-    const Handle a = place.own(H5Acreate2(at, name, H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, "writing");
+    const Handle a =
+        place.own(H5Acreate2(at, name, H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, "writing");
     place.check(H5Awrite(a, H5T_NATIVE_INT64, &value), "writing");
 }
 
@@ -134,21 +125,43 @@ void put_text(const Hdf5Place& place, hid_t at, const char* name, const std::str
 
 }  // namespace
 
-Handle FileSource::file_access() {
+/// With a parallel library and several ranks, all open the file together. The seal behind its end does not disturb it.
+Handle FileSource::file_access(const Comm& comm) {
     Handle access = place_.own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "opening");
+#if defined(WB_HAVE_MPI) && defined(H5_HAVE_PARALLEL)
+    parallel_ = comm.size() > 1 && H5Pset_fapl_mpio(access, MPI_COMM_WORLD, MPI_INFO_NULL) >= 0;
+#else
+    static_cast<void>(comm);
+#endif
     return access;
 }
 
 Handle FileSource::collective_transfer() const {
-    return place_.own(H5Pcreate(H5P_DATASET_XFER), H5Pclose, "reading");
+    Handle transfer = place_.own(H5Pcreate(H5P_DATASET_XFER), H5Pclose, "reading");
+#if defined(WB_HAVE_MPI) && defined(H5_HAVE_PARALLEL)
+    if (parallel_) place_.check(H5Pset_dxpl_mpio(transfer, H5FD_MPIO_COLLECTIVE), "reading together");
+#endif
+    return transfer;
 }
 
-Tokens byte_tokens(std::string name, std::string_view text, double held_out) {
+std::string read_text(const std::string& path) {
+    std::error_code ignored;
+    std::ifstream in(path, std::ios::binary);
+    std::ostringstream text;
+    if (in && std::filesystem::is_regular_file(path, ignored)) text << in.rdbuf();
+    if (!in || !std::filesystem::is_regular_file(path, ignored))
+        throw Error({path, "cannot be read", "it holds what is asked for", "Check its name and permissions."});
+    if (text.str().empty()) throw Error({path, "is empty", "there is nothing in it to use", ""});
+    return text.str();
+}
+
+Tokens tokenised(std::string name, std::string_view text, const Tokenizer& tokenizer, double held_out) {
     Tokens t;
     t.name = std::move(name);
     t.text_hash = Digest().add(text).hex();
-    t.tokenizer = "bytes";
-    for (const char c : text) t.ids.push_back(static_cast<unsigned char>(c));
+    t.tokenizer = tokenizer.name();
+    t.vocabulary = tokenizer.vocabulary();
+    t.ids = tokenizer.encode(text);
     t.held_out = std::llround(held_out * static_cast<double>(t.ids.size()));
     return t;
 }
@@ -157,14 +170,18 @@ void write_dataset(const std::string& path, const Tokens& t) {
     const QuietHdf5 quiet;
     const Hdf5Place place{path, Exit::io};
     {
-        const Handle file = place.own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose, "creating");
+        const Handle file =
+            place.own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose, "creating");
         put_text(place, file, "Conventions", "waferbench dataset 1");
-        const Handle group = place.own(H5Gcreate2(file, "tokens", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "writing");
+        const Handle group =
+            place.own(H5Gcreate2(file, "tokens", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "writing");
         const hsize_t count = t.ids.size();
         const Handle space = place.own(H5Screate_simple(1, &count, nullptr), H5Sclose, "writing");
         const hid_t type = t.vocabulary <= 65536 ? H5T_STD_U16LE : H5T_STD_U32LE;
-        const Handle ids = place.own(H5Dcreate2(group, "id", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose, "writing");
-        if (count > 0) place.check(H5Dwrite(ids, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, t.ids.data()), "writing");
+        const Handle ids =
+            place.own(H5Dcreate2(group, "id", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose, "writing");
+        if (count > 0)
+            place.check(H5Dwrite(ids, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, t.ids.data()), "writing");
         put_text(place, ids, "name", t.name);
         put_text(place, ids, "text_hash", t.text_hash);
         put_text(place, ids, "tokenizer", t.tokenizer);
@@ -185,10 +202,10 @@ std::shared_ptr<TokenSource> open_tokens(const std::string& data, const Files& f
     std::ifstream(path, std::ios::binary).read(head.data(), static_cast<std::streamsize>(head.size()));
     if (head == hdf5_magic) return std::make_shared<FileSource>(path, comm);
     if (path.ends_with(".h5"))
-        throw Error({path, "is no HDF5 file", "it was cut short, or is something else", "Make it again with waferbench tokenize."});
-    const std::string text = whole_file(path);
-    if (text.empty()) throw Error({path, "is empty", "there is nothing to train on", ""});
-    return std::make_shared<TextSource>(byte_tokens(std::filesystem::path(path).stem(), text, builtin_held_out));
+        throw Error({path, "is no HDF5 file", "it was cut short, or is something else",
+                     "Make it again with waferbench tokenize."});
+    return std::make_shared<TextSource>(
+        tokenised(std::filesystem::path(path).stem(), read_text(path), *byte_tokenizer(), builtin_held_out));
 }
 
 }  // namespace wb

@@ -9,6 +9,7 @@
 #include "core/comm.hpp"
 #include "core/storage.hpp"
 #include "core/workload.hpp"
+#include "harness/tokenizer.hpp"
 
 namespace wb {
 
@@ -20,8 +21,11 @@ struct Tokens {
     std::int64_t held_out = 0;
 };
 
-/// A text, one token a byte; the last `held_out` of it (0 to 1) is kept from training.
-Tokens byte_tokens(std::string name, std::string_view text, double held_out);
+/// A text in tokens; the last `held_out` of them (0 to 1) is kept from training.
+Tokens tokenised(std::string name, std::string_view text, const Tokenizer& tokenizer, double held_out);
+
+/// All of a file. Throws Error: not there, not readable, empty.
+std::string read_text(const std::string& path);
 
 /// Writes a dataset file. Throws Error (io).
 void write_dataset(const std::string& path, const Tokens& tokens);

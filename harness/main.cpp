@@ -20,6 +20,7 @@
 #include "harness/publish.hpp"
 #include "harness/result_file.hpp"
 #include "harness/run.hpp"
+#include "harness/tokenize_verb.hpp"
 #include "harness/validate/validate_report.hpp"
 #include "harness/validate/verbs.hpp"
 
@@ -34,6 +35,7 @@ constexpr const char* footer = R"help(Examples:
   waferbench describe host                           every figure of a machine, and where it comes from
   waferbench compare before.h5 after.h5 --threshold 3%
   waferbench validate --group "waferllm-*"           the models judged by what others measured
+  waferbench tokenize book.txt -o book.h5             a text to train on: data = "book.h5" in a pipeline
   waferbench check results/quick-20260101-120000.h5
 
 Exit codes: 0 ok; 1 usage or configuration; 2 regression, changed value or exceeded gate; 3 a case failed or was wrong;
@@ -227,6 +229,8 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     });
     define_validation_verbs(app,
                             {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
+    define_tokenize_verb(app,
+                         {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
     auto* probe = app.add_subcommand("probe", "measure this machine and print it as a system file");
     probe->add_option("cpus", a.probe_cpus, "cores to use");
     probe->callback([&a, &chosen] { chosen = [&a] { return static_cast<Exit>(probe_main(a.probe_cpus)); }; });

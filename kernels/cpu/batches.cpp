@@ -12,11 +12,11 @@ namespace {
 void check_ids(const Dataset& data, Split split, const std::vector<std::int32_t>& ids, std::int64_t vocabulary) {
     const auto bad = std::find_if(ids.begin(), ids.end(), [&](std::int32_t id) { return id < 0 || id >= vocabulary; });
     if (bad != ids.end())
-        throw Error({data.name,
-                     fmt::format("token {} of the {} split is {}, the vocabulary of the model ends at {}",
-                                 bad - ids.begin(), split == Split::training ? "training" : "held-out", *bad,
-                                 vocabulary - 1),
-                     "the model has no embedding for it", "Use the tokeniser of the model."});
+        throw Error(
+            {data.name,
+             fmt::format("token {} of the {} split is {}, the vocabulary of the model ends at {}", bad - ids.begin(),
+                         split == Split::training ? "training" : "held-out", *bad, vocabulary - 1),
+             "the model has no embedding for it", "Use the tokeniser of the model."});
 }
 
 }  // namespace

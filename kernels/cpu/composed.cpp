@@ -24,9 +24,8 @@ bool has(const Graph& g, OpKind kind) {
 
 void add(std::vector<CommUse>& to, const std::vector<CommUse>& more) {
     for (const CommUse& c : more) {
-        auto same = std::find_if(to.begin(), to.end(), [&](const CommUse& x) {
-            return x.fabric == c.fabric && x.operation == c.operation;
-        });
+        auto same = std::find_if(to.begin(), to.end(),
+                                 [&](const CommUse& x) { return x.fabric == c.fabric && x.operation == c.operation; });
         if (same == to.end()) same = to.insert(to.end(), {c.fabric, c.operation, 0, {}, {}, {}});
         same->calls += c.calls;
         same->bytes += c.bytes;
@@ -259,7 +258,9 @@ std::map<std::string, std::vector<double>> ComposedSession::notes() const {
         seconds.push_back(t.time.si());
         if (t.energy) joules.push_back(t.energy->si());
     }
-    return {{"loss", losses_}, {"seconds", seconds}, {"joules", joules.size() == seconds.size() ? joules : std::vector<double>{}}};
+    return {{"loss", losses_},
+            {"seconds", seconds},
+            {"joules", joules.size() == seconds.size() ? joules : std::vector<double>{}}};
 }
 
 void ComposedSession::write(Taken& taken) {
@@ -269,8 +270,7 @@ void ComposedSession::write(Taken& taken) {
         taken.stored += Bytes(static_cast<double>(case_.storage->save({done_, notes(), ""}, pieces)) / comm_.size());
         return;
     }
-    for (const StoredPiece& p : pieces)
-        aside_[p.name].assign(p.data, p.data + p.instances * p.stride);
+    for (const StoredPiece& p : pieces) aside_[p.name].assign(p.data, p.data + p.instances * p.stride);
 }
 
 void ComposedSession::restore(Taken& taken) {
@@ -288,7 +288,8 @@ std::string ComposedSession::detail() const {
     std::string out;
     if (case_.storage && case_.storage->dataset()) {
         const Dataset& d = *case_.storage->dataset();
-        out += fmt::format("; {}: {} tokens to train on, {} held out, read by {}", d.name, d.training, d.held_out, d.how);
+        out +=
+            fmt::format("; {}: {} tokens to train on, {} held out, read by {}", d.name, d.training, d.held_out, d.how);
     }
     if (resumed_ > 0)
         out += fmt::format("; resumed at step {} from a checkpoint, times include the run that wrote it", resumed_);
@@ -310,7 +311,8 @@ ResourceUse ComposedSession::usage() const {
     for (std::size_t i = 0; i < taken_.size(); ++i) {
         const Phase& p = case_.graph->phases()[i];
         const Taken& t = taken_[i];
-        auto at = std::find_if(use.phases.begin(), use.phases.end(), [&](const PhaseUse& x) { return x.name == p.name; });
+        auto at =
+            std::find_if(use.phases.begin(), use.phases.end(), [&](const PhaseUse& x) { return x.name == p.name; });
         if (at == use.phases.end()) {
             at = use.phases.insert(use.phases.end(), PhaseUse{});
             at->name = p.name;
@@ -341,7 +343,8 @@ ResourceUse ComposedSession::usage() const {
         add(all, t.communication);
     }
     use.communication = all;
-    for (const char* level : {"inputs", "activations"}) use.memory.push_back({level, Bytes(0), arenas[level], Bytes(0)});
+    for (const char* level : {"inputs", "activations"})
+        use.memory.push_back({level, Bytes(0), arenas[level], Bytes(0)});
     use.memory.push_back({"weights", Bytes(0), pool_.bytes(Role::weight), Bytes(0)});
     use.memory.push_back({"state", Bytes(0), pool_.bytes(Role::state), Bytes(0)});
     use.memory.push_back({"process", Bytes(0), peak_resident(), Bytes(0)});

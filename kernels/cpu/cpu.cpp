@@ -95,15 +95,15 @@ public:
             return Support::no(fmt::format("the CPU backend runs on this host, not on {}", c.system->title));
         const int units = c.mapping.units();
         if ((units != c.mapping.tensor && units != c.mapping.data) || units != ranks)
-            return Support::no(fmt::format("the CPU backend shares a workload by tensor or by data parallelism among "
-                                           "all {} ranks, not by the mapping {}",
-                                           ranks, c.mapping.text()));
+            return Support::no(
+                fmt::format("the CPU backend shares a workload by tensor or by data parallelism among "
+                            "all {} ranks, not by the mapping {}",
+                            ranks, c.mapping.text()));
         for (const Graph* g : c.graph->leaves())
             if (std::string reason = unsupported_type(*g); !reason.empty()) return Support::no(reason);
         try {
             double needed = 0;
-            for (int r : {0, ranks - 1})
-                needed = std::max(needed, cpu::memory_needed(*c.graph, c.mapping, r));
+            for (int r : {0, ranks - 1}) needed = std::max(needed, cpu::memory_needed(*c.graph, c.mapping, r));
             const int sharing = ranks_on_node(ranks);
             const double available = available_bytes() / sharing;
             if (needed > available)
@@ -117,8 +117,7 @@ public:
     }
 
     std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const override {
-        if (!c.graph->phases().empty())
-            return std::make_unique<cpu::ComposedSession>(c, comm, threads_of(c, comm));
+        if (!c.graph->phases().empty()) return std::make_unique<cpu::ComposedSession>(c, comm, threads_of(c, comm));
         return std::make_unique<cpu::CpuSession>(c, comm, threads_of(c, comm));
     }
 

@@ -47,8 +47,7 @@ CpuSession::CpuSession(const Case& c, Comm& comm, int threads, Pool* pool)
     const Graph& g = part_.local;
     const Setup setup{g, comm_, threads_, scratch_, step_};
     for (const Op& op : g.ops()) runners_.push_back(make_runner({setup, op}));
-    storage_ = std::make_unique<Storage>(g, part_.pieces, *whole_, plan_memory(g), c.seed, comm.rank(), threads,
-                                         pool);
+    storage_ = std::make_unique<Storage>(g, part_.pieces, *whole_, plan_memory(g), c.seed, comm.rank(), threads, pool);
     bind();
 }
 
@@ -76,6 +75,25 @@ void CpuSession::bind() {
     }
     block_end_.resize(g.blocks().size());
     calls_.reserve(calls);
+    if (mapping_.data > 1) bind_buckets();
+}
+
+void CpuSession::bind_buckets() {
+    const Graph& g = part_.local;
+    for (std::size_t b = 0; b < g.blocks().size(); ++b) {
+        const Block& block = g.blocks()[b];
+        if (block.phase != update_phase) continue;
+        for (std::int64_t k = 0; k < block.repeat; ++k)
+            for (int i = block.first; i < block.last; ++i)
+                if (g.ops()[i].kind == OpKind::collective) {
+                    const std::size_t at =
+                        block_operands_[b] + static_cast<std::size_t>(k) * iteration_operands_[b] + op_operands_[i];
+                    const TensorId gradient = g.ops()[i].in[0];
+                    buckets_.add(static_cast<const std::byte*>(operands_[at]), g.elements(gradient),
+                                 g.tensor(gradient).dtype);
+                    runners_[i].run = [this](Operands p) { buckets_.fetch(comm_, static_cast<std::byte*>(p[1])); };
+                }
+    }
 }
 
 template <bool timed>
@@ -198,10 +216,11 @@ std::vector<CommUse> CpuSession::communication() const {
         const Op& op = part_.local.ops()[c.op];
         if (op.kind != OpKind::collective) continue;
         CommUse& use = by_operation[name(op.attributes.collective)];
-        ++use.calls;
+        if (buckets_.empty() || part_.local.block_of(c.op).phase != update_phase) ++use.calls;
         use.bytes += part_.local.bytes(op.in[0]);
         use.time += Seconds(seconds(c.end - c.start));
     }
+    if (!buckets_.empty() && !calls_.empty()) by_operation["allreduce"].calls += buckets_.messages();
     std::vector<CommUse> out;
     for (auto& [operation, use] : by_operation) {
         use.fabric = comm_.library();

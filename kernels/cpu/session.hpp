@@ -10,6 +10,7 @@
 
 #include "core/backend.hpp"
 #include "core/partition.hpp"
+#include "kernels/cpu/buckets.hpp"
 #include "kernels/cpu/runner.hpp"
 #include "kernels/cpu/storage.hpp"
 
@@ -60,6 +61,7 @@ private:
     };
 
     void bind();
+    void bind_buckets();
     template <bool timed>
     void execute(const Block& block);
     Sample sample(Clock::time_point start) const;
@@ -75,6 +77,7 @@ private:
     Partition part_;
     std::unique_ptr<Storage> storage_;
     Scratch scratch_;
+    Buckets buckets_;  // the sums of gradients that data parallelism needs
     std::int64_t step_ = 0;
     std::vector<Runner> runners_;                  // by local op
     std::vector<void*> operands_;                  // block by block, iteration by iteration, op by op: in, then out

@@ -5,7 +5,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -65,39 +64,29 @@ void fill_slots(const Tensor& t, const Partition::Piece& piece, const Shape& who
              to.data() + k * stride, from.threads);
 }
 
-bool finite(DType type, const std::byte* at, std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i)
-        if (!std::isfinite(decode(type, at + i * stored_bytes(type)))) return false;
-    return true;
-}
-
 }  // namespace
 
 std::byte* Pool::at(const Tensor& local, const Partition::Piece& piece, const Graph& whole,
                     const MemoryPlan::Place& place) {
     const std::string key =
         fmt::format("{} [{}] {} x{}", local.name, fmt::join(local.shape, ","), name(local.dtype), place.slots);
-    Entry& e = entries_[key];
-    if (!e.memory.data()) {
-        e = {local, piece, whole.tensor(piece.whole).shape, place.slots, place.stride, Buffer(place.slots * place.stride)};
-    } else if (!(e.piece.layout == piece.layout) || e.piece.first != piece.first) {
+    const Shape& all = whole.tensor(piece.whole).shape;
+    const bool other_cut = std::any_of(entries_.begin(), entries_.end(), [&](const auto& x) {
+        const Entry& e = x.second;
+        return e.tensor.name == local.name && e.slots == place.slots && e.whole == all &&
+               (e.tensor.shape != local.shape || !(e.piece.layout == piece.layout) || e.piece.first != piece.first);
+    });
+    if (other_cut)
         throw Error({local.name, "is cut differently by two phases", "they could not share it",
                      "Use one rank, or data parallelism."});
-    }
+    Entry& e = entries_[key];
+    if (!e.memory.data()) e = {local, piece, all, place.slots, place.stride, Buffer(place.slots * place.stride)};
     return e.memory.data();
 }
 
 void Pool::fill(std::uint64_t seed, int rank, int threads) const {
     for (const auto& [key, e] : entries_)
         fill_slots(e.tensor, e.piece, e.whole, e.slots, e.stride, e.memory, {seed, rank, threads});
-}
-
-std::string Pool::first_nonfinite() const {
-    for (const auto& [key, e] : entries_)
-        for (std::int64_t k = 0; k < e.slots; ++k)
-            if (!finite(e.tensor.dtype, e.memory.data() + k * e.stride, elements(e.tensor.shape)))
-                return fmt::format("{}[{}]", e.tensor.name, k);
-    return {};
 }
 
 std::vector<StoredPiece> Pool::pieces() const {
@@ -153,7 +142,8 @@ Storage::Storage(const Graph& graph, const std::vector<Partition::Piece>& pieces
         }
         own_[i] = Buffer(place.slots * place.stride);
         base_[i] = own_[i].data();
-        const Shape& all = index(pieces[i].whole) < whole.tensors().size() ? whole.tensor(pieces[i].whole).shape : t.shape;
+        const Shape& all =
+            index(pieces[i].whole) < whole.tensors().size() ? whole.tensor(pieces[i].whole).shape : t.shape;
         fill_slots(t, pieces[i], all, place.slots, place.stride, own_[i], {seed, rank, threads});
     }
 }

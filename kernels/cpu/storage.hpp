@@ -47,8 +47,6 @@ public:
                   const MemoryPlan::Place& place);
     /// Every entry from its fill, as at the start of a run.
     void fill(std::uint64_t seed, int rank, int threads) const;
-    /// The name of the first tensor with a value that is no number; empty if all are.
-    std::string first_nonfinite() const;
     std::vector<StoredPiece> pieces() const;
     /// Bytes held of one role.
     Bytes bytes(Role role) const;

@@ -42,7 +42,11 @@ public:
     std::string library() const override { return "threads"; }
     void barrier() override { team_.barrier_.arrive_and_wait(); }
 
-    void allreduce(const void* in, void* out, std::int64_t n, DType type) override { sum(in, out, 0, n, type); }
+    void allreduce(const void* in, void* out, std::int64_t n, DType type) override {
+        const auto* bytes = static_cast<const std::byte*>(in);
+        const std::vector<std::byte> mine(bytes, bytes + n * stored_bytes(type));  // `out` may be `in`
+        sum(mine.data(), out, 0, n, type);
+    }
     void reduce_scatter(const void* in, void* out, std::int64_t n, DType type) override {
         sum(in, out, rank_ * n, n, type);
     }

@@ -1,0 +1,57 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "core/error.hpp"
+#include "core/replicate.hpp"
+#include "core/tables.hpp"
+
+using namespace wb;
+
+namespace {
+
+Graph train(const char* model, std::int64_t batch) {
+    for (const Workload& w : all_workloads()) {
+        if (w.name != "train") continue;
+        Params p;
+        for (const ParamSpec& spec : w.params)
+            if (spec.fallback) p.set(spec.name, *spec.fallback);
+        p.set("model", std::string(model));
+        p.set("batch", batch);
+        p.set("seq", std::int64_t{8});
+        return w.build(p, Files({std::string(WB_SOURCE_DIR) + "/configs"}));
+    }
+    throw Error({"train", "is no workload", "", ""});
+}
+
+}  // namespace
+
+TEST_CASE("replicas share the work of a step and sum every gradient once") {
+    for (const char* model : {"tiny-gpt2", "tiny-llama", "tiny-moe", "tiny-mla"}) {
+        CAPTURE(model);
+        const Graph whole = train(model, 4);
+        double flops = 0;
+        for (int rank = 0; rank < 2; ++rank) {
+            const Partition part = replicate(whole, 2, rank);
+            flops += part.local.flops().si();
+            std::int64_t sums = 0, updates = 0;
+            for (const Op& op : part.local.ops()) {
+                sums += op.kind == OpKind::collective;
+                updates += op.kind == OpKind::adamw;
+            }
+            CHECK(sums == updates);
+            CHECK(part.local.parameters() == whole.parameters());
+            for (std::size_t i = 0; i < part.local.tensors().size(); ++i)
+                if (const Tensor& t = part.local.tensors()[i]; t.name == "tokens") {
+                    CHECK(t.shape == Shape{16});
+                    CHECK(part.pieces[i].first == 16 * rank);
+                }
+        }
+        CHECK(flops == doctest::Approx(whole.flops().si()).epsilon(1e-12));
+    }
+}
+
+TEST_CASE("a batch that does not divide is refused") {
+    CHECK_THROWS_WITH(replicate(train("tiny-gpt2", 3), 2, 0),
+                      doctest::Contains("do not divide (every replica takes an equal part of the batch)"));
+}

@@ -1,0 +1,199 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <thread>
+
+#include "core/error.hpp"
+#include "core/tables.hpp"
+#include "tests/kernels/thread_comm.hpp"
+
+namespace wb {
+std::unique_ptr<Backend> make_cpu();
+}
+
+using namespace wb;
+
+namespace {
+
+/// Tokens and checkpoints in memory, for ranks that hold whole tensors.
+class MemoryStorage final : public Storage {
+public:
+    Dataset data{"counting", "1", 256, 4000, 400, "memory"};
+    std::int32_t bad_id = -1;  ///< stands for every 97th token
+    std::map<std::int64_t, std::map<std::string, std::vector<std::byte>>> saved;
+    std::map<std::int64_t, Snapshot> snapshots;
+
+    const Dataset* dataset() const override { return &data; }
+    void read_tokens(Split split, std::int64_t first, std::span<std::int32_t> to) override {
+        for (std::size_t i = 0; i < to.size(); ++i) {
+            const std::int64_t at = first + static_cast<std::int64_t>(i) + (split == Split::held_out ? 7 : 0);
+            to[i] = bad_id >= 0 && at % 97 == 96 ? bad_id : static_cast<std::int32_t>(at * at % 11);
+        }
+    }
+    std::int64_t save(const Snapshot& snapshot, std::span<const StoredPiece> pieces) override {
+        snapshots[snapshot.step] = snapshot;
+        for (const StoredPiece& p : pieces)
+            saved[snapshot.step][p.name].assign(p.data, p.data + p.instances * p.stride);
+        return 1;
+    }
+    std::optional<Snapshot> newest() override {
+        if (snapshots.empty()) return {};
+        return snapshots.rbegin()->second;
+    }
+    std::int64_t restore(std::int64_t step, std::span<const StoredPiece> pieces) override {
+        for (const StoredPiece& p : pieces) {
+            const std::vector<std::byte>& from = saved.at(step).at(p.name);
+            std::copy(from.begin(), from.end(), p.data);
+        }
+        return 1;
+    }
+};
+
+Case pipeline(std::int64_t steps, std::int64_t every, const Mapping& mapping = {}) {
+    Case c;
+    for (const Workload& w : all_workloads()) {
+        if (w.name != "pipeline") continue;
+        Params p;
+        for (const ParamSpec& spec : w.params)
+            if (spec.fallback) p.set(spec.name, *spec.fallback);
+        p.set("model", std::string("tiny-gpt2"));
+        p.set("batch", std::int64_t{4});
+        p.set("seq", std::int64_t{16});
+        p.set("steps", steps);
+        p.set("checkpoint_every", every);
+        p.set("evaluate_batches", std::int64_t{2});
+        c.graph = c.small = std::make_shared<const Graph>(w.build(p, Files({std::string(WB_SOURCE_DIR) + "/configs"})));
+    }
+    auto host = std::make_shared<System>();
+    host->id = host->title = "this host";
+    host->kind = SystemKind::host;
+    c.system = host;
+    c.threads = 1;
+    c.mapping = mapping;
+    c.seed = 7;
+    return c;
+}
+
+ResourceUse run_alone(const Case& c) {
+    const auto comm = single_process();
+    const auto session = make_cpu()->prepare(c, *comm);
+    session->run();
+    return session->usage();
+}
+
+std::vector<double> losses(const ResourceUse& use) {
+    REQUIRE(use.series.size() == 2);
+    std::vector<double> out = use.series[0].values;
+    out.push_back(use.series[1].values.at(0));
+    return out;
+}
+
+/// What rank 0 of two saw.
+ResourceUse run_on_two(const Case& c) {
+    Team team(2);
+    std::vector<ResourceUse> use(2);
+    std::vector<std::string> problems(2);
+    std::vector<std::thread> ranks;
+    for (int r = 0; r < 2; ++r)
+        ranks.emplace_back([&, r] {
+            ThreadComm comm(team, r);
+            try {
+                Case mine = c;
+                mine.storage = std::make_shared<MemoryStorage>();
+                const auto session = make_cpu()->prepare(mine, comm);
+                session->run();
+                use[r] = session->usage();
+            } catch (const std::exception& e) {
+                problems[r] = e.what();
+            }
+        });
+    for (std::thread& t : ranks) t.join();
+    CHECK(problems == std::vector<std::string>(2));
+    return use[0];
+}
+
+}  // namespace
+
+TEST_CASE("a pipeline trains: the loss falls below that of a guess, on held-out tokens too") {
+    Case c = pipeline(60, 20);
+    c.storage = std::make_shared<MemoryStorage>();
+    const ResourceUse use = run_alone(c);
+    const std::vector<double> loss = losses(use);
+    REQUIRE(loss.size() == 61);
+    CHECK(loss.front() > std::log(256.0) - 0.5);
+    CHECK(loss[59] < loss.front() - 2);
+    CHECK(loss.back() < loss.front() - 2);
+    std::vector<std::string> names;
+    for (const PhaseUse& p : use.phases) names.push_back(p.name);
+    CHECK(names == std::vector<std::string>{"stage", "compile", "load", "train", "checkpoint", "evaluate"});
+    CHECK(use.phases[3].times == 60);
+    CHECK(use.useful.si() == doctest::Approx(c.graph->flops().si()).epsilon(1e-12));
+}
+
+TEST_CASE("a run that goes on from a checkpoint ends with the same bits") {
+    Case c = pipeline(12, 4);
+    const auto whole = std::make_shared<MemoryStorage>();
+    c.storage = whole;
+    const std::vector<double> wanted = losses(run_alone(c));
+    for (const std::int64_t step : {4, 8, 12}) {
+        CAPTURE(step);
+        const auto part = std::make_shared<MemoryStorage>();
+        part->saved[step] = whole->saved.at(step);
+        part->snapshots[step] = whole->snapshots.at(step);
+        c.storage = part;
+        const ResourceUse use = run_alone(c);
+        CHECK(losses(use) == wanted);
+        CHECK(use.detail.find("resumed at step " + std::to_string(step)) != std::string::npos);
+        if (step < 12) CHECK(part->saved.at(12) == whole->saved.at(12));
+    }
+}
+
+TEST_CASE("two ranks that share the batch, or the model, train as one does") {
+    Case c = pipeline(8, 8);
+    c.storage = std::make_shared<MemoryStorage>();
+    const std::vector<double> one = losses(run_alone(c));
+    for (const std::string mapping : {"dp2", "tp2"}) {
+        CAPTURE(mapping);
+        const ResourceUse use = run_on_two(pipeline(8, 8, Mapping::parse(mapping)));
+        const std::vector<double> two = losses(use);
+        REQUIRE(two.size() == one.size());
+        for (std::size_t i = 0; i < one.size(); ++i) CHECK(two[i] == doctest::Approx(one[i]).epsilon(1e-4));
+        CHECK(use.phases[3].calls > 0);
+    }
+}
+
+TEST_CASE("data parallelism sums all gradients of a step in one message") {
+    const ResourceUse use = run_on_two(pipeline(8, 8, Mapping::parse("dp2")));
+    CHECK(use.phases[3].calls == 8);
+    const double parameters = static_cast<double>(pipeline(1, 1).graph->parameters());
+    CHECK(use.phases[3].communication.si() == doctest::Approx(8 * 4 * parameters));
+}
+
+TEST_CASE("data that cannot be trained on is refused with its place") {
+    Case c = pipeline(2, 2);
+    const auto storage = std::make_shared<MemoryStorage>();
+    c.storage = storage;
+    storage->bad_id = 300;
+    CHECK_THROWS_WITH(run_alone(c),
+                      "counting: token 96 of the training split is 300, the vocabulary of the model ends at 255 (the "
+                      "model has no embedding for it). Use the tokeniser of the model.");
+    storage->bad_id = -1;
+    storage->data.held_out = 16;
+    CHECK_THROWS_WITH(run_alone(c),
+                      doctest::Contains("counting: its held-out split holds 16 tokens, a sequence and its last target "
+                                        "are 17 (there is no batch to read)."));
+}
+
+TEST_CASE("a loss that is not a number stops the run, with the step and the first tensor") {
+    Case c = pipeline(4, 2);
+    const auto storage = std::make_shared<MemoryStorage>();
+    c.storage = storage;
+    run_alone(c);
+    storage->snapshots.erase(4);
+    const float nan = NAN;
+    std::memcpy(storage->saved.at(2).at("final_norm.weight").data(), &nan, sizeof nan);
+    CHECK_THROWS_WITH(run_alone(c),
+                      "step 3: the loss is not a number, and first of all is \"final_norm.weight\" (every later step "
+                      "would compute nothing). Lower the learning rate, or use a wider dtype.");
+}
