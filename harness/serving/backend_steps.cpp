@@ -32,9 +32,13 @@ double between(double x, int level, double low, double high) {
 }  // namespace
 
 std::optional<double> LazyGrid::value(int level_x, int level_y) {
-    const auto [at, fresh] = known_.try_emplace({level_x, level_y});
-    if (fresh) at->second = ask_(size_at(level_x), size_at(level_y));
-    return at->second;
+    WB_EXPECT(level_x >= 0 && level_x < levels && level_y >= 0 && level_y < levels);
+    Known& k = known_[static_cast<std::size_t>(level_x * levels + level_y)];
+    if (!k.asked) {
+        k = {true, ask_(size_at(level_x), size_at(level_y))};
+        ++asked_;
+    }
+    return k.value;
 }
 
 std::optional<double> LazyGrid::along_y(int level_x, double y) {
