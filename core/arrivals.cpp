@@ -152,8 +152,7 @@ std::vector<Request> read_trace(const std::string& path) {
         if (!(r.arrival_s >= 0) || !std::isfinite(r.arrival_s))
             throw Error({place, fmt::format("a request at {} s", r.arrival_s), "time begins at 0", ""});
         if (!out.empty() && r.arrival_s < out.back().arrival_s)
-            throw Error({place,
-                         fmt::format("a request at {} s follows one at {} s", r.arrival_s, out.back().arrival_s),
+            throw Error({place, fmt::format("a request at {} s follows one at {} s", r.arrival_s, out.back().arrival_s),
                          "requests are served in the order they come", "Sort the trace by time."});
         if (r.input < 1 || r.output < 1)
             throw Error({place, fmt::format("{} tokens in, {} out", r.input, r.output), "each must be at least 1", ""});

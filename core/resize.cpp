@@ -91,7 +91,8 @@ StepShape step_shape(const Graph& graph) {
         const Attributes& a = o.attributes;
         const StepShape s{a.batch, a.seq, a.seq_kv - a.seq};
         if (found && *found != s)
-            throw Error({graph.name(), "its attentions see different numbers of tokens", "it is no inference step", ""});
+            throw Error(
+                {graph.name(), "its attentions see different numbers of tokens", "it is no inference step", ""});
         found = s;
     }
     if (!found) throw Error({graph.name(), "has no attention", "it is no inference step of a transformer", ""});
@@ -118,8 +119,7 @@ Bytes weight_bytes(const Graph& graph) {
     Bytes sum;
     for (std::size_t i = 0; i < graph.tensors().size(); ++i) {
         const TensorId id = tensor_id(i);
-        if (graph.tensor(id).role == Role::weight)
-            sum += graph.bytes(id) * static_cast<double>(graph.instances(id));
+        if (graph.tensor(id).role == Role::weight) sum += graph.bytes(id) * static_cast<double>(graph.instances(id));
     }
     return sum;
 }

@@ -33,9 +33,8 @@ private:
 }  // namespace
 
 std::string text(const Serving& s) {
-    std::string out =
-        fmt::format("{} {} {} {} {} {} {} {} {}", static_cast<int>(s.policy), s.max_batch, s.token_budget,
-                    s.cache_fraction, s.prefill_share, s.ttft_s, s.tpot_s, s.attained, s.knee ? 1 : 0);
+    std::string out = fmt::format("{} {} {} {} {} {} {} {} {}", static_cast<int>(s.policy), s.max_batch, s.token_budget,
+                                  s.cache_fraction, s.prefill_share, s.ttft_s, s.tpot_s, s.attained, s.knee ? 1 : 0);
     for (const Request& r : s.requests) out += fmt::format(" {},{},{}", r.arrival_s, r.input, r.output);
     return out;
 }

@@ -2,10 +2,10 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "core/backend.hpp"
 #include "harness/serving/engine.hpp"
@@ -17,16 +17,22 @@ class LazyGrid {
 public:
     /// Nothing where the function cannot say; then the two sizes below go on in a straight line.
     using Ask = std::function<std::optional<double>(std::int64_t, std::int64_t)>;
-    explicit LazyGrid(Ask ask) : ask_(std::move(ask)) {}
+    explicit LazyGrid(Ask ask) : ask_(std::move(ask)), known_(levels * levels) {}
     /// Throws Error where nothing is known at all.
     double at(double x, double y);
-    std::size_t asked() const { return known_.size(); }
+    std::size_t asked() const { return asked_; }
 
 private:
+    static constexpr int levels = 64;  // up to sizes of 2^32
+    struct Known {
+        bool asked = false;
+        std::optional<double> value;
+    };
     std::optional<double> value(int level_x, int level_y);
     std::optional<double> along_y(int level_x, double y);
     Ask ask_;
-    std::map<std::pair<int, int>, std::optional<double>> known_;
+    std::vector<Known> known_;
+    std::size_t asked_ = 0;
 };
 
 /// What of a step is neither prefill nor decode kernels: the engine's own time on the host.

@@ -27,10 +27,10 @@ public:
 /// One replica of the model, and how it fills its steps.
 struct Engine {
     BatchPolicy policy = BatchPolicy::mixed;
-    std::int64_t max_batch = 0;         ///< 0: no limit but the cache
-    std::int64_t token_budget = 8192;   ///< of one step
-    double cache_tokens = 0;            ///< what the cache holds; 0: no limit
-    bool prefilled = false;             ///< prompts are in the cache already: they come from another engine
+    std::int64_t max_batch = 0;        ///< 0: no limit but the cache
+    std::int64_t token_budget = 8192;  ///< of one step
+    double cache_tokens = 0;           ///< what the cache holds; 0: no limit
+    bool prefilled = false;            ///< prompts are in the cache already: they come from another engine
 };
 
 /// What became of a request.
@@ -45,10 +45,10 @@ struct Moment {
 };
 
 struct Trace {
-    std::vector<Served> served;   ///< by request
-    std::vector<Moment> moments;  ///< after steps, a few hundred at most
-    double makespan_s = 0;        ///< from time 0 to the last token
-    double busy_s = 0, prefill_s = 0;          ///< in steps; in those, or parts of those, that read prompts
+    std::vector<Served> served;                 ///< by request
+    std::vector<Moment> moments;                ///< after steps, a few hundred at most
+    double makespan_s = 0;                      ///< from time 0 to the last token
+    double busy_s = 0, prefill_s = 0;           ///< in steps; in those, or parts of those, that read prompts
     std::int64_t steps = 0, request_steps = 0;  ///< request_steps: sequences and prompts summed over steps
     std::int64_t prompt_tokens = 0, new_tokens = 0;
     double peak_cache_tokens = 0, mean_batch = 0;  ///< mean over steps that decode

@@ -99,7 +99,7 @@ FleetRun serve(const std::vector<Request>& requests, const Fleet& fleet, StepTim
 }
 
 Knee find_knee(const Serving& serving, const Fleet& fleet, StepTimes& times) {
-    constexpr double precision = 0.005, steepest = 64;
+    constexpr double precision = 0.01, steepest = 64;
     const double span = serving.requests.back().arrival_s;
     const auto at = [&](double stretch) {
         Serving s = serving;
@@ -112,10 +112,15 @@ Knee find_knee(const Serving& serving, const Fleet& fleet, StepTimes& times) {
         return k;
     };
     const auto good = [](const Knee& k) { return k.report.excess <= 1; };
-    // All at once is served in `makespan`: no load beyond that can last, and far below it nobody waits.
+    // All at once are served in `full`: no load far above that can last, and far below it nobody waits.
     const double full = at(0).run.makespan_s / span;
-    double high = full / 4, low = full * steepest;
+    double high = full * 0.8, low = full * 1.25;
     Knee best = at(low);
+    while (!good(best) && low < full * steepest) {
+        high = low;
+        low *= 2;
+        best = at(low);
+    }
     if (!good(best))
         throw Error({"serve",
                      fmt::format("nothing attains the service level: at almost no load the request at {:.3g} % still "
@@ -124,7 +129,11 @@ Knee find_knee(const Serving& serving, const Fleet& fleet, StepTimes& times) {
                                  format(Seconds(percentile(best.report.latency.ttft_s, serving.attained))),
                                  format(Seconds(percentile(best.report.latency.tpot_s, serving.attained)))),
                      "there is no load to find", "Relax slo_ttft or slo_tpot, or use faster units."});
-    if (Knee k = at(high); good(k)) return k;
+    for (Knee k = at(high); good(k) && high > full / 4; k = at(high)) {
+        best = std::move(k);
+        low = high;
+        high /= 2;
+    }
     while (low > high * (1 + precision)) {
         const double middle = std::sqrt(low * high);
         Knee k = at(middle);

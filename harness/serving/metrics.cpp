@@ -89,7 +89,7 @@ std::vector<Series> series_of(const Report& r, const std::vector<Moment>& moment
     out.push_back(single("request_rate", "1/s", "requests per second", r.requests_per_s));
     out.push_back(single("goodput", "1/s", "requests per second within the service level", r.goodput_per_s));
     out.push_back(single("attained", "1", "part of the requests within the service level", r.attained));
-    Series queue{"queue", "1", "requests that wait, first replica", "s", {}, {}},
+    Series queue{"queue", "1", "requests that wait, first replica that decodes", "s", {}, {}},
         batch{"batch", "1", "sequences that decode, first replica", "s", {}, {}},
         cache{"cache", "1", "tokens in the cache, first replica", "s", {}, {}};
     for (const Moment& m : moments) {

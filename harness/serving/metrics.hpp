@@ -20,8 +20,8 @@ Latencies latencies(std::span<const Request> requests, std::span<const Served> s
 
 struct Report {
     double requests_per_s = 0, tokens_per_s = 0;  ///< new tokens over the makespan
-    double attained = 1;  ///< part of the requests within the service level
-    double goodput_per_s = 0;  ///< those, per second (DistServe, OSDI 2024)
+    double attained = 1;                          ///< part of the requests within the service level
+    double goodput_per_s = 0;                     ///< those, per second (DistServe, OSDI 2024)
     /// How much longer than allowed the request at the wanted part takes: above 1 misses. Of both times the worse.
     double excess = 0;
     Latencies latency;
@@ -32,8 +32,8 @@ Report report(const Serving& serving, std::span<const Served> served, double mak
 /// As stored with the case: latencies at 50, 90 and 99 %, rates, and what changed in the course of the run.
 std::vector<Series> series_of(const Report& report, const std::vector<Moment>& moments);
 
-/// One line of what series_of() stored: "TTFT p50 120 ms .. p99 1.90 s, TPOT ..., 812 tokens/s, goodput 2.7/s (99.1 %)".
-/// Empty for a case that served nothing.
+/// One line of what series_of() stored: "TTFT p50 120 ms .. p99 1.90 s, TPOT ..., 812 tokens/s, goodput 2.7/s (99.1
+/// %)". Empty for a case that served nothing.
 std::string serving_line(const std::vector<Series>& series);
 
 }  // namespace wb::serving

@@ -41,7 +41,8 @@ Case with_graph(const Case& c, std::shared_ptr<const Graph> graph) {
 std::vector<Division> candidates(const Case& c, const StepGraphs& graphs) {
     const auto& graph = graphs.decode ? graphs.decode : graphs.prefill;
     StepShape one = step_shape(*graph);
-    one.batch = 1;
+    one.batch = one.step = 1;  // the least there is: what is too long for the cache is told as such
+    one.cached = std::min<std::int64_t>(one.cached, 1);
     const Case base = with_graph(c, std::make_shared<const Graph>(resized(*graph, one)));
     const auto divided = [&](int replicas, int tensor) {
         Division d{base, replicas, 0, ""};
@@ -88,8 +89,9 @@ Divisions divisions(const Backend& backend, const Case& c, const Serving& servin
         if (!tokens) tokens = room_for_cache(usual);
         d.cache_tokens = tokens ? std::floor(*tokens * serving.cache_fraction) : 0;
         if (tokens && d.cache_tokens < longest) {
-            refuse(fmt::format("a request of {:.0f} tokens is more than the {:.0f} that fit beside the weights on {} units",
-                               longest, std::max(0.0, d.cache_tokens), d.replica.units));
+            refuse(fmt::format(
+                "a request of {:.0f} tokens is more than the {:.0f} that fit beside the weights on {} units", longest,
+                std::max(0.0, d.cache_tokens), d.replica.units));
             continue;
         }
         out.all.push_back(std::move(d));
@@ -107,8 +109,7 @@ double full_load_rate(const Division& d, const Serving& serving, StepTimes& time
     if (d.cache_tokens > 0) batch = std::min(batch, std::floor(d.cache_tokens / (input + output)));
     if (serving.max_batch > 0) batch = std::min(batch, static_cast<double>(serving.max_batch));
     batch = std::max(1.0, batch);
-    const double together =
-        std::clamp(std::floor(static_cast<double>(serving.token_budget) / input), 1.0, batch);
+    const double together = std::clamp(std::floor(static_cast<double>(serving.token_budget) / input), 1.0, batch);
     Step read;
     read.prompts = static_cast<std::int64_t>(together);
     read.prompt_tokens = static_cast<std::int64_t>(together * input);

@@ -70,11 +70,12 @@ public:
         use.detail = detail();
         use.series = series_of(report_, run_.sum.moments);
         const double per_token = cache_bytes_per_token(*division_.replica.graph) / division_.replica.units;
-        use.memory.push_back({"weights", Bytes(0), weight_bytes(*division_.replica.graph) / division_.replica.units,
-                              Bytes(0)});
+        use.memory.push_back(
+            {"weights", Bytes(0), weight_bytes(*division_.replica.graph) / division_.replica.units, Bytes(0)});
         use.memory.push_back({"cache", Bytes(division_.cache_tokens * per_token),
                               Bytes(run_.sum.peak_cache_tokens * per_token), Bytes(0)});
-        for (const char* name : {"prefill", "decode"}) use.phases.push_back(phase(name));
+        for (const char* name : {"prefill", "decode"})
+            if (PhaseUse p = phase(name); p.times > 0) use.phases.push_back(std::move(p));
         for (const PhaseUse& p : use.phases)
             if (first_) use.useful += p.useful;
         return use;
@@ -98,7 +99,8 @@ private:
         }
         if (wanted > 0) p.useful = p.useful * (static_cast<double>(done) / static_cast<double>(wanted));
         if (!first_) p.useful = Flops(0);
-        p.time = p.fastest = Seconds((reads ? run_.sum.prefill_s : run_.sum.busy_s - run_.sum.prefill_s) / fleet_.replicas);
+        p.time = p.fastest =
+            Seconds((reads ? run_.sum.prefill_s : run_.sum.busy_s - run_.sum.prefill_s) / fleet_.replicas);
         return p;
     }
 

@@ -33,7 +33,8 @@ Question ask_in_flight(const Point& p, CaseMaker& make) {
     const bool poisson = p.word_or("load", "max") == "poisson", stated = p.has("input");
     const double input = stated ? p.number("input") : unstated_prompt, output = p.number("output");
     const std::int64_t requests =
-        p.integer_or("requests", stated ? requests_of_length(static_cast<std::int64_t>(input + output)) : requests_per_unit * s.units);
+        p.integer_or("requests", stated ? requests_of_length(static_cast<std::int64_t>(input + output))
+                                        : requests_per_unit * s.units);
     ParamList given{{"model", make.model(p)},
                     {"requests", requests},
                     {"input", input},
@@ -53,8 +54,7 @@ Question ask_in_flight(const Point& p, CaseMaker& make) {
     }
     q.search_units = !s.units_known;
     q.terms.push_back({make.make("serve", given, s), 1});
-    set_metric(q, p,
-               {.tokens = static_cast<double>(requests) * output, .samples = static_cast<double>(requests)});
+    set_metric(q, p, {.tokens = static_cast<double>(requests) * output, .samples = static_cast<double>(requests)});
     return q;
 }
 

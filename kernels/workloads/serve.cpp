@@ -89,7 +89,8 @@ void then_group(Graph& g, const ModelConfig& model, Sequence prompt, std::span<c
     for (const Request& r : requests) input += r.input, output += r.output;
     prompt.seq = std::max<std::int64_t>(1, (input + n / 2) / n);
     g.then("prefill", n, prefill_of(model, prompt));
-    if (const std::int64_t tokens = (output + n / 2) / n - 1; tokens > 0) then_decode(g, model, prompt, tokens, n, runs);
+    if (const std::int64_t tokens = (output + n / 2) / n - 1; tokens > 0)
+        then_decode(g, model, prompt, tokens, n, runs);
 }
 
 Graph build(const Params& p, const Files& files) {
@@ -106,7 +107,8 @@ Graph build(const Params& p, const Files& files) {
     std::stable_sort(sorted.begin(), sorted.end(), [](const Request& a, const Request& b) {
         return std::pair(a.input, a.output) < std::pair(b.input, b.output);
     });
-    const bool alike = sorted.back().input - sorted.front().input <= 1 && sorted.back().output <= sorted.front().output + 1;
+    const bool alike =
+        sorted.back().input - sorted.front().input <= 1 && sorted.back().output <= sorted.front().output + 1;
     const std::size_t count = alike ? 1 : std::min(groups, sorted.size());
     for (std::size_t i = 0; i < count; ++i) {
         const std::size_t first = sorted.size() * i / count, last = sorted.size() * (i + 1) / count;
@@ -123,36 +125,38 @@ ParamSpec with_four_bits(ParamSpec dtype) {
 }  // namespace
 
 Workload serve() {
-    return {"serve",
-            "a transformer serves requests as they come: batching in flight, latencies, goodput",
-            {{"model", "a folder of configs/models, or a shape, see prefill", {}},
-             {"arrival", "offline, poisson:2/s, constant:2/s, gamma:2/s:0.5 (bursts), trace:FILE", std::string("offline")},
-             {"requests", "how many", std::int64_t{1000}},
-             {"input", "mean tokens of a prompt", 512.0},
-             {"output", "mean tokens of an answer", 128.0},
-             {"lengths", "fixed, uniform, lognormal:0.8 (standard deviation over mean)", std::string("fixed")},
-             {"policy", "what shares a step", std::string("mixed"),
-              {"mixed", "chunked", "prefill-first", "disaggregated"}},
-             {"max_batch", "sequences at once on a replica (0 = as many as the cache holds)", std::int64_t{0}},
-             {"token_budget", "tokens of one step", std::int64_t{8192}},
-             {"cache_fraction", "of the memory left by weights and work, for the cache", 0.9},
-             {"prefill_share", "disaggregated: part of the replicas that only read prompts", 0.5},
-             {"slo_ttft", "service level: time to the first token", std::string("")},
-             {"slo_tpot", "service level: time per token after the first", std::string("")},
-             {"attained", "part of the requests that must meet the service level", 0.99},
-             {"find", "run: as the requests come; knee: the highest load that attains the service level",
-              std::string("run"), {"run", "knee"}},
-             {"seed", "of arrivals and lengths", std::int64_t{1}},
-             {"layers", "build only that many layers (0 = all)", std::int64_t{0}},
-             {"shrunk", "a few features wide: what verification uses", false},
-             with_four_bits(dtype_param()),
-             {"cache_dtype", "of keys and values (empty = dtype; 8-bit with fp4)", std::string("")}},
-            build,
-            [](const Params& p) {
-                Params small = p;
-                small.set("shrunk", true);
-                return small;
-            }};
+    return {
+        "serve",
+        "a transformer serves requests as they come: batching in flight, latencies, goodput",
+        {{"model", "a folder of configs/models, or a shape, see prefill", {}},
+         {"arrival", "offline, poisson:2/s, constant:2/s, gamma:2/s:0.5 (bursts), trace:FILE", std::string("offline")},
+         {"requests", "how many; a trace brings its own", {}},
+         {"input", "mean tokens of a prompt", {}},
+         {"output", "mean tokens of an answer", {}},
+         {"lengths", "fixed, uniform, lognormal:0.8 (standard deviation over mean)", std::string("fixed")},
+         {"policy", "what shares a step", std::string("mixed"), {"mixed", "chunked", "prefill-first", "disaggregated"}},
+         {"max_batch", "sequences at once on a replica (0 = as many as the cache holds)", std::int64_t{0}},
+         {"token_budget", "tokens of one step", std::int64_t{8192}},
+         {"cache_fraction", "of the memory left by weights and work, for the cache", 0.9},
+         {"prefill_share", "disaggregated: part of the replicas that only read prompts", 0.5},
+         {"slo_ttft", "service level: time to the first token", std::string("")},
+         {"slo_tpot", "service level: time per token after the first", std::string("")},
+         {"attained", "part of the requests that must meet the service level", 0.99},
+         {"find",
+          "run: as the requests come; knee: the highest load that attains the service level",
+          std::string("run"),
+          {"run", "knee"}},
+         {"seed", "of arrivals and lengths", std::int64_t{1}},
+         {"layers", "build only that many layers (0 = all)", std::int64_t{0}},
+         {"shrunk", "a few features wide: what verification uses", false},
+         with_four_bits(dtype_param()),
+         {"cache_dtype", "of keys and values (empty = dtype; 8-bit with fp4)", std::string("")}},
+        build,
+        [](const Params& p) {
+            Params small = p;
+            small.set("shrunk", true);
+            return small;
+        }};
 }
 
 }  // namespace wb::workloads

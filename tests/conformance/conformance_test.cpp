@@ -66,6 +66,7 @@ std::string small_value(const ParamSpec& spec) {
     if (spec.name == "bytes") return "\"48 KiB\"";
     if (spec.name == "heads") return "4";
     if (spec.name == "steps") return "2";
+    if (spec.name == "requests") return "4";
     if (spec.name == "tokens") return "5";
     return "48";
 }

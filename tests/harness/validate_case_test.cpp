@@ -177,9 +177,28 @@ TEST_CASE("what has no workload has a reason") {
     CHECK(m.ask(point("gemm", "wse2", "m=1;n=1")).reason == "the row does not say \"k\"");
     CHECK(m.ask(point("gemm", "wse2", "m=1;n=1;k=1;dtype=int4")).reason == "no workload in int4 yet");
     CHECK(m.ask(point("gemm", "wse2", "m=1;n=1;k=1;mesh=big")).reason == "mesh \"big\" is not written RxC");
-    CHECK(m.ask(point("serve", "h100-sxm", "model=llama2-70b;schedule=inflight;load=max;input=1;output=1",
+    CHECK(m.ask(point("serve", "h100-sxm", "model=llama2-70b;schedule=inflight;output=9;gpus=1;power_limit_w=9",
                       "tokens_per_s"))
-              .reason == "no workload for batching in flight yet");
+              .reason == "no model of a limit of power below the machine's own");
+}
+
+TEST_CASE("a row with batching in flight is a workload of requests; what it does not state is assumed and said") {
+    Maker m;
+    const Question q = m.ask(point("serve", "h100-sxm",
+                                   "model=llama2-70b;schedule=inflight;load=max;input=128;output=64;gpus=8;tp=2;dtype=fp8",
+                                   "tokens_per_s"));
+    CHECK(q.reason.empty());
+    CHECK(q.note.empty());
+    CHECK(q.terms.at(0).c.workload == "serve");
+    CHECK(q.terms[0].c.mapping.data == 4);
+    CHECK(q.factor == doctest::Approx(30000 * 64));  // as many as the source has of that length
+    const Question open = m.ask(point("serve", "h100-sxm",
+                                      "model=llama2-70b;schedule=inflight;load=poisson;output=64;gpus=1;dtype=fp8",
+                                      "tokens_per_s"));
+    CHECK(open.reason.empty());
+    CHECK(open.note.find("prompts not stated") != std::string::npos);
+    CHECK(open.note.find("rate not stated") != std::string::npos);
+    CHECK(open.terms.at(0).c.params.word("find") == "knee");
 }
 
 TEST_CASE("every shipped row of an operator or a whole model becomes a case, or says why not") {

@@ -1,0 +1,138 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <map>
+
+#include "core/resize.hpp"
+#include "core/serving.hpp"
+#include "core/tables.hpp"
+#include "harness/composed_session.hpp"
+#include "harness/serving/backend_steps.hpp"
+#include "harness/serving/metrics.hpp"
+
+using namespace wb;
+
+namespace {
+
+using Given = std::vector<std::pair<std::string, ParamValue>>;
+
+Files files() { return Files({std::string(WB_SOURCE_DIR) + "/configs"}); }
+
+Graph build(const std::string& workload, const Given& given) {
+    for (const Workload& w : all_workloads()) {
+        if (w.name != workload) continue;
+        Params p;
+        for (const ParamSpec& spec : w.params)
+            if (spec.fallback) p.set(spec.name, *spec.fallback);
+        for (const auto& [name, value] : given) p.set(name, value);
+        return w.build(p, files());
+    }
+    throw Error({workload, "is no workload", "", ""});
+}
+
+const Backend& backend(const std::string& name) {
+    static std::map<std::string, std::unique_ptr<Backend>> made;
+    for (const BackendRow& row : all_backends())
+        if (row.name == name && !made[name]) made[name] = row.make();
+    return *made.at(name);
+}
+
+Case serve_case(const std::string& system, int units, Given given) {
+    given.insert(given.begin(), {{"model", std::string("llama3-8b")},
+                                 {"requests", std::int64_t{64}},
+                                 {"input", std::int64_t{128}},
+                                 {"output", std::int64_t{32}},
+                                 {"dtype", std::string("8-bit")}});
+    Case c;
+    c.system = std::make_shared<const System>(load_system(files().find("systems/" + system + ".toml")));
+    c.units = units;
+    c.graph = c.small = std::make_shared<const Graph>(
+        build("serve", given).resolved(DType::bf16, c.system->native8.value_or(DType::fp8_e4m3)));
+    return c;
+}
+
+double value_of(const ResourceUse& use, const std::string& name) {
+    for (const Series& s : use.series)
+        if (s.name == name) return s.values.back();
+    return NAN;
+}
+
+}  // namespace
+
+TEST_CASE("a graph for another batch is the graph that the workload would have built") {
+    for (const char* model : {"tiny-gpt2", "tiny-llama", "tiny-moe", "tiny-mla"}) {
+        CAPTURE(model);
+        const auto of = [&](const char* workload, std::int64_t batch, std::int64_t seq) {
+            return build(workload, {{"model", std::string(model)}, {"batch", batch}, {"seq", seq}});
+        };
+        CHECK(resized(of("decode", 2, 9), {5, 1, 17}).fingerprint() == of("decode", 5, 17).fingerprint());
+        CHECK(resized(of("prefill", 1, 8), {3, 21, 0}).fingerprint() == of("prefill", 3, 21).fingerprint());
+    }
+    const Graph decode = build(
+        "decode", {{"model", std::string("llama3-8b")}, {"seq", std::int64_t{100}}, {"dtype", std::string("bf16")}});
+    CHECK(cache_bytes_per_token(decode) == 2 * 2 * 32 * 8 * 128);  // K and V, 2 bytes, layers, heads, width
+    CHECK_THROWS_AS(step_shape(build("gemm", {{"m", std::int64_t{2}}, {"n", std::int64_t{2}}, {"k", std::int64_t{2}}})),
+                    Error);
+}
+
+TEST_CASE("requests survive their way through a graph and are part of its fingerprint") {
+    Serving s;
+    s.requests = {{0, 5, 6}, {0.1, 7, 8}};
+    s.ttft_s = 0.3;
+    s.policy = BatchPolicy::chunked;
+    CHECK(serving_from(text(s)) == s);
+    Graph a("serve"), b("serve");
+    then_requests(a, s);
+    CHECK(serving_of(a.resolved(DType::bf16, DType::int8)) == s);
+    s.requests[1].arrival_s = 0.2;
+    then_requests(b, s);
+    CHECK(a.fingerprint() != b.fingerprint());
+    CHECK(!serving_of(build(
+        "generate", {{"model", std::string("tiny-gpt2")}, {"seq", std::int64_t{4}}, {"tokens", std::int64_t{4}}})));
+}
+
+TEST_CASE("a grid gives its points exactly, a straight line between, and goes on where it ends") {
+    int asked = 0;
+    serving::LazyGrid grid([&](std::int64_t x, std::int64_t y) -> std::optional<double> {
+        ++asked;
+        if (y > 100) return std::nullopt;
+        return 2.0 * static_cast<double>(x) + 3.0 * static_cast<double>(y) + static_cast<double>(x * y);
+    });
+    for (const double x : {1.0, 2.0, 3.0, 5.0, 700.0, 768.0})
+        for (const double y : {1.0, 1.5, 48.0, 77.0, 96.0, 120.0, 500.0})
+            CHECK(grid.at(x, y) == doctest::Approx(2 * x + 3 * y + x * y));
+    CHECK(asked == static_cast<int>(grid.asked()));
+}
+
+TEST_CASE("served by a model: FLOPs are conserved, tokens per second follow, memory bounds the batch") {
+    const auto comm = single_process();
+    const Case c = serve_case("h100-sxm", 2, {});
+    REQUIRE(supports(backend("cluster"), c, 1).yes);
+    const auto session = prepare(backend("cluster"), c, *comm);
+    const Sample sample = session->run();
+    const ResourceUse use = session->usage();
+    CHECK(use.useful.si() == doctest::Approx(c.graph->flops().si()).epsilon(1e-9));
+    CHECK(value_of(use, "throughput") == doctest::Approx(64 * 32 / sample.elapsed.si()));
+    CHECK(value_of(use, "attained") == 1);
+    CHECK(use.mapping == "dp2");
+    CHECK(!serving::serving_line(use.series).empty());
+    for (const MemoryUse& m : use.memory)
+        if (m.level == "cache") CHECK(m.peak.si() <= m.capacity.si());
+    const Support no = supports(backend("cluster"), serve_case("h100-sxm", 1, {{"input", std::int64_t{4'000'000}}}), 1);
+    CHECK(!no.yes);
+    CHECK(no.reason.find("fit beside the weights") != std::string::npos);
+}
+
+TEST_CASE("the bound is never slower than the model, and a wafer serves too") {
+    const auto comm = single_process();
+    const Case c = serve_case("h100-sxm", 1, {});
+    const double bound = prepare(backend("roofline"), c, *comm)->run().elapsed.si();
+    const double model = prepare(backend("cluster"), c, *comm)->run().elapsed.si();
+    CHECK(bound > 0);
+    CHECK(bound <= model);
+    const Case one = serve_case("h100-sxm", 1, {{"policy", std::string("disaggregated")}});
+    CHECK(supports(backend("cluster"), one, 1).reason.find("two replicas") != std::string::npos);
+    const Case wafer = serve_case("wse2", 1, {{"dtype", std::string("f16")}, {"max_batch", std::int64_t{4}}});
+    REQUIRE(supports(backend("wafer"), wafer, 1).yes);
+    CHECK(prepare(backend("wafer"), wafer, *comm)->run().elapsed.si() > 0);
+}
