@@ -80,7 +80,7 @@ struct Candidate {
 std::vector<Candidate> candidates(const GemmShape& shape, GemmType type, int threads) {
     std::vector<Candidate> found;  // the first one is taken where nothing is timed
     for (const GemmFactory factory :
-         {make_gemv, make_onednn_matmul, make_onednn_sgemm, make_openblas_gemm, make_widened_gemm}) {
+         {make_gemv, make_onednn_matmul, make_onednn_sgemm, make_openblas_gemm, make_widened_gemm, make_turned_gemm}) {
         auto engine = factory(shape, type, threads);
         if (engine) found.push_back({factory, std::move(engine)});
     }
