@@ -89,11 +89,9 @@ struct Peer {
 };
 
 std::vector<Peer> peers() {
-    return {{"onednn_matmul", make_onednn_matmul},
-            {"onednn_sgemm", make_onednn_sgemm},
-            {"openblas", make_openblas_gemm},
-            {"gemv", make_gemv},
-            {"widened", make_widened_gemm}};
+    return {{"onednn_matmul", make_onednn_matmul}, {"onednn_sgemm", make_onednn_sgemm},
+            {"openblas", make_openblas_gemm},      {"gemv", make_gemv},
+            {"widened", make_widened_gemm},        {"turned", make_turned_gemm}};
 }
 
 std::set<int> thread_counts() { return {1, omp_get_num_procs()}; }

@@ -27,6 +27,8 @@ std::unique_ptr<GemmEngine> make_onednn_sgemm(const GemmShape& shape, GemmType t
 std::unique_ptr<GemmEngine> make_openblas_gemm(const GemmShape& shape, GemmType type, int threads);
 /// bf16 operands widened panel by panel to f32 scratch, then sgemm: on processors whose bf16 dot product is slow.
 std::unique_ptr<GemmEngine> make_widened_gemm(const GemmShape& shape, GemmType type, int threads);
+/// bf16 operands copied so that both lie along k, then oneDNN: weight gradients are stored the other way.
+std::unique_ptr<GemmEngine> make_turned_gemm(const GemmShape& shape, GemmType type, int threads);
 /// Row-major f32 product of oneDNN on the threads of the caller's OpenMP setting: C = op(A) op(B) + beta C.
 void onednn_sgemm(const BlasProduct<float>& p);
 /// For one to eight rows (or, seen from the other side, columns): memory-bound, so bandwidth is all that counts.

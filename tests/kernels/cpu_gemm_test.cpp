@@ -160,7 +160,7 @@ TEST_CASE("gemm equals its definition for every type, layout and ending") {
 
 TEST_CASE("every engine equals the definition, also where another one would be chosen") {
     for (const GemmFactory make :
-         {make_gemv, make_onednn_matmul, make_onednn_sgemm, make_openblas_gemm, make_widened_gemm}) {
+         {make_gemv, make_onednn_matmul, make_onednn_sgemm, make_openblas_gemm, make_widened_gemm, make_turned_gemm}) {
         for (const GemmType type : all_types) {
             if (type == GemmType::f64 && !OpenBlas::available()) continue;
             for (GemmShape s : odd_shapes()) {
@@ -192,6 +192,32 @@ TEST_CASE("gemv gives the same bits whatever runs beside it, and splits a deep n
         engine->run(a.data(), b.data(), nullptr, second.data());
         CHECK(first == second);
     }
+}
+
+TEST_CASE("gemv of wide and of deep matrices: rows shorter and longer than what is asked for ahead") {
+    for (const auto& [m, n, k] : {std::tuple(1, 9001, 39), {2, 4500, 70}, {1, 515, 600}, {2, 130, 900}, {5, 3000, 21}})
+        for (const bool by_output : {false, true})
+            for (const GemmType type : {GemmType::f64, GemmType::f32, GemmType::bf16_f32})
+                for (const int threads : {1, 3, 11}) {
+                    const GemmShape s{m, n, k, 1, false, by_output};
+                    const auto engine = make_gemv(s, type, threads);
+                    CAPTURE(n);
+                    CAPTURE(threads);
+                    CHECK(worst_error(s, type, [&](auto... p) { engine->run(p...); }) <= tolerance(type));
+                }
+}
+
+TEST_CASE("a product on turned operands, with zeros after them and in several slices") {
+    for (const auto& [m, n, k] : {std::tuple(50, 35, 2048), {40, 3, 262145}, {70, 33, 96}, {17, 40, 100}})
+        for (const int ending : {0, 3}) {
+            GemmShape s{m, n, k, 1, true, false};
+            s.accumulate = ending & 1;
+            s.bias = ending & 2;
+            const auto engine = make_turned_gemm(s, GemmType::bf16_f32, 2);
+            if (!engine) continue;  // oneDNN computes bf16 on processors that can
+            CAPTURE(k);
+            CHECK(worst_error<bf16, float>(s, [&](auto... p) { engine->run(p...); }) <= 1e-6);
+        }
 }
 
 TEST_CASE("a timed choice is made once and stays right") {
