@@ -67,7 +67,7 @@ TEST_CASE("own model: what is wrong with it is said once, and nothing is run") {
     CHECK(run.code == 1);
     CHECK(
         run.says("mine/config.json: \"n_layer\" is missing (or \"num_hidden_layers\") (the architecture is not known "
-                 "without it). The file has: model_type, n_embd, n_head, n_positions."));
+                 "without it). The file has: model_type, n_embd, n_head, n_positions"));
     CHECK(!cli::fs::exists(box / "a.h5"));
     const Outcome none = box.run({"describe", "your/model"});
     CHECK(none.code == 1);
@@ -79,7 +79,7 @@ TEST_CASE("own model: what is wrong with it is said once, and nothing is run") {
 TEST_CASE("own model: an ONNX graph is costed on every system, or its operators are named") {
     const Sandbox box;
     OnnxWriter gpt2(13);
-    exported::gpt2(gpt2, {2, 64, 4, 4, 256, 211, 64});
+    exported::gpt2(gpt2, {2, 64, 4, 4, 256, 211, 128});
     gpt2.save((box / "gpt2.onnx").string());
     box.write("e.toml",
               std::string("[[workload]]\nuse = \"onnx\"\nfile = \"gpt2.onnx\"\nseq = 32\nbatch = [1, 4]\n") + systems);
