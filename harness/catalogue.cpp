@@ -1,5 +1,5 @@
-#include "harness/composed_session.hpp"
 #include "harness/catalogue.hpp"
+#include "harness/composed_session.hpp"
 
 #include <fmt/format.h>
 
@@ -142,10 +142,20 @@ std::string describe_model(const std::string& model, const std::string& reader, 
                  {"activations", Align::right, "", "B"}});
     t.section(fmt::format("{}: one sequence of 128 tokens, 16-bit", model));
     for (const Workload& w : all_workloads()) {
-        if (w.params.empty() || w.params.front().name != reader) continue;
-        if (out.empty() && w.findings && format == Format::terminal)
-            out = describe_findings(w, model, files, format, colour) + "\n";
-        const Graph g = w.build(sample_of(w, model), files);
+        if (!w.findings || w.params.front().name != reader) continue;  // others are composed of these
+        if (out.empty()) out = describe_findings(w, model, files, format, colour) + "\n";
+        std::optional<Graph> built;
+        std::string refused;
+        try {
+            built = w.build(sample_of(w, model), files);
+        } catch (const Error& e) {  // what is wrong with the model itself has been said
+            refused = without_stop(e.what());
+        }
+        if (!built) {
+            t.row({fmt::format("{}: {}", w.name, refused), "", "", "", "", ""});
+            continue;
+        }
+        const Graph& g = *built;
         const MemoryPlan m = plan_memory(g);
         t.row({w.name,
                {fmt::format("{}", g.parameters()), static_cast<double>(g.parameters())},
@@ -154,7 +164,7 @@ std::string describe_model(const std::string& model, const std::string& reader, 
                {wb::format(m.weights + m.state), (m.weights + m.state).si()},
                {wb::format(m.activations), m.activations.si()}});
     }
-    return out + render(t, format, colour);
+    return (format == Format::terminal ? out : "") + render(t, format, colour);
 }
 
 /// The first parameter of the workloads that read `what`; empty if it is neither model nor file.

@@ -175,6 +175,7 @@ TEST_CASE("gradients of norms and activations match central differences") {
     Attributes a{.eps = 1e-3};
     check_op(OpKind::layernorm, {{3, 5}, {5}, {5}}, a);
     check_op(OpKind::rmsnorm, {{3, 5}, {5}}, a);
+    check_op(OpKind::rmsnorm, {{3, 8}, {4}}, {.heads = 2, .eps = 1e-3});
     check_op(OpKind::softmax, {{3, 5}});
     check_op(OpKind::gelu, {{3, 5}});
     a.tanh_form = false;

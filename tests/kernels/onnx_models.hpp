@@ -127,10 +127,16 @@ inline std::string repeated(W& w, const std::string& x, const Shape& s, const st
     return w.node("Reshape", {all, w.shape({batch, w.integer(s.heads), length, w.integer(d)})});
 }
 
-inline void llama(W& w, const Shape& s, double theta) {
+/// `cache`: with keys and values of the tokens before as inputs, as the decoders of optimum take them.
+inline void llama(W& w, const Shape& s, double theta, bool cache = false) {
     const std::int64_t d = s.hidden / s.heads;
     w.input("input_ids", onnx::TensorProto::INT64, {"batch_size", "sequence_length"});
-    w.input("attention_mask", onnx::TensorProto::INT64, {"batch_size", "sequence_length"});
+    w.input("attention_mask", onnx::TensorProto::INT64,
+            {"batch_size", cache ? "past_sequence_length + 1" : "sequence_length"});
+    for (std::int64_t i = 0; i < s.layers && cache; ++i)
+        for (const char* what : {".key", ".value"})
+            w.input("past_key_values." + std::to_string(i) + what, onnx::TensorProto::FLOAT,
+                    {"batch_size", std::to_string(s.kv_heads), "past_sequence_length", std::to_string(d)});
     w.input("position_ids", onnx::TensorProto::INT64, {"batch_size", "sequence_length"});
     const std::string batch = w.extent("input_ids", 0), length = w.extent("input_ids", 1);
     // Angles: inverse frequencies times places, twice beside each other.
@@ -146,9 +152,11 @@ inline void llama(W& w, const Shape& s, double theta) {
     const std::string cos = w.node("Unsqueeze", {w.node("Cos", {angles}), w.ints({1})});
     const std::string sin = w.node("Unsqueeze", {w.node("Sin", {angles}), w.ints({1})});
     // The mask: keys after the query's own place, and those of no token.
-    const std::string square = w.node("ConstantOfShape", {w.shape({length, length})});
-    const std::string places_j = w.node("Range", {w.integer(0), length, w.integer(1)});
-    const std::string later = w.node("Greater", {places_j, w.node("Unsqueeze", {places_j, w.ints({1})})});
+    const std::string total = w.extent("attention_mask", 1), one = w.integer(1);
+    const std::string square = w.node("ConstantOfShape", {w.shape({length, total})});
+    const std::string keys = w.node("Range", {w.integer(0), total, one});
+    const std::string queries = w.node("Range", {w.node("Sub", {total, length}), total, one});
+    const std::string later = w.node("Greater", {keys, w.node("Unsqueeze", {queries, w.ints({1})})});
     const std::string above = w.node("Where", {later, w.number(-3.4e38F), square});
     const std::string padded = w.node("Equal", {w.node("Unsqueeze", {"attention_mask", w.ints({1, 2})}), w.integer(0)});
     const std::string mask =
@@ -166,12 +174,21 @@ inline void llama(W& w, const Shape& s, double theta) {
         const auto turned = [&](const std::string& v) {
             return w.node("Add", {w.node("Mul", {v, cos}), w.node("Mul", {rotate_half(w, v, d), sin})});
         };
-        const std::string q0 = part("q_proj", s.heads), k0 = part("k_proj", s.kv_heads), v = part("v_proj", s.kv_heads);
-        const std::string q = turned(q0), k = repeated(w, turned(k0), s, batch, length);
+        const auto held = [&](const std::string& now, const char* what) {
+            if (!cache) return now;
+            const std::string all =
+                w.node("Concat", {"past_key_values." + std::to_string(i) + what, now}, {{"axis", {2}}});
+            w.output(all);
+            return all;
+        };
+        const std::string q0 = part("q_proj", s.heads), k0 = part("k_proj", s.kv_heads),
+                          v0 = part("v_proj", s.kv_heads);
+        const std::string q = turned(q0), k1 = held(turned(k0), ".key"), v = held(v0, ".value");
+        const std::string k = repeated(w, k1, s, batch, total);
         const std::string kt = w.node("Transpose", {k}, {{"perm", {0, 1, 3, 2}}});
         const std::string scores = w.node("MatMul", {w.node("Mul", {q, root}), w.node("Mul", {kt, root})});
         const std::string weights = w.node("Softmax", {w.node("Add", {scores, mask})}, {{"axis", {-1}}});
-        const std::string o = w.node("MatMul", {weights, repeated(w, v, s, batch, length)});
+        const std::string o = w.node("MatMul", {weights, repeated(w, v, s, batch, total)});
         const std::string flat = w.node(
             "Reshape", {w.node("Transpose", {o}, {{"perm", {0, 2, 1, 3}}}), w.shape({batch, length, w.integer(-1)})});
         x = w.node("Add", {x, linear(w, flat, p + "o_proj", s.hidden, s.hidden)});

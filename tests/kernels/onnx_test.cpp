@@ -154,6 +154,22 @@ TEST_CASE("onnx: a Llama with grouped heads, angles from frequencies and a mask 
     CHECK(only_b[0].starts_with("matmul [48 64 3] [211 64 1] 1"));
 }
 
+TEST_CASE("onnx: a decoder with its cache reads one token after many") {
+    const File file(17, [](OnnxWriter& w) { exported::llama(w, {4, 64, 8, 2, 176, 211, 0}, 10000, true); });
+    const Graph g = import(file.path, {{"batch", 3_i}, {"seq", 1_i}, {"past", 30_i}});
+    Graph wanted("decode");
+    build_transformer(wanted, load_model("{hidden=64,layers=4,heads=8,kv_heads=2,ffn=176,vocab=211,gated=1}", files()),
+                      Pass::decode, {3, 30, DType::f32});
+    CHECK(g.flops().si() == wanted.flops().si());
+    CHECK(g.compulsory_bytes().si() == wanted.compulsory_bytes().si());
+    CHECK(g.parameters() == wanted.parameters());
+    CHECK(g.ops().size() == wanted.ops().size());
+    CHECK(g.blocks().size() == wanted.blocks().size());
+    CHECK(std::count_if(g.ops().begin(), g.ops().end(), [](const Op& op) { return op.kind == OpKind::cache_write; }) ==
+          2);
+    CHECK(problem([&] { import(file.path, {{ "seq", 1_i }}); }).find("Give past = 1 or more.") != std::string::npos);
+}
+
 TEST_CASE("onnx: BERT with erf, LayerNormalization nodes and a mask that is an input") {
     const File file(17, [](OnnxWriter& w) { exported::bert(w, {2, 48, 4, 4, 96, 101, 40}); });
     ModelConfig m;

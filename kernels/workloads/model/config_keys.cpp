@@ -17,6 +17,18 @@ struct ConfigKeys::Object {
     json keys;
 };
 
+namespace {
+
+constexpr std::int64_t most = 1'000'000'000'000;
+
+/// A value as a message shows it.
+std::string shown(const json& value) {
+    if (value.is_string()) return in_quotes(value.get<std::string>());
+    return value.is_structured() ? in_quotes(value.dump()) : value.dump();
+}
+
+}  // namespace
+
 ConfigKeys::ConfigKeys(const std::string& path) : file_(path) {
     std::ifstream in(path);
     json parsed = json::parse(in, nullptr, false);
@@ -54,7 +66,9 @@ std::int64_t ConfigKeys::size(Names names) const {
     }
     const json& value = object_->keys.at(key);
     if (!value.is_number_integer() || value.get<std::int64_t>() < 1)
-        fail(key, fmt::format("is {}", in_quotes(value.dump())), "it must be a whole number of at least 1");
+        fail(key, fmt::format("is {}", shown(value)), "it must be a whole number of at least 1");
+    if (value.get<std::int64_t>() > most)
+        fail(key, fmt::format("is {}", shown(value)), "no size of a model is that large");
     return value.get<std::int64_t>();
 }
 
@@ -73,14 +87,14 @@ double ConfigKeys::number_or(Names names, double fallback) const {
     const char* const key = first_of(names);
     if (!key) return fallback;
     const json& value = object_->keys.at(key);
-    if (!value.is_number()) fail(key, fmt::format("is {}", in_quotes(value.dump())), "it must be a number");
+    if (!value.is_number()) fail(key, fmt::format("is {}", shown(value)), "it must be a number");
     return value.get<double>();
 }
 
 bool ConfigKeys::flag_or(const char* key, bool fallback) const {
     if (!has(key)) return fallback;
     const json& value = object_->keys.at(key);
-    if (!value.is_boolean()) fail(key, fmt::format("is {}", in_quotes(value.dump())), "it must be true or false");
+    if (!value.is_boolean()) fail(key, fmt::format("is {}", shown(value)), "it must be true or false");
     return value.get<bool>();
 }
 
@@ -88,7 +102,7 @@ std::string ConfigKeys::word_or(Names names, const std::string& fallback) const 
     const char* const key = first_of(names);
     if (!key) return fallback;
     const json& value = object_->keys.at(key);
-    if (!value.is_string()) fail(key, fmt::format("is {}", in_quotes(value.dump())), "it must be a text");
+    if (!value.is_string()) fail(key, fmt::format("is {}", shown(value)), "it must be a text");
     return value.get<std::string>();
 }
 
@@ -96,9 +110,9 @@ std::vector<std::string> ConfigKeys::words(const char* key) const {
     std::vector<std::string> out;
     if (!has(key)) return out;
     const json& value = object_->keys.at(key);
-    if (!value.is_array()) fail(key, fmt::format("is {}", in_quotes(value.dump())), "it must be a list of texts");
+    if (!value.is_array()) fail(key, fmt::format("is {}", shown(value)), "it must be a list of texts");
     for (const json& item : value) {
-        if (!item.is_string()) fail(key, fmt::format("holds {}", in_quotes(item.dump())), "it must be a list of texts");
+        if (!item.is_string()) fail(key, fmt::format("holds {}", shown(item)), "it must be a list of texts");
         out.push_back(item.get<std::string>());
     }
     return out;

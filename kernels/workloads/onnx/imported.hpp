@@ -39,6 +39,8 @@ struct Imported {
     std::int64_t opset = 0;
     std::string producer;  ///< the program that wrote the file
     std::int64_t nodes_in_file = 0;
+    std::int64_t copies =
+        1;  ///< all sequences being alike, a free batch is read as one of them, and this many are meant
 
     const Value& value(int i) const { return values[static_cast<std::size_t>(i)]; }
     Value& value(int i) { return values[static_cast<std::size_t>(i)]; }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <unordered_map>
 
@@ -17,7 +18,9 @@
 namespace wb::onnx_import {
 namespace {
 
-constexpr std::size_t most_elements = 1U << 25;  // 256 MiB of doubles: a mask of 4096 x 4096 with room
+constexpr std::size_t most_elements = 1U << 27;  // 1 GiB of doubles: a mask of 11000 x 11000
+constexpr std::size_t few_elements = 4096;
+constexpr std::uintmax_t longest_message = (std::uintmax_t{1} << 31) - 1;
 
 template <class T>
 void append(const std::string& raw, std::vector<double>& out) {
@@ -104,6 +107,9 @@ public:
     Imported load() {
         std::ifstream in(path_, std::ios::binary);
         if (!in) fail("cannot be read", "", "");
+        if (std::filesystem::file_size(path_) > longest_message)
+            fail("is larger than 2 GiB", "one message of that form cannot be",
+                 "Export with the weights in a file of their own.");
         if (!model_.ParseFromIstream(&in) || !model_.has_graph())
             fail("is no ONNX model", "its bytes are no message of that form", "");
         for (const auto& set : model_.opset_import()) opsets_[set.domain()] = static_cast<int>(set.version());
@@ -114,6 +120,11 @@ public:
         for (const onnx::TensorProto& t : model_.graph().initializer()) initialiser(t);
         for (const onnx::ValueInfoProto& info : model_.graph().input())
             if (!ids_.contains(info.name())) input(info);
+        if (sizes_.batch > 1 && !batched_)
+            fail(fmt::format("no input of it has {} sequences", sizes_.batch), "the graph is of one",
+                 "Ask for batch = 1.");
+        for (const onnx::NodeProto& node : model_.graph().node())
+            for (const std::string& name : node.input()) ++uses_[name];
         for (onnx::NodeProto& node : *model_.mutable_graph()->mutable_node()) add(node);
         for (const onnx::ValueInfoProto& info : model_.graph().output()) {
             out_.outputs.push_back(id(info.name()));
@@ -152,23 +163,28 @@ private:
         const int v = id(t.name());
         set_type(v, t.data_type(), Shape(t.dims().begin(), t.dims().end()));
         out_.value(v).weight = is_floating(t.data_type()) && elements(out_.value(v).shape) > 1;
-        if (out_.value(v).weight && elements(out_.value(v).shape) > 4096)
+        if (out_.value(v).weight && static_cast<std::size_t>(elements(out_.value(v).shape)) > few_elements)
             unread_[v] = &t;  // only masks and tables of angles are ever read
         else
             out_.value(v).known = array_of(t);
     }
 
     /// The size a free dimension is given, by its name or, if that says nothing, by its place.
-    std::int64_t bound(const std::string& input, const std::string& name, int place) const {
+    std::int64_t bound(const std::string& input, const std::string& name, int place) {
+        const auto a_batch = [&]() -> std::int64_t {
+            batched_ = true;
+            out_.copies = std::max<std::int64_t>(1, sizes_.batch);
+            return 1;
+        };
         std::string lower = name;
         std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
         const bool past = contains(lower, "past");
-        const std::int64_t batch = sizes_.batch > 0 ? sizes_.batch : 1, seq = sizes_.seq > 0 ? sizes_.seq : 128;
+        const std::int64_t seq = sizes_.seq > 0 ? sizes_.seq : 128;
         if (contains(lower, "total") || (past && contains(lower, "+"))) return sizes_.past + seq;
         if (past) return sizes_.past;
-        if (contains(lower, "batch")) return batch;
+        if (contains(lower, "batch")) return a_batch();
         if (contains(lower, "seq") || contains(lower, "len") || contains(lower, "token")) return seq;
-        if (place == 0) return batch;
+        if (place == 0) return a_batch();
         if (place == 1) return seq;
         fail(fmt::format("its input \"{}\" has a dimension \"{}\" that nobody sizes", input, name),
              "known are names with batch, seq, len, token, past or total, and the first two places",
@@ -188,6 +204,7 @@ private:
                          "what follows is computed for that size",
                          "Export with dynamic axes, or ask for the file's size.");
                 shape.push_back(dim.dim_value());
+                batched_ = batched_ || (d == 0 && dim.dim_value() > 1);
                 continue;
             }
             const std::int64_t size = bound(info.name(), dim.dim_param(), d);
@@ -215,17 +232,31 @@ private:
     }
 
     void add(onnx::NodeProto& proto) {
+        if (proto.op_type() == "Identity" && proto.domain().empty() && !ids_.contains(proto.output(0))) {
+            ids_[proto.output(0)] = id(proto.input(0));  // the same value: a weight used twice is one weight
+            return;
+        }
         Node node{proto.op_type(), proto.name(), proto.domain(), {}, {}, attributes_of(proto)};
         for (const std::string& name : proto.input()) node.in.push_back(name.empty() ? -1 : id(name));
         infer(proto, node);
         for (const std::string& name : proto.output()) node.out.push_back(name.empty() ? -1 : id(name));
-        if (fold(node)) return;
+        if (fold(node)) return forget(proto, node);
         const int at = static_cast<int>(out_.nodes.size());
         for (const int v : node.in)
             if (v >= 0) out_.value(v).users.push_back(at);
         for (const int v : node.out)
             if (v >= 0) out_.value(v).producer = at;
         out_.nodes.push_back(std::move(node));
+    }
+
+    /// Large masks take turns in memory.
+    void forget(const onnx::NodeProto& proto, const Node& node) {
+        for (int i = 0; i < proto.input_size(); ++i) {
+            if (node.in[i] < 0) continue;
+            Value& value = out_.value(node.in[i]);
+            if (--uses_[proto.input(i)] == 0 && value.known && value.known->v.size() > few_elements && !value.input)
+                value.known.reset();
+        }
     }
 
     /// Newer opsets than the library's give reductions their axes as an input, which its rules do not read.
@@ -262,7 +293,7 @@ private:
             if (v < 0) continue;
             const Value& value = out_.value(v);
             types[value.name] = &types_.at(value.name);
-            if (value.known && !value.floating && value.known->v.size() <= 4096)
+            if (value.known && !value.floating && value.known->v.size() <= few_elements)
                 data[value.name] = &(protos[value.name] = proto_of(*value.known));
         }
         try {
@@ -347,6 +378,8 @@ private:
     std::unordered_map<std::string, int> opsets_;
     std::unordered_map<std::string, int> ids_;
     std::unordered_map<int, const onnx::TensorProto*> unread_;
+    std::unordered_map<std::string, int> uses_;
+    bool batched_ = false;
     std::unordered_map<std::string, onnx::TypeProto> types_;
     Imported out_;
 };

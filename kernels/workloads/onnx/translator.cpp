@@ -56,6 +56,10 @@ void Translator::translate(const Node& node) {
                                                 rmsnorm_node, rope_node};
     if (std::find(known.begin(), known.end(), name) == known.end()) return fail(name);
     if (!follows) return;  // what it follows has been named
+    for (const std::vector<int>* side : {&node.in, &node.out})
+        for (const int v : *side)
+            if (v >= 0 && !is_constant(v) && (!value(v).typed || elements(value(v).shape) < 1))
+                return fail(fmt::format("{} (of a value whose size is not known or nothing)", op));
     bool done = false;
     if (op == "MatMul")
         done = product(node, false, false, -1);
