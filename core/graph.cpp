@@ -8,6 +8,7 @@
 #include <map>
 
 #include "core/error.hpp"
+#include "core/fill_source.hpp"
 #include "core/hash.hpp"
 
 namespace wb {
@@ -242,6 +243,7 @@ const std::string& Graph::fingerprint() const {
             .add(t.fill.a)
             .add(t.fill.stream)
             .add(t.block);
+        if (t.fill.source) d.add(t.fill.source->digest());
     }
     for (const Op& op : ops_) {
         const Attributes& a = op.attributes;

@@ -17,11 +17,14 @@ namespace wb {
 /// weights outlive it; `output` is what a run is for, and what is verified.
 enum class Role : std::uint8_t { input, weight, state, activation, output };
 
-/// How a tensor that exists before the run is filled: always from hash(seed, name, instance, index).
+class FillSource;
+
+/// How a tensor that exists before the run is filled: from hash(seed, name, instance, index), or from a `source`.
 struct Fill {
-    enum class Kind : std::uint8_t { none, uniform, constant, integers } kind = Kind::none;
+    enum class Kind : std::uint8_t { none, uniform, constant, integers, source } kind = Kind::none;
     double a = 0;             ///< uniform: values in [-a, a); constant: the value; integers: values in [0, a)
     std::string stream = {};  ///< the name in the hash; empty: the tensor's own
+    std::shared_ptr<const FillSource> source = {};
 };
 
 struct Tensor {

@@ -33,6 +33,7 @@ struct Span {
 struct Sample {
     Seconds elapsed;
     std::vector<Span> spans;
+    std::string problem = {};  ///< why it ended before its end, the same on all ranks; empty if it did not
 };
 
 struct MemoryUse {

@@ -49,7 +49,7 @@ struct Attributes {
     bool sigmoid = false;             ///< topk_gate: sigmoid scores (DeepSeek-V3) instead of softmax
     std::int64_t batch = 1, seq = 1;  ///< sequences, and tokens (attention: queries) of each
     std::int64_t seq_kv = 1;          ///< attention: keys of each sequence; cache_write: capacity
-    std::int64_t heads = 1, kv_heads = 1;
+    std::int64_t heads = 1, kv_heads = 1;  ///< norms: each head of a row is normalised by itself
     std::int64_t head_dim = 0, v_head_dim = 0;
     std::int64_t window = 0;                         ///< attention: sliding window in keys, 0 = none
     std::int64_t rotary_dim = 0, rotary_offset = 0;  ///< rope: features [offset, offset + dim) of every head turn

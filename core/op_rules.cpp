@@ -131,14 +131,17 @@ Rules infer_attention(const Checker& c) {
 
 Rules infer_norm(const Checker& c, bool backward, bool beta) {
     const int x = backward ? 1 : 0;
-    c.vector_of(x + 1, c.dim(x, -1));
+    if (c.a.heads < 1 || c.dim(x, -1) % c.a.heads != 0)
+        c.fail(fmt::format("{} features are not {} heads", c.dim(x, -1), c.a.heads), "every head is normalised alike",
+               "");
+    c.vector_of(x + 1, c.dim(x, -1) / c.a.heads);
     if (backward) {
         c.same_shape(0, 1);
         Rules out{c.like(1), c.like(2)};
         if (beta) out.push_back(c.like(2));
         return out;
     }
-    if (beta) c.vector_of(2, c.dim(0, -1));
+    if (beta) c.vector_of(2, c.dim(0, -1) / c.a.heads);
     return {c.like(0)};
 }
 

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <map>
 
+#include "core/serving.hpp"
+#include "harness/serving/session.hpp"
+
 namespace wb {
 namespace {
 
@@ -68,6 +71,9 @@ public:
                 out.spans.push_back(std::move(s));
             }
             out.elapsed += Seconds(sum);
+            if (once.problem.empty()) continue;
+            out.problem = p.name + ": " + once.problem;
+            break;
         }
         return out;
     }
@@ -91,10 +97,10 @@ public:
         }
         if (all > 0) use.band = {low / all, high / all, ""};
         use.mapping = mapping_.empty() ? of.at(graph_->phases().front().graph.get()).mapping : mapping_;
-        for (const Graph* graph : graph_->leaves())
-            if (const std::string& detail = of.at(graph).detail;
-                !detail.empty() && use.detail.find(detail) == std::string::npos)
-                use.detail += fmt::format("{}{}: {}", use.detail.empty() ? "" : "; ", graph->name(), detail);
+        const auto longest = std::max_element(times_.begin(), times_.end(),
+                                              [](const Taken& a, const Taken& b) { return a.time < b.time; });
+        const Phase& decides = graph_->phases()[static_cast<std::size_t>(longest - times_.begin())];
+        use.detail = fmt::format("{}: {}", decides.name, of.at(decides.graph.get()).detail);
         return use;
     }
 
@@ -184,10 +190,12 @@ Case case_of(const Case& whole, const std::shared_ptr<const Graph>& phase) {
     Case c = whole;
     c.graph = c.small = phase;
     c.small_text.clear();
+    c.storage.reset();
     return c;
 }
 
 Support supports(const Backend& backend, const Case& c, int ranks) {
+    if (serving_of(*c.graph)) return serving::supports_serving(backend, c, ranks);
     if (whole(backend, c)) return backend.supports(c, ranks);
     std::map<const Graph*, bool> asked;
     for (const Phase& p : c.graph->phases()) {
@@ -200,6 +208,7 @@ Support supports(const Backend& backend, const Case& c, int ranks) {
 }
 
 std::unique_ptr<Session> prepare(const Backend& backend, const Case& c, Comm& comm) {
+    if (serving_of(*c.graph)) return serving::prepare_serving(backend, c, comm);
     if (whole(backend, c)) return backend.prepare(c, comm);
     return std::make_unique<ComposedSession>(backend, c, comm);
 }

@@ -107,6 +107,8 @@ private:
 /// one flipped bit, so a damaged file must be recognised before the library sees it.
 enum class Seal { whole, absent, broken };
 void add_seal(std::vector<std::byte>& image);
+/// Adds the seal to a file that is closed, and waits until all of it is on the disk. Throws Error (io).
+void seal_file(const std::filesystem::path& path);
 /// Throws Error (Exit::baseline) when the file cannot be read.
 Seal check_seal(const std::filesystem::path& path);
 

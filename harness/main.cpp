@@ -16,6 +16,7 @@
 #include "harness/heat_map.hpp"
 #include "harness/host.hpp"
 #include "harness/mpi_comm.hpp"
+#include "harness/phase_table.hpp"
 #include "harness/publish.hpp"
 #include "harness/result_file.hpp"
 #include "harness/run.hpp"
@@ -46,7 +47,7 @@ struct Arguments {
     RunOptions run;
     std::string budget, what, a, b, file, threshold = "5%", show_filter;
     CompareOptions compare;
-    bool wide = false, heat = false, measure_again = false;
+    bool wide = false, heat = false, phases = false, measure_again = false;
     int probe_cpus = 1;
 };
 
@@ -189,13 +190,15 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     show->add_option("file", a.file, "results .h5 or .journal")->required();
     show->add_option("--filter", a.show_filter, "only cases whose key contains this");
     show->add_flag("--wide", a.wide, "verification, memory and communication too");
+    show->add_flag("--phases", a.phases, "instead: every phase of composed workloads, with what limits it");
     show->add_flag("--heat", a.heat, "instead: heat maps of simulated cases, links and PEs of the mesh");
     show->callback([&a, &comm, &chosen, colour] {
         chosen = [&a, &comm, colour] {
             const ResultSet set = read_results(a.file);
             const Format format = format_of(a.format);
-            print(comm, a.heat ? show_heat_maps(set, format, colour, a.show_filter)
-                               : show_results(set, format, colour, a.wide, a.show_filter));
+            print(comm, a.heat     ? show_heat_maps(set, format, colour, a.show_filter)
+                        : a.phases ? show_phase_details(set, format, colour, a.show_filter)
+                                   : show_results(set, format, colour, a.wide, a.show_filter));
             return Exit::ok;
         };
     });

@@ -92,6 +92,7 @@ std::string missing_transfer(const Graph& graph, const System& system) {
 Transfer transfer(const Graph& graph, const System& system, int units, bool bound) {
     struct Sum {
         double bytes = 0, operators = 0, experts = 0;
+        bool weights = false;
         std::string phase;
     };
     constexpr std::array order{OpKind::read, OpKind::compile, OpKind::load, OpKind::write};
@@ -101,7 +102,10 @@ Transfer transfer(const Graph& graph, const System& system, int units, bool boun
             const Op& op = graph.ops()[i];
             Sum& sum = sums[static_cast<std::size_t>(std::find(order.begin(), order.end(), op.kind) - order.begin())];
             const double times = static_cast<double>(block.repeat);
-            for (TensorId id : op.in) sum.bytes += times * graph.bytes(id).si();
+            for (TensorId id : op.in) {
+                sum.bytes += times * graph.bytes(id).si();
+                sum.weights |= graph.tensor(id).role == Role::weight;
+            }
             sum.operators += times * static_cast<double>(std::max<std::int64_t>(1, op.attributes.rows));
             sum.experts = std::max(sum.experts, static_cast<double>(op.attributes.experts));
             sum.phase = block.phase;
@@ -120,7 +124,7 @@ Transfer transfer(const Graph& graph, const System& system, int units, bool boun
         } else {
             seconds =
                 sum.bytes / rate(system, order[i], units, bound).value_or(std::numeric_limits<double>::infinity());
-            if (order[i] == OpKind::load && !bound) seconds += value(system.fitted, "load_start_time").value_or(0);
+            if (order[i] == OpKind::load && sum.weights && !bound) seconds += value(system.fitted, "load_start_time").value_or(0);
             (order[i] == OpKind::load ? out.loaded : out.stored) += Bytes(sum.bytes);
         }
         Span span;

@@ -15,7 +15,7 @@ bool only_moves(const Graph& graph);
 /// What such a graph takes on `units` units, operators one after the other. Bytes are those of the whole workload:
 /// replicas read and write one copy.
 ///   read, write: bytes / (storage bandwidth of a node x nodes)
-///   load:        start + bytes / (link of a unit to its host x units)
+///   load:        start of a program's weights + bytes / (link of a unit to its host x units)
 ///   load of one of N models alike that a request picks at random: nothing for those that fit the fast memory, else
 ///                from the next tier of the unit where it has one (tier_link of [node]), else from the host
 ///   compile:     start + per unit x units + per operator x operators

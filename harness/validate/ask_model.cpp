@@ -54,7 +54,7 @@ Question ask_decode(const Point& p, CaseMaker& make) {
 
 /// output tokens of each of a fixed batch: a prefill, then `output` decode steps at the mean context.
 Question ask_serve(const Point& p, CaseMaker& make) {
-    if (p.word_or("schedule", "static") != "static") throw Unanswerable("no workload for batching in flight yet");
+    if (p.word_or("schedule", "static") != "static") return ask_in_flight(p, make);
     const Setting s = make.setting(p);
     const std::int64_t batch = p.integer("batch"), input = p.integer("input"), output = p.integer("output");
     const Setting before = with_mesh(s, p, "prefill_mesh"), after = with_mesh(s, p, "decode_mesh");

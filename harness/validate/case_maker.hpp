@@ -57,6 +57,7 @@ Question question_of(const Point& point, CaseMaker& make);
 Question ask_operator(const Point& point, CaseMaker& make);  ///< gemm, attention, vector, collective
 Question ask_layer(const Point& point, CaseMaker& make);     ///< an operator of a transformer layer, or all of them
 Question ask_model(const Point& point, CaseMaker& make);     ///< prefill, decode, serve, train_step
+Question ask_in_flight(const Point& point, CaseMaker& make);  ///< serve with batching in flight
 Question ask_pipeline(const Point& point, CaseMaker& make);  ///< stages of a training job
 Question ask_other(const Point& point, CaseMaker& make);     ///< memory, energy, and what has no workload
 

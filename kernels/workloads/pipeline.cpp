@@ -35,6 +35,7 @@ Params small(const Params& p) {
     out.set("steps", std::min<std::int64_t>(p.integer("steps"), 2));
     out.set("checkpoint_every", std::int64_t{0});
     out.set("evaluate_batches", std::int64_t{1});
+    out.set("batch", std::min<std::int64_t>(p.integer("batch"), 8));  // so that replicas may share it
     return out;
 }
 
@@ -45,6 +46,7 @@ Workload pipeline() {
     params.push_back({"steps", "optimizer steps", {}});
     params.push_back({"checkpoint_every", "steps between checkpoints (0 = one at the end)", std::int64_t{0}});
     params.push_back({"evaluate_batches", "held-out batches after the last step", std::int64_t{1}});
+    params.push_back({"data", "text or dataset to train on: a file, builtin, or nothing for hashed tokens", std::string()});
     return {"pipeline", "stage tokens, compile, load weights, train, checkpoint, evaluate", params, build, small};
 }
 

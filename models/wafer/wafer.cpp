@@ -22,7 +22,7 @@ wafer::Request request_of(const Case& c) { return {*c.graph, c.units, c.mapping}
 
 Placement solve(const Machine& m, const Case& c) {
     const Request r = request_of(c);
-    return trains(*c.graph) ? evaluate_training(m, r, *c.system) : place(m, r).best;
+    return has_loss(*c.graph) ? evaluate_training(m, r, *c.system) : place(m, r).best;
 }
 
 /// The SRAM of one PE counts the fullest, the wafer's the sum.
