@@ -198,7 +198,8 @@ TEST_CASE("what rows of products and decoding leave to convention") {
 
 TEST_CASE("what has no workload has a reason") {
     Maker m;
-    CHECK(m.ask(point("pipeline", "wse3", "stage=warp;model=x")).reason == "no workload for stage warp yet");
+    CHECK(m.ask(point("pipeline", "wse3", "stage=warp;model=x")).reason ==
+          "stage warp moves an amount of data the row does not tell");
     CHECK(m.ask(point("hpc", "wse2", "op=fft3d")).reason == "no workload for fft3d yet");
     CHECK(m.ask(point("gemm", "wse2", "m=1;n=1")).reason == "the row does not say \"k\"");
     CHECK(m.ask(point("gemm", "wse2", "m=1;n=1;k=1;dtype=int4")).reason == "no workload in int4 yet");
