@@ -170,9 +170,36 @@ TEST_CASE("a layer's operators have the shapes of one device, and their sum is t
     CHECK(op("warp").reason == "no workload for the layer's operator \"warp\" yet");
 }
 
+TEST_CASE("what rows of products and decoding leave to convention") {
+    Maker m;
+    // BLAS counts by columns: its matrix that is not transposed lies by columns, as a transposed one of ours does.
+    CHECK(only(m.ask(point("gemm", "v100-sxm2", "m=64;n=16;k=32;dtype=fp16;trans_a=0;trans_b=1"))).params.key() ==
+          "m=64 n=16 k=32 batch=1 trans_a=true trans_b=false dtype=f16");
+    CHECK(m.ask(point("layer", "a100-sxm-80g",
+                      "phase=decode;batch=8;seq_in=2048;seq_out=1024;tp=4;hidden=12288;heads=96;kv_heads=96;ffn=49152;"
+                      "dtype=fp16;op=qkv_proj"))
+              .terms.front()
+              .weight == 3);
+    // Tensor ranks hold columns of a product, which are then gathered.
+    const Question gemv = m.ask(point("gemm", "a100-sxm-80g", "m=1;n=16384;k=16384;dtype=fp16;gpus=16;nodes=2;tp=16"));
+    REQUIRE(gemv.terms.size() == 2);
+    CHECK(gemv.terms[1].c.workload == "collective");
+    CHECK(gemv.terms[1].c.params.word("bytes") == "32768 B");
+    // 16 ranks of a model with 8 key-value heads hold copies of them.
+    const std::string llama =
+        "model=llama3-8b;hidden=4096;layers=32;heads=32;kv_heads=8;ffn=14336;vocab=128256;gated=1;batch=1;input=4096;"
+        "dtype=fp16;";
+    CHECK(only(m.ask(point("decode", "a100-sxm-80g", llama + "gpus=16;nodes=2;tp=16", "tokens_per_s")))
+              .params.word("model")
+              .find("kv_heads=16") != std::string::npos);
+    CHECK(only(m.ask(point("decode", "a100-sxm-80g", llama + "gpus=8;tp=8", "tokens_per_s"))).params.word("model") ==
+          "llama3-8b");
+}
+
 TEST_CASE("what has no workload has a reason") {
     Maker m;
-    CHECK(m.ask(point("pipeline", "wse3", "stage=compile;model=x")).reason == "no workload for stage compile yet");
+    CHECK(m.ask(point("pipeline", "wse3", "stage=warp;model=x")).reason ==
+          "stage warp moves an amount of data the row does not tell");
     CHECK(m.ask(point("hpc", "wse2", "op=fft3d")).reason == "no workload for fft3d yet");
     CHECK(m.ask(point("gemm", "wse2", "m=1;n=1")).reason == "the row does not say \"k\"");
     CHECK(m.ask(point("gemm", "wse2", "m=1;n=1;k=1;dtype=int4")).reason == "no workload in int4 yet");
