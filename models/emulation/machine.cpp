@@ -39,6 +39,11 @@ std::vector<Algorithm> usual(CollectiveKind kind) {
     }
 }
 
+int pieces_of(Algorithm algorithm, double bytes, const cluster::Link& slowest) {
+    if (algorithm == Algorithm::chain) return cluster::chain_pieces(bytes, slowest);
+    return algorithm == Algorithm::pairwise ? cluster::messages_under_way : 1;
+}
+
 Play begun(const Step& step) {
     Play p;
     p.kind = step.kind;
@@ -86,13 +91,31 @@ Wire Machine::wire(const Protocol& p, std::size_t level, double exposed) const {
     return w;
 }
 
-/// The two protocols of models/collective_time.cpp for neighbours in one domain.
-std::vector<Machine::Protocol> Machine::inside() const {
+/// Between domains, where a library's helpers carry messages while the units go on: all of a hop is the way.
+Wire Machine::far_wire(const cluster::Link& link, double exposed) const {
+    Wire w;
+    w.latency = std::max<Time>(1, picoseconds(link.hop * exposed));
+    w.gap = picoseconds(link.gap * exposed);
+    w.byte_time = exposed * 1e12 / link.rate;
+    w.shared = true;
+    return w;
+}
+
+/// Levels of a group of n along an axis, and what a message through each costs under a protocol of the innermost:
+/// those of the closed form (models/collective_time.hpp).
+std::vector<Machine::Way> Machine::ways(Axis axis, int n, CollectiveKind operation) const {
     const cluster::Device d(*system_);
-    const double rate = system_->fabrics.front().bandwidth->value;
-    return {{0, d.constant_or("small_hop_time", 1e-6), 1 / (d.constant_or("small_network_fraction", 0.1) * rate)},
-            {d.constant_or("large_start_time", 0), d.constant_or("large_hop_time", 4e-6),
-             1 / (d.constant_or("network_fraction", 0.75) * rate)}};
+    const auto levels = cluster::network_levels(*system_, n, neighbours(axis));
+    std::vector<Way> out;
+    for (const cluster::Protocol& p : cluster::protocols(d, levels[0])) {
+        Way w{p, levels, {p.link}};
+        if (operation == CollectiveKind::alltoall && d.has("alltoall_fraction"))
+            w.links[0].rate = std::min(p.link.rate, d.constant("alltoall_fraction") * levels[0].rate);
+        for (std::size_t i = 1; i < levels.size(); ++i)
+            w.links.push_back(cluster::outer_link(d, levels[i], levels[i - 1].ranks));
+        out.push_back(std::move(w));
+    }
+    return out;
 }
 
 /// One message between domains, by the port of a unit.
@@ -123,28 +146,53 @@ void Machine::state(Play& p, bool all_near) const {
     p.wire.shared = true;
 }
 
-/// The faster of two protocols, and of the algorithms.
+/// The fastest by the closed form of the protocols an algorithm may go by.
+Machine::Way Machine::fastest(const Step& step, const std::string& algorithm, int n) const {
+    const auto closed = cluster::collective_algorithm(algorithm);
+    Way best;
+    for (Way& way : ways(step.axis, n, step.operation)) {
+        way.filling = way.protocol.filling(cluster::bytes_sent(closed, step.operation, step.bytes, n));
+        way.seconds =
+            way.filling + cluster::messages_seconds(closed, step.operation, step.bytes, way.levels, way.links);
+        if (way.seconds < best.seconds) best = std::move(way);
+    }
+    return best;
+}
+
+/// What stands before the first message: the launch, and what the pipeline's filling costs.
+Time Machine::before(const Way& way, double exposed) const {
+    return picoseconds((cluster::collective_launch(cluster::Device(*system_)) + way.filling) * exposed);
+}
+
+/// Of the algorithms the fastest by the closed form.
 std::vector<Play> Machine::within(const Step& step, const std::vector<Algorithm>& algorithms, int n) const {
-    const cluster::Device d(*system_);
-    const double launch = d.constant_or("collective_launch_time", d.constant("launch_time"));
     Play best = begun(step);
     double least = HUGE_VAL;
-    for (const Algorithm algorithm : algorithms)
-        for (const Protocol& protocol : inside()) {
-            int chunks = 1;
-            if (algorithm == Algorithm::chain)
-                // As short as a hop half over: more would cost overheads, fewer a longer filling of the chain.
-                chunks = static_cast<int>(std::clamp(2 * step.bytes * protocol.byte_time / protocol.hop, 1.0, 1024.0));
-            const Collective c = collective_of(step.operation, algorithm, n, chunks);
-            const int hops = algorithm == Algorithm::chain ? n - 1 : c.rounds;
-            const double time = protocol.start + hops * protocol.hop + sent_share(c) * step.bytes * protocol.byte_time;
-            if (time >= least) continue;
-            least = time;
-            best.collective = c;
-            best.wire = wire({0, protocol.hop, protocol.byte_time}, 0, step.exposed);
-            best.time = picoseconds((launch + protocol.start) * step.exposed);
-        }
+    for (const Algorithm algorithm : algorithms) {
+        const Way way = fastest(step, std::string(name(algorithm)), n);
+        if (way.seconds >= least) continue;
+        least = way.seconds;
+        best.collective = collective_of(step.operation, algorithm, n, pieces_of(algorithm, step.bytes, way.links[0]));
+        double rate = way.links[0].rate;
+        if (algorithm == Algorithm::ring) rate /= way.levels[0].links;  // a cycle of a torus: one dimension
+        best.wire = wire({0, way.links[0].hop, 1 / rate}, 0, step.exposed);
+        best.time = before(way, step.exposed);
+    }
     return {best};
+}
+
+/// Forced: rings in every domain, shards by halving and doubling between them, rings back; each message at its cost.
+std::vector<Play> Machine::hierarchical(const Step& step, int n, int local) const {
+    const Way way = fastest(step, "hierarchical", n);
+    std::vector<Play> out = across(step, n, local);
+    for (Play& p : out) {
+        const std::size_t level = p.inside > 0 ? 0 : way.links.size() - 1;
+        const cluster::Link& link = way.links[level];
+        p.time = 0;
+        p.wire = level > 0 ? far_wire(link, step.exposed) : wire({0, link.hop, 1 / link.rate}, 0, step.exposed);
+    }
+    out.front().time = before(way, step.exposed);
+    return out;
 }
 
 /// Hierarchical, as the closed form has it: the switch of a domain reduces while the ports send, so messages inside
@@ -178,16 +226,18 @@ std::vector<Play> Machine::across(const Step& step, int n, int local) const {
     return {between, last};
 }
 
-/// Messages that stay in a domain and others that leave it, each by the port of its unit.
+/// Messages that stay in a domain and others that leave it, each by the port of its unit; a ring is laid through all
+/// ports of a domain, so that each carries a share of what leaves it.
 std::vector<Play> Machine::mixed(const Step& step, Algorithm algorithm, int n) const {
-    const cluster::Device d(*system_);
-    constexpr int under_way = 32;  // grouped sends of a library: none waits for the one before
+    const Way way = fastest(step, std::string(name(algorithm)), n);
     Play p = begun(step);
-    p.collective = collective_of(step.operation, algorithm, n, algorithm == Algorithm::pairwise ? under_way : 1);
+    p.collective = collective_of(step.operation, algorithm, n, pieces_of(algorithm, step.bytes, way.links.back()));
     p.collective.inner = std::gcd(n, neighbours(step.axis));
-    p.time = picoseconds(d.constant_or("collective_launch_time", d.constant("launch_time")) * step.exposed);
-    p.wire = wire(outside(), 1, step.exposed);
-    p.near = wire(inside().back(), 0, step.exposed);
+    p.time = before(way, step.exposed);
+    const cluster::Link &far = way.links.back(), &near = way.links.front();
+    const bool striped = algorithm == Algorithm::ring && step.operation != CollectiveKind::send_recv;
+    p.wire = far_wire({far.hop, far.rate * (striped ? way.levels.back().rings : 1), far.gap}, step.exposed);
+    p.near = wire({0, near.hop, 1 / near.rate}, 0, step.exposed);
     return {p};
 }
 
@@ -197,7 +247,8 @@ std::vector<Play> Machine::collective(const Step& step, const std::string& force
     const std::string wanted = step.algorithm.empty() ? forced : step.algorithm;
     std::vector<Algorithm> algorithms = usual(step.operation);
     bool is_forced = false;
-    if (!wanted.empty() && wanted != "hierarchical") {
+    const bool nested = wanted == "hierarchical";
+    if (!wanted.empty() && !nested) {
         const Algorithm a = algorithm_from_name(wanted);
         if (plays(step.operation, a)) algorithms = {a}, is_forced = true;
     }
@@ -213,7 +264,7 @@ std::vector<Play> Machine::collective(const Step& step, const std::string& force
     outside();  // there must be one
     const bool direct = step.operation == CollectiveKind::alltoall || step.operation == CollectiveKind::send_recv;
     if (direct || is_forced) return mixed(step, algorithms.front(), n);
-    return across(step, n, std::gcd(n, local));
+    return nested ? hierarchical(step, n, std::gcd(n, local)) : across(step, n, std::gcd(n, local));
 }
 
 Play Machine::message(const Step& step) const {
@@ -224,10 +275,12 @@ Play Machine::message(const Step& step) const {
     }
     const cluster::Device d(*system_);
     const double launch = d.constant_or("collective_launch_time", d.constant("launch_time"));
-    const auto protocols = inside();
-    const auto time = [&](const Protocol& q) { return q.start + q.hop + step.bytes * q.byte_time; };
-    Protocol near = time(protocols[0]) < time(protocols[1]) ? protocols[0] : protocols[1];
-    near.start += launch;
+    Protocol near{0, 0, HUGE_VAL};
+    for (const cluster::Protocol& known : cluster::protocols(d, cluster::network_levels(*system_, 2).front())) {
+        const Protocol q{launch, known.link.hop, 1 / known.link.rate};
+        const auto time = [&](const Protocol& x) { return x.hop + step.bytes * x.byte_time; };
+        if (time(q) < time(near)) near = q;
+    }
     p.near = wire(near, 0, step.exposed);
     p.wire = *p.near;
     if (mapping_.units() > domain_) {

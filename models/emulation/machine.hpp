@@ -1,11 +1,12 @@
 #pragma once
 
+#include <cmath>
 #include <map>
 #include <string>
 #include <tuple>
 #include <vector>
 
-#include "models/device.hpp"
+#include "models/collective_time.hpp"
 #include "models/emulation/program.hpp"
 #include "models/steps.hpp"
 
@@ -34,13 +35,24 @@ private:
         double start = 0, hop = 0, byte_time = 0;  ///< s
     };
     Wire wire(const Protocol& p, std::size_t level, double exposed) const;
-    std::vector<Protocol> inside() const;
+    Wire far_wire(const cluster::Link& link, double exposed) const;
+    /// One protocol of the innermost level, and what a message through each level then costs.
+    struct Way {
+        cluster::Protocol protocol;
+        std::vector<cluster::NetworkLevel> levels;
+        std::vector<cluster::Link> links;
+        double filling = 0, seconds = HUGE_VAL;
+    };
+    Way fastest(const Step& step, const std::string& algorithm, int n) const;
+    Time before(const Way& way, double exposed) const;
+    std::vector<Way> ways(Axis axis, int n, CollectiveKind operation) const;
     Protocol outside() const;
     int neighbours(Axis axis) const;
     std::vector<Play> collective(const Step& step, const std::string& forced) const;
     void state(Play& play, bool all_near) const;
     std::vector<Play> within(const Step& step, const std::vector<Algorithm>& algorithms, int n) const;
     std::vector<Play> across(const Step& step, int n, int local) const;
+    std::vector<Play> hierarchical(const Step& step, int n, int local) const;
     std::vector<Play> mixed(const Step& step, Algorithm algorithm, int n) const;
     Play message(const Step& step) const;
 

@@ -71,6 +71,8 @@ Program program(const System& s, const StageSteps& steps, const std::string& alg
     return Machine(s, steps.mapping).compile(steps, choice, algorithm);
 }
 
+doctest::Approx near(double value, double epsilon) { return doctest::Approx(value).epsilon(epsilon).scale(0); }
+
 Finish played(const Program& p, std::vector<int> watched = {}) {
     return Engine(p, *single_process(), std::move(watched)).run();
 }
@@ -260,9 +262,11 @@ TEST_CASE("without contention the closed form is met within 5 %") {
                     CAPTURE(name(kind));
                     CAPTURE(units);
                     CAPTURE(bytes);
-                    const double closed = cluster::collective_time(device, kind, bytes, units);
+                    // What a switch adds up sends no messages that could be played: a ring stands for it.
+                    const bool adds = kind == CollectiveKind::allreduce && units <= cluster::domain_units(s);
+                    const double closed = cluster::collective_time(device, kind, bytes, units, 0, adds ? "ring" : "");
                     const Finish f = played(program(s, bare_collective(kind, bytes, units)));
-                    CHECK(static_cast<double>(f.time) * 1e-12 == doctest::Approx(closed).epsilon(0.05));
+                    CHECK(static_cast<double>(f.time) * 1e-12 == near(closed, 0.05));
                 }
     }
 }
@@ -288,7 +292,7 @@ TEST_CASE("a training step agrees with the closed form within 5 %") {
                 REQUIRE(backend.supports(c, 1).reason == "");
                 return backend.prepare(c, *single_process())->run().elapsed.si();
             };
-            CHECK(seconds(*make_emulation()) == doctest::Approx(seconds(*make_cluster())).epsilon(0.05));
+            CHECK(seconds(*make_emulation()) == near(seconds(*make_cluster()), 0.05));
         }
     }
 }
@@ -298,7 +302,7 @@ TEST_CASE("an alltoall between domains is bound by the ports that leave them") {
     const System s = shipped("h100-sxm");
     const double bytes = 64 << 20, launch = 29e-6, port = 0.96 * 50e9;
     const Finish f = played(program(s, bare_collective(CollectiveKind::alltoall, bytes, 16)));
-    CHECK(static_cast<double>(f.time) * 1e-12 == doctest::Approx(launch + bytes / 2 / port).epsilon(0.02));
+    CHECK(static_cast<double>(f.time) * 1e-12 == near(launch + bytes / 2 / port, 0.03));
 }
 
 TEST_CASE("units that share a way out take turns") {
