@@ -22,6 +22,7 @@ public:
           training_(is_training(g)),
           tokens_(1.0 / (static_cast<double>(m.data) * m.context * m.expert * m.microbatches)),
           gap_(d.constant("gap_time")),
+          prefill_gap_(d.constant_or("prefill_gap_time", gap_)),
           type_(product_type(g)) {}
 
     ModelWork read() {
@@ -59,11 +60,14 @@ private:
             call({CollectiveKind::alltoall, Axis::expert, bytes, times, 0, backward}, mapping_.expert,
                  std::max(1, domain_units(device_.system()) / mapping_.tensor), pass);
         }
-        Kernel k = kernel_of(device_, graph_, op, {tokens_, static_cast<double>(mapping_.expert), type_});
+        const bool serving = block.phase == "prefill" || block.phase == "decode";
+        Kernel k =
+            kernel_of(device_, graph_, op, {tokens_, static_cast<double>(mapping_.expert), type_, false, serving});
         if (mapping_.sequence_parallel && is_vector(op.kind)) k.time *= op.attributes.share;
-        (block.repeat > 1 ? pass.layers : pass.ends) += times * (k.time + gap_);
+        const double gap = block.phase == "prefill" ? prefill_gap_ : gap_;  // prompts are of any length: no CUDA graph
+        (block.repeat > 1 ? pass.layers : pass.ends) += times * (k.time + gap);
         if (training_ && block.repeat > 1) pass.kernels += times;  // an inference replays a graph of launches
-        if (op.kind == OpKind::attention) add_attention(op, times, times * (k.time + gap_), pass);
+        if (op.kind == OpKind::attention) add_attention(op, times, times * (k.time + gap), pass);
     }
 
     void add_attention(const Op& op, double times, double seconds, Pass& pass) {
@@ -84,7 +88,7 @@ private:
     const Device& device_;
     const Mapping& mapping_;
     bool training_;
-    double tokens_, gap_;
+    double tokens_, gap_, prefill_gap_;
     std::optional<DType> type_;
     ModelWork work_;
 };

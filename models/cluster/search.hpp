@@ -7,8 +7,8 @@
 
 #include "core/graph.hpp"
 #include "core/partition.hpp"
-#include "models/cluster/memory.hpp"
 #include "models/cluster/training.hpp"
+#include "models/footprint.hpp"
 #include "models/lawful.hpp"
 
 namespace wb::cluster {

@@ -49,6 +49,7 @@ Play begun(const Step& step) {
     p.kind = step.kind;
     p.bytes = std::llround(step.bytes);
     p.axis = step.axis;
+    p.operation = step.operation;
     p.peer = step.peer;
     p.tag = step.tag;
     return p;
@@ -91,6 +92,17 @@ Wire Machine::wire(const Protocol& p, std::size_t level, double exposed) const {
     return w;
 }
 
+double Machine::launch() const {
+    const cluster::Device d(*system_);
+    return d.constant_or("collective_launch_time", d.constant("launch_time"));
+}
+
+// What follows has the constants of models/collective_time.cpp, message by message.
+
+double Machine::filling(const char* key, double bytes, double rate, double fallback) const {
+    return cluster::Device(*system_).constant_or(key, fallback) * std::sqrt(bytes / rate * 1e-6);
+}
+
 /// Between domains, where a library's helpers carry messages while the units go on: all of a hop is the way.
 Wire Machine::far_wire(const cluster::Link& link, double exposed) const {
     Wire w;
@@ -118,34 +130,6 @@ std::vector<Machine::Way> Machine::ways(Axis axis, int n, CollectiveKind operati
     return out;
 }
 
-/// One message between domains, by the port of a unit.
-Machine::Protocol Machine::outside() const {
-    const auto& fabrics = system_->fabrics;
-    if (fabrics.size() < 2 || !fabrics[1].bandwidth)
-        throw Error({system_->file, "has no fabric with a bandwidth at level 2",
-                     fmt::format("messages between units {} apart cannot be timed", domain_), "Use fewer units."});
-    const cluster::Device d(*system_);
-    const double latency = fabrics[1].latency ? fabrics[1].latency->value : 0;
-    return {0, latency + d.constant_or("large_hop_time", 4e-6),
-            1 / (d.constant_or("node_network_fraction", 0.9) * fabrics[1].bandwidth->value)};
-}
-
-/// Members of a group along an axis that share a domain.
-int Machine::neighbours(Axis axis) const {
-    if (extent(mapping_, axis) < 2) return 1;
-    const int stride = member(mapping_, axis, 0, 1) - member(mapping_, axis, 0, 0);
-    return std::max(1, domain_ / stride);
-}
-
-/// By the four constants alone; `all_near`: no message can leave a domain.
-void Machine::state(Play& p, bool all_near) const {
-    p.wire = {picoseconds(stated_value(*system_, 0)), picoseconds(stated_value(*system_, 1)),
-              picoseconds(stated_value(*system_, 2)), stated_value(*system_, 3) * 1e12, false};
-    if (all_near) return;
-    p.near = p.wire;
-    p.wire.shared = true;
-}
-
 /// The fastest by the closed form of the protocols an algorithm may go by.
 Machine::Way Machine::fastest(const Step& step, const std::string& algorithm, int n) const {
     const auto closed = cluster::collective_algorithm(algorithm);
@@ -164,11 +148,66 @@ Time Machine::before(const Way& way, double exposed) const {
     return picoseconds((cluster::collective_launch(cluster::Device(*system_)) + way.filling) * exposed);
 }
 
+/// The switch adds up: a port is busy with the buffer and one share of the sum, in as many messages as a ring has.
+std::optional<Machine::Protocol> Machine::in_switch(CollectiveKind kind, double bytes, int n) const {
+    if (kind != CollectiveKind::allreduce || !reduces_in_switch(*system_)) return std::nullopt;
+    const cluster::Device d(*system_);
+    const double rate = system_->fabrics.front().bandwidth->value, shares = 1 + 1.0 / n;
+    return Protocol{
+        d.constant("switch_launch_time") - launch() + filling("switch_fill_fraction", bytes * shares, rate, 0), 0,
+        shares / cluster::traffic_factor(kind, n) / (d.constant("switch_network_fraction") * rate)};
+}
+
+/// One message by itself, within a domain.
+Machine::Protocol Machine::near_message() const {
+    const cluster::Device d(*system_);
+    return {d.constant_or("send_launch_time", launch()), 0,
+            1 / (d.constant_or("send_fraction", 0.8) * system_->fabrics.front().bandwidth->value)};
+}
+
+void Machine::expect_way_out() const {
+    const auto& fabrics = system_->fabrics;
+    if (fabrics.size() > 1 && fabrics[1].bandwidth) return;
+    throw Error({system_->id, "has no fabric with a bandwidth at level 2",
+                 fmt::format("messages between units {} apart cannot be timed", domain_),
+                 "Use fewer units, or describe the fabric in its file."});
+}
+
+/// One between domains, by the port of a unit.
+Machine::Protocol Machine::far_message() const {
+    expect_way_out();
+    const cluster::Device d(*system_);
+    return {d.constant_or("send_launch_time", launch()), d.constant_or("node_send_time", 10e-6),
+            1 / (d.constant_or("node_send_fraction", 0.7) * system_->fabrics[1].bandwidth->value)};
+}
+
+bool Machine::reduces_in_switch(const System& s) {
+    return !s.fabrics.empty() && s.fabrics.front().in_network_reduction &&
+           s.fitted.contains("switch_network_fraction") && s.fitted.at("switch_network_fraction").value > 0;
+}
+
+/// Members of a group along an axis that share a domain.
+int Machine::neighbours(Axis axis) const {
+    if (extent(mapping_, axis) < 2) return 1;
+    const int stride = member(mapping_, axis, 0, 1) - member(mapping_, axis, 0, 0);
+    return std::max(1, domain_ / stride);
+}
+
+/// By the four constants alone; `all_near`: no message can leave a domain.
+void Machine::state(Play& p, bool all_near) const {
+    p.wire = {picoseconds(stated_value(*system_, 0)), picoseconds(stated_value(*system_, 1)),
+              picoseconds(stated_value(*system_, 2)), stated_value(*system_, 3) * 1e12, false};
+    if (all_near) return;
+    p.near = p.wire;
+    p.wire.shared = true;
+}
+
 /// Of the algorithms the fastest by the closed form.
-std::vector<Play> Machine::within(const Step& step, const std::vector<Algorithm>& algorithms, int n) const {
+std::vector<Play> Machine::within(const Step& step, const std::vector<Algorithm>& algorithms, int n,
+                                  const std::string& wanted) const {
     Play best = begun(step);
     double least = HUGE_VAL;
-    for (const Algorithm algorithm : algorithms) {
+    for (const Algorithm algorithm : wanted == "nvls" ? std::vector<Algorithm>{} : algorithms) {
         const Way way = fastest(step, std::string(name(algorithm)), n);
         if (way.seconds >= least) continue;
         least = way.seconds;
@@ -178,6 +217,13 @@ std::vector<Play> Machine::within(const Step& step, const std::vector<Algorithm>
         best.wire = wire({0, way.links[0].hop, 1 / rate}, 0, step.exposed);
         best.time = before(way, step.exposed);
     }
+    const auto reduced = in_switch(step.operation, step.bytes, n);
+    if (!reduced || (!wanted.empty() && wanted != "nvls")) return {best};
+    const Collective around = collective_of(step.operation, Algorithm::ring, n, 1);
+    if (reduced->start + sent_share(around) * step.bytes * reduced->byte_time >= least) return {best};
+    best.collective = around;
+    best.wire = wire({0, reduced->hop, reduced->byte_time}, 0, step.exposed);
+    best.time = picoseconds((launch() + reduced->start) * step.exposed);
     return {best};
 }
 
@@ -215,10 +261,8 @@ std::vector<Play> Machine::across(const Step& step, int n, int local) const {
     first.inside = last.inside = local;
     first.collective = collective_of(CollectiveKind::reduce_scatter, Algorithm::ring, local);
     last.collective = collective_of(CollectiveKind::allgather, Algorithm::ring, local);
-    const double launch = d.constant_or("collective_launch_time", d.constant("launch_time"));
-    const double fill =
-        d.constant_or("node_fill_fraction", 1) * std::sqrt(step.bytes * (1 + depth) / (rate * local) * 1e-6);
-    first.time = picoseconds((launch + fill) * step.exposed);
+    const double fill = filling("node_fill_fraction", step.bytes * (1 + depth), rate * local, 1);
+    first.time = picoseconds((launch() + fill) * step.exposed);
     if (step.operation == CollectiveKind::allreduce || step.operation == CollectiveKind::reduce_scatter)
         return step.operation == CollectiveKind::allreduce ? std::vector<Play>{first, between, last}
                                                            : std::vector<Play>{first, between};
@@ -226,16 +270,29 @@ std::vector<Play> Machine::across(const Step& step, int n, int local) const {
     return {between, last};
 }
 
+/// Each unit sends one message to the next: within a domain, or one of them out of it.
+Play Machine::around(const Step& step, int n) const {
+    Play p = begun(step);
+    p.collective = collective_of(step.operation, Algorithm::ring, n, 1);
+    p.collective.inner = std::gcd(n, neighbours(step.axis));
+    const Protocol near = near_message(), far = n > neighbours(step.axis) ? far_message() : near;
+    p.time = picoseconds(far.start * step.exposed);
+    p.wire = wire({0, far.hop, far.byte_time}, 1, step.exposed);
+    p.near = wire({0, near.hop, near.byte_time}, 0, step.exposed);
+    return p;
+}
+
 /// Messages that stay in a domain and others that leave it, each by the port of its unit; a ring is laid through all
 /// ports of a domain, so that each carries a share of what leaves it.
 std::vector<Play> Machine::mixed(const Step& step, Algorithm algorithm, int n) const {
+    if (step.operation == CollectiveKind::send_recv) return {around(step, n)};
     const Way way = fastest(step, std::string(name(algorithm)), n);
     Play p = begun(step);
     p.collective = collective_of(step.operation, algorithm, n, pieces_of(algorithm, step.bytes, way.links.back()));
     p.collective.inner = std::gcd(n, neighbours(step.axis));
     p.time = before(way, step.exposed);
     const cluster::Link &far = way.links.back(), &near = way.links.front();
-    const bool striped = algorithm == Algorithm::ring && step.operation != CollectiveKind::send_recv;
+    const bool striped = algorithm == Algorithm::ring;
     p.wire = far_wire({far.hop, far.rate * (striped ? way.levels.back().rings : 1), far.gap}, step.exposed);
     p.near = wire({0, near.hop, 1 / near.rate}, 0, step.exposed);
     return {p};
@@ -247,8 +304,7 @@ std::vector<Play> Machine::collective(const Step& step, const std::string& force
     const std::string wanted = step.algorithm.empty() ? forced : step.algorithm;
     std::vector<Algorithm> algorithms = usual(step.operation);
     bool is_forced = false;
-    const bool nested = wanted == "hierarchical";
-    if (!wanted.empty() && !nested) {
+    if (!wanted.empty() && wanted != "hierarchical" && wanted != "nvls") {
         const Algorithm a = algorithm_from_name(wanted);
         if (plays(step.operation, a)) algorithms = {a}, is_forced = true;
     }
@@ -260,34 +316,30 @@ std::vector<Play> Machine::collective(const Step& step, const std::string& force
         state(p, n <= local);
         return {p};
     }
-    if (n <= local) return within(step, algorithms, n);
-    outside();  // there must be one
+    if (n <= local && step.operation != CollectiveKind::send_recv)
+        return within(step, algorithms, n, is_forced || wanted == "nvls" ? wanted : "");
+    if (n > local) expect_way_out();
     const bool direct = step.operation == CollectiveKind::alltoall || step.operation == CollectiveKind::send_recv;
     if (direct || is_forced) return mixed(step, algorithms.front(), n);
-    return nested ? hierarchical(step, n, std::gcd(n, local)) : across(step, n, std::gcd(n, local));
+    return wanted == "hierarchical" ? hierarchical(step, n, std::gcd(n, local)) : across(step, n, std::gcd(n, local));
 }
 
+/// Its sender is held for the share of it that nothing hides; it is there when all of it is over.
 Play Machine::message(const Step& step) const {
     Play p = begun(step);
     if (states_messages(*system_)) {
         state(p, mapping_.units() <= domain_);
         return p;
     }
-    const cluster::Device d(*system_);
-    const double launch = d.constant_or("collective_launch_time", d.constant("launch_time"));
-    Protocol near{0, 0, HUGE_VAL};
-    for (const cluster::Protocol& known : cluster::protocols(d, cluster::network_levels(*system_, 2).front())) {
-        const Protocol q{launch, known.link.hop, 1 / known.link.rate};
-        const auto time = [&](const Protocol& x) { return x.hop + step.bytes * x.byte_time; };
-        if (time(q) < time(near)) near = q;
-    }
-    p.near = wire(near, 0, step.exposed);
-    p.wire = *p.near;
-    if (mapping_.units() > domain_) {
-        Protocol far = outside();
-        far.start += launch;
-        p.wire = wire(far, 1, step.exposed);
-    }
+    const auto whole = [&](const Protocol& q, std::size_t level) {
+        Wire w = wire({0, q.hop, q.byte_time}, level, 1);
+        const Time all = picoseconds(q.start + q.hop + step.bytes * q.byte_time);
+        w.latency += picoseconds(q.start);
+        w.hold = std::max<Time>(0, static_cast<Time>(step.exposed * static_cast<double>(all)) - w.overhead);
+        return w;
+    };
+    p.near = whole(near_message(), 0);
+    p.wire = mapping_.units() > domain_ ? whole(far_message(), 1) : *p.near;
     return p;
 }
 
@@ -319,6 +371,8 @@ Program Machine::compile(const StageSteps& steps, const EmulationChoice& choice,
             }
             for (Play& p : plays) {
                 p.step = static_cast<int>(i);
+                p.begins = &p == &plays.front();
+                p.ends = &p == &plays.back();
                 out.push_back(std::move(p));
             }
         }
