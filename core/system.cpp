@@ -195,11 +195,12 @@ System parse_system(const std::string& text, const std::string& path, const std:
     Reader reader(file, choices, s);
     read_unit(reader, file, s);
     for (const Config& f : file.tables("fabric"))
-        s.fabrics.push_back(
-            {f.text("name"),
-             f.choice("topology", {"switch", "full_mesh", "ring", "mesh2d", "torus2d", "torus3d", "fat_tree"}),
-             reader.maybe(f, "units", count), reader.maybe(f, "bandwidth", bandwidth),
-             reader.maybe(f, "latency", seconds), f.flag_or("in_network_reduction", false)});
+        s.fabrics.push_back({f.text("name"),
+                             f.choice("topology", {"switch", "full_mesh", "ring", "mesh2d", "torus2d", "torus3d",
+                                                   "fat_tree", "rail_optimised", "dragonfly"}),
+                             reader.maybe(f, "units", count), reader.maybe(f, "bandwidth", bandwidth),
+                             reader.maybe(f, "latency", seconds), f.flag_or("in_network_reduction", false),
+                             reader.maybe(f, "ports", count), reader.maybe(f, "oversubscription", count)});
     s.mesh = facts(reader, file, "mesh", mesh_dimension);
     if (const auto node = file.maybe_table("node")) {
         if (node->has("units"))

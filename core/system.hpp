@@ -38,6 +38,10 @@ struct Fabric {
     std::optional<Fact> bandwidth;  ///< bytes per second a unit can send, and receive, at once
     std::optional<Fact> latency;    ///< seconds, smallest message
     bool in_network_reduction = false;
+    std::optional<Fact>
+        ports{};  ///< that share a unit's bandwidth: one message takes one; 0.5 where two units share one
+    std::optional<Fact>
+        oversubscription{};  ///< units of an inner group get 1 / so much of their bandwidth while all send
 };
 
 /// A machine family as one TOML file describes it; how many units a case uses is the experiment's choice.
@@ -53,9 +57,9 @@ struct System {
     std::vector<Fabric> fabrics;                                    ///< inner to outer
     std::map<std::string, Fact> mesh, node, power, cost, measured;  ///< further facts by key
     std::map<std::string, Fact> fitted;  ///< constants of the models, fitted over whole families of measurements
-    std::map<std::string, std::vector<std::string>> options;        ///< choices the file offers
-    std::map<std::string, std::string> chosen;                      ///< the choice in force
-    std::string file, text;                                         ///< where it was read, verbatim
+    std::map<std::string, std::vector<std::string>> options;  ///< choices the file offers
+    std::map<std::string, std::string> chosen;                ///< the choice in force
+    std::string file, text;                                   ///< where it was read, verbatim
 
     /// The type a dtype class means here, or nothing if the machine has none of that width.
     std::optional<DType> resolve(DType type) const;

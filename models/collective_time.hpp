@@ -1,25 +1,47 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
-#include "core/op.hpp"
+#include "models/collective_cost.hpp"
 #include "models/device.hpp"
 
 namespace wb::cluster {
 
-/// Seconds of one collective over `ranks` neighbouring units, each with a buffer of `bytes` as nccl-tests counts it
-/// (allgather: the gathered buffer). Inside one scale-up domain the faster of a latency and a bandwidth protocol;
-/// across domains a tree over them whose depth costs time, and a term in the root of the bytes for the pipeline's
-/// filling: fitted on NVLSTree over 32 to 8,192 GPUs (NCCL), 5 % held out.
-/// `per_domain` of the ranks share one scale-up domain; 0: as many as fit. `algorithm`: "ring" or "nvls" (reduced in
-/// the switch, where the fabric can: all-reduce inside one domain); else the faster.
+/// How a library moves the bytes of a collective inside one domain: few steps' latency, or full bandwidth.
+struct Protocol {
+    std::string_view name;  ///< "LL", "LL128", "Simple", as NCCL calls them
+    Link link;
+    double fill = 0, wire = 1;  ///< what its pipeline loses while it fills: fill x root of (bytes sent / wire) x 1 us
+    double filling(double sent) const;
+};
+/// Those of a device, for ranks that this innermost level joins; the last has full bandwidth.
+std::vector<Protocol> protocols(const Device& device, const NetworkLevel& inner);
+/// A message through a level outside the innermost, by the port of its rank; `local` ranks share the ports of a node.
+Link outer_link(const Device& device, const NetworkLevel& level, int local);
+/// Seconds before the first message.
+double collective_launch(const Device& device);
+
+struct CollectiveChoice {
+    CollectiveAlgorithm algorithm = CollectiveAlgorithm::ring;
+    std::string_view protocol;
+    double seconds = 0;
+};
+
+/// One collective over `ranks` units, each with a buffer of `bytes` as nccl-tests counts it (allgather: the gathered
+/// buffer). `per_domain` of the ranks share one innermost fabric; 0: as many as fit. `algorithm`: one of
+/// collective_algorithm_names(); empty: the fastest of those a library would use. send_recv is one message between
+/// neighbours, or between domains if `ranks` are more than one joins. One rank alone takes no time.
+/// Throws Error if the algorithm is unknown or the fabrics cannot do it so, or do not join the ranks.
+CollectiveChoice collective_choice(const Device& device, CollectiveKind kind, double bytes, int ranks,
+                                   int per_domain = 0, const std::string& algorithm = "");
+/// Its seconds.
 double collective_time(const Device& device, CollectiveKind kind, double bytes, int ranks, int per_domain = 0,
                        const std::string& algorithm = "");
 
-/// Units that the innermost fabric joins.
-int domain_units(const System& system);
-
-/// What a rank sends: the factor f of time = f bytes / bus bandwidth (nccl-tests, PERFORMANCE.md).
-double traffic_factor(CollectiveKind kind, int ranks);
+/// Seconds that kernels lose to a collective of so many seconds behind which they run: its channels hold part of the
+/// cores and of the memory's bandwidth (Calculon; Isaev et al. 2023). `across`: between domains.
+double stolen_seconds(const Device& device, double hidden, bool across);
 
 }  // namespace wb::cluster

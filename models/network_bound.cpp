@@ -51,7 +51,8 @@ std::vector<Cut> cuts(const System& system, int units) {
         double latency = std::numeric_limits<double>::infinity();
         for (std::size_t j = i; j < system.fabrics.size(); ++j) {
             const Fabric& f = system.fabrics[j];
-            c.bandwidth += f.bandwidth ? f.bandwidth->value : std::numeric_limits<double>::infinity();
+            const double shared = f.oversubscription ? std::max(1.0, f.oversubscription->value) : 1;
+            c.bandwidth += f.bandwidth ? f.bandwidth->value / shared : std::numeric_limits<double>::infinity();
             c.reduces = c.reduces || f.in_network_reduction;
             latency = std::min(latency, f.latency ? f.latency->value : 0.0);
         }

@@ -41,8 +41,14 @@ std::shared_ptr<const System> SystemBook::load(const std::string& id, const std:
     }
     bool changed = false;
     System s = *file;
+    // One of several alternatives is not what rows with another choice are judged by.
+    const auto in_force = [&](const ConstantName& name) {
+        return name.alternative.empty() || std::any_of(s.chosen.begin(), s.chosen.end(), [&](const auto& choice) {
+                   return choice.second == name.alternative;
+               });
+    };
     for (const auto& [name, value] : replaced_)
-        if (name.system == id) {
+        if (name.system == id && in_force(name)) {
             facts_of(s, name.table)[name.key].value = value;
             changed = true;
         }

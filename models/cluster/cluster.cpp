@@ -10,6 +10,7 @@
 #include "models/bounds.hpp"
 #include "models/cluster/search.hpp"
 #include "models/cluster/step.hpp"
+#include "models/collective_algorithm.hpp"
 #include "models/pipeline_schedule.hpp"
 #include "models/transfer.hpp"
 #include "models/transfer_session.hpp"
@@ -229,6 +230,11 @@ class Cluster final : public Backend {
 public:
     Kind kind() const override { return Kind::modelled; }
     bool suits(SystemKind kind) const override { return kind == SystemKind::cluster; }
+    std::vector<std::string> algorithms() const override {
+        auto names = cluster::collective_algorithm_names();
+        names.push_back("gpipe");
+        return names;
+    }
 
     Support supports(const Case& c, int) const override {
         const System& s = *c.system;

@@ -66,7 +66,10 @@ ModelStep compose(const ModelWork& w, const Exchange& x, const ScheduleConstants
     step.activation_bytes = mb * w.collective_bytes / pp;
     if (training) {
         step.gradient_bytes = (w.parameter_bytes + w.expert_bytes) / pp;
-        step.data_network = data_seconds(x, m) * c.gradient_exposed;
+        const double data = data_seconds(x, m), hidden = data * (1 - c.gradient_exposed);
+        step.data_network = data * c.gradient_exposed;
+        // Behind which the backward pass runs slower: collectives hold part of its cores.
+        step.compute += stolen_seconds(device, hidden, m.units() > domain_units(device.system()));
         step.update = w.update / pp / (m.shard > 0 ? m.data * m.context * m.expert : 1);
     }
     step.time = step.compute + step.tensor_network + step.context_network + step.pipeline_network + step.bubble +

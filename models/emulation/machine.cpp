@@ -31,27 +31,17 @@ double sent_share(const Collective& c) {
     return static_cast<double>(most) / c.blocks;
 }
 
-/// Seconds of a broadcast in chunks from neighbour to neighbour: a unit takes and gives each of them.
-double chain_time(const Wire& w, double bytes, int n, int chunks) {
-    const double turn = std::max(bytes / chunks * w.byte_time, 2.0 * static_cast<double>(w.overhead));
-    return ((chunks + n - 2) * turn + (n - 1.0) * static_cast<double>(w.latency + 2 * w.overhead)) * 1e-12;
-}
-
-/// Short ones fill the chain soon, long ones have fewer overheads.
-int best_chunks(const Wire& w, double bytes, int n) {
-    constexpr int most = 1024;
-    int best = 1;
-    for (int chunks = 1; chunks <= most; chunks += 1 + chunks / 8)
-        if (chain_time(w, bytes, n, chunks) < chain_time(w, bytes, n, best)) best = chunks;
-    return best;
-}
-
 std::vector<Algorithm> usual(CollectiveKind kind) {
     switch (kind) {
         case CollectiveKind::alltoall: return {Algorithm::pairwise};
         case CollectiveKind::broadcast: return {Algorithm::tree, Algorithm::chain};
         default: return {Algorithm::ring};
     }
+}
+
+int pieces_of(Algorithm algorithm, double bytes, const cluster::Link& slowest) {
+    if (algorithm == Algorithm::chain) return cluster::chain_pieces(bytes, slowest);
+    return algorithm == Algorithm::pairwise ? cluster::messages_under_way : 1;
 }
 
 Play begun(const Step& step) {
@@ -113,18 +103,49 @@ double Machine::filling(const char* key, double bytes, double rate, double fallb
     return cluster::Device(*system_).constant_or(key, fallback) * std::sqrt(bytes / rate * 1e-6);
 }
 
-/// Few bytes among neighbours in one domain.
-Machine::Protocol Machine::small() const {
-    const cluster::Device d(*system_);
-    const double rate = system_->fabrics.front().bandwidth->value;
-    return {0, d.constant_or("small_hop_time", 1e-6), 1 / (d.constant_or("small_network_fraction", 0.1) * rate)};
+/// Between domains, where a library's helpers carry messages while the units go on: all of a hop is the way.
+Wire Machine::far_wire(const cluster::Link& link, double exposed) const {
+    Wire w;
+    w.latency = std::max<Time>(1, picoseconds(link.hop * exposed));
+    w.gap = picoseconds(link.gap * exposed);
+    w.byte_time = exposed * 1e12 / link.rate;
+    w.shared = true;
+    return w;
 }
 
-Machine::Protocol Machine::large(CollectiveKind kind, double bytes, int n) const {
+/// Levels of a group of n along an axis, and what a message through each costs under a protocol of the innermost:
+/// those of the closed form (models/collective_time.hpp).
+std::vector<Machine::Way> Machine::ways(Axis axis, int n, CollectiveKind operation) const {
     const cluster::Device d(*system_);
-    const double rate = system_->fabrics.front().bandwidth->value;
-    return {filling("fill_fraction", cluster::traffic_factor(kind, n) * bytes, rate, 0),
-            d.constant_or("large_hop_time", 4e-6), 1 / (d.constant_or("network_fraction", 0.75) * rate)};
+    const auto levels = cluster::network_levels(*system_, n, neighbours(axis));
+    std::vector<Way> out;
+    for (const cluster::Protocol& p : cluster::protocols(d, levels[0])) {
+        Way w{p, levels, {p.link}};
+        if (operation == CollectiveKind::alltoall && d.has("alltoall_fraction"))
+            w.links[0].rate = std::min(p.link.rate, d.constant("alltoall_fraction") * levels[0].rate);
+        for (std::size_t i = 1; i < levels.size(); ++i)
+            w.links.push_back(cluster::outer_link(d, levels[i], levels[i - 1].ranks));
+        out.push_back(std::move(w));
+    }
+    return out;
+}
+
+/// The fastest by the closed form of the protocols an algorithm may go by.
+Machine::Way Machine::fastest(const Step& step, const std::string& algorithm, int n) const {
+    const auto closed = cluster::collective_algorithm(algorithm);
+    Way best;
+    for (Way& way : ways(step.axis, n, step.operation)) {
+        way.filling = way.protocol.filling(cluster::bytes_sent(closed, step.operation, step.bytes, n));
+        way.seconds =
+            way.filling + cluster::messages_seconds(closed, step.operation, step.bytes, way.levels, way.links);
+        if (way.seconds < best.seconds) best = std::move(way);
+    }
+    return best;
+}
+
+/// What stands before the first message: the launch, and what the pipeline's filling costs.
+Time Machine::before(const Way& way, double exposed) const {
+    return picoseconds((cluster::collective_launch(cluster::Device(*system_)) + way.filling) * exposed);
 }
 
 /// The switch adds up: a port is busy with the buffer and one share of the sum, in as many messages as a ring has.
@@ -144,29 +165,25 @@ Machine::Protocol Machine::near_message() const {
             1 / (d.constant_or("send_fraction", 0.8) * system_->fabrics.front().bandwidth->value)};
 }
 
+void Machine::expect_way_out() const {
+    const auto& fabrics = system_->fabrics;
+    if (fabrics.size() > 1 && fabrics[1].bandwidth) return;
+    throw Error({system_->id, "has no fabric with a bandwidth at level 2",
+                 fmt::format("messages between units {} apart cannot be timed", domain_),
+                 "Use fewer units, or describe the fabric in its file."});
+}
+
 /// One between domains, by the port of a unit.
 Machine::Protocol Machine::far_message() const {
-    far_exchange();  // throws where there is no way
+    expect_way_out();
     const cluster::Device d(*system_);
     return {d.constant_or("send_launch_time", launch()), d.constant_or("node_send_time", 10e-6),
             1 / (d.constant_or("node_send_fraction", 0.7) * system_->fabrics[1].bandwidth->value)};
 }
 
-/// One of many that leave a domain at once.
-Machine::Protocol Machine::far_exchange() const {
-    const auto& fabrics = system_->fabrics;
-    if (fabrics.size() < 2 || !fabrics[1].bandwidth)
-        throw Error({system_->id, "has no fabric with a bandwidth at level 2",
-                     fmt::format("messages between units {} apart cannot be timed", domain_),
-                     "Use fewer units, or describe the fabric in its file."});
-    const cluster::Device d(*system_);
-    const double latency = fabrics[1].latency ? fabrics[1].latency->value : 0;
-    return {0, latency + d.constant_or("large_hop_time", 4e-6),
-            1 / (d.constant_or("node_network_fraction", 0.9) * fabrics[1].bandwidth->value)};
-}
-
 bool Machine::reduces_in_switch(const System& s) {
-    return !s.fabrics.empty() && s.fabrics.front().in_network_reduction && s.fitted.contains("switch_network_fraction");
+    return !s.fabrics.empty() && s.fabrics.front().in_network_reduction &&
+           s.fitted.contains("switch_network_fraction") && s.fitted.at("switch_network_fraction").value > 0;
 }
 
 /// Members of a group along an axis that share a domain.
@@ -185,33 +202,43 @@ void Machine::state(Play& p, bool all_near) const {
     p.wire.shared = true;
 }
 
-/// The fastest of the protocols, and of the algorithms.
+/// Of the algorithms the fastest by the closed form.
 std::vector<Play> Machine::within(const Step& step, const std::vector<Algorithm>& algorithms, int n,
                                   const std::string& wanted) const {
     Play best = begun(step);
     double least = HUGE_VAL;
-    const auto offer = [&](Algorithm algorithm, const Protocol& protocol) {
-        const Wire one = wire({0, protocol.hop, protocol.byte_time}, 0, step.exposed);
-        const bool chain = algorithm == Algorithm::chain;
-        const int chunks = chain ? best_chunks(one, step.bytes, n) : 1;
-        const Collective c = collective_of(step.operation, algorithm, n, chunks);
-        const double time =
-            protocol.start + (chain ? chain_time(one, step.bytes, n, chunks)
-                                    : c.rounds * protocol.hop + sent_share(c) * step.bytes * protocol.byte_time);
-        if (time >= least) return;
-        least = time;
-        best.collective = c;
-        best.wire = one;
-        best.time = picoseconds((launch() + protocol.start) * step.exposed);
-    };
-    if (wanted != "nvls")
-        for (const Algorithm algorithm : algorithms) {
-            offer(algorithm, small());
-            offer(algorithm, large(step.operation, step.bytes, n));
-        }
-    if (const auto reduced = in_switch(step.operation, step.bytes, n); reduced && (wanted.empty() || wanted == "nvls"))
-        offer(Algorithm::ring, *reduced);
+    for (const Algorithm algorithm : wanted == "nvls" ? std::vector<Algorithm>{} : algorithms) {
+        const Way way = fastest(step, std::string(name(algorithm)), n);
+        if (way.seconds >= least) continue;
+        least = way.seconds;
+        best.collective = collective_of(step.operation, algorithm, n, pieces_of(algorithm, step.bytes, way.links[0]));
+        double rate = way.links[0].rate;
+        if (algorithm == Algorithm::ring) rate /= way.levels[0].links;  // a cycle of a torus: one dimension
+        best.wire = wire({0, way.links[0].hop, 1 / rate}, 0, step.exposed);
+        best.time = before(way, step.exposed);
+    }
+    const auto reduced = in_switch(step.operation, step.bytes, n);
+    if (!reduced || (!wanted.empty() && wanted != "nvls")) return {best};
+    const Collective around = collective_of(step.operation, Algorithm::ring, n, 1);
+    if (reduced->start + sent_share(around) * step.bytes * reduced->byte_time >= least) return {best};
+    best.collective = around;
+    best.wire = wire({0, reduced->hop, reduced->byte_time}, 0, step.exposed);
+    best.time = picoseconds((launch() + reduced->start) * step.exposed);
     return {best};
+}
+
+/// Forced: rings in every domain, shards by halving and doubling between them, rings back; each message at its cost.
+std::vector<Play> Machine::hierarchical(const Step& step, int n, int local) const {
+    const Way way = fastest(step, "hierarchical", n);
+    std::vector<Play> out = across(step, n, local);
+    for (Play& p : out) {
+        const std::size_t level = p.inside > 0 ? 0 : way.links.size() - 1;
+        const cluster::Link& link = way.links[level];
+        p.time = 0;
+        p.wire = level > 0 ? far_wire(link, step.exposed) : wire({0, link.hop, 1 / link.rate}, 0, step.exposed);
+    }
+    out.front().time = before(way, step.exposed);
+    return out;
 }
 
 /// Hierarchical, as the closed form has it: the switch of a domain reduces while the ports send, so messages inside
@@ -243,19 +270,31 @@ std::vector<Play> Machine::across(const Step& step, int n, int local) const {
     return {between, last};
 }
 
-/// Messages that stay in a domain and others that leave it, each by the port of its unit.
-std::vector<Play> Machine::mixed(const Step& step, Algorithm algorithm, int n) const {
-    constexpr int under_way = 32;  // grouped sends of a library: none waits for the one before
+/// Each unit sends one message to the next: within a domain, or one of them out of it.
+Play Machine::around(const Step& step, int n) const {
     Play p = begun(step);
-    p.collective = collective_of(step.operation, algorithm, n, algorithm == Algorithm::pairwise ? under_way : 1);
+    p.collective = collective_of(step.operation, Algorithm::ring, n, 1);
     p.collective.inner = std::gcd(n, neighbours(step.axis));
-    const bool alone = step.operation == CollectiveKind::send_recv;
-    const Protocol near = alone ? near_message() : large(step.operation, step.bytes, n);
-    Protocol far = alone ? near : far_exchange();
-    if (alone && n > neighbours(step.axis)) far = far_message();
-    p.time = picoseconds((alone ? far.start : launch()) * step.exposed);
+    const Protocol near = near_message(), far = n > neighbours(step.axis) ? far_message() : near;
+    p.time = picoseconds(far.start * step.exposed);
     p.wire = wire({0, far.hop, far.byte_time}, 1, step.exposed);
     p.near = wire({0, near.hop, near.byte_time}, 0, step.exposed);
+    return p;
+}
+
+/// Messages that stay in a domain and others that leave it, each by the port of its unit; a ring is laid through all
+/// ports of a domain, so that each carries a share of what leaves it.
+std::vector<Play> Machine::mixed(const Step& step, Algorithm algorithm, int n) const {
+    if (step.operation == CollectiveKind::send_recv) return {around(step, n)};
+    const Way way = fastest(step, std::string(name(algorithm)), n);
+    Play p = begun(step);
+    p.collective = collective_of(step.operation, algorithm, n, pieces_of(algorithm, step.bytes, way.links.back()));
+    p.collective.inner = std::gcd(n, neighbours(step.axis));
+    p.time = before(way, step.exposed);
+    const cluster::Link &far = way.links.back(), &near = way.links.front();
+    const bool striped = algorithm == Algorithm::ring;
+    p.wire = far_wire({far.hop, far.rate * (striped ? way.levels.back().rings : 1), far.gap}, step.exposed);
+    p.near = wire({0, near.hop, 1 / near.rate}, 0, step.exposed);
     return {p};
 }
 
@@ -279,10 +318,10 @@ std::vector<Play> Machine::collective(const Step& step, const std::string& force
     }
     if (n <= local && step.operation != CollectiveKind::send_recv)
         return within(step, algorithms, n, is_forced || wanted == "nvls" ? wanted : "");
-    if (n > local) far_exchange();  // there must be a way
+    if (n > local) expect_way_out();
     const bool direct = step.operation == CollectiveKind::alltoall || step.operation == CollectiveKind::send_recv;
     if (direct || is_forced) return mixed(step, algorithms.front(), n);
-    return across(step, n, std::gcd(n, local));
+    return wanted == "hierarchical" ? hierarchical(step, n, std::gcd(n, local)) : across(step, n, std::gcd(n, local));
 }
 
 /// Its sender is held for the share of it that nothing hides; it is there when all of it is over.

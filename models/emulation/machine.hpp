@@ -1,12 +1,13 @@
 #pragma once
 
+#include <cmath>
 #include <map>
 #include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
 
-#include "models/device.hpp"
+#include "models/collective_time.hpp"
 #include "models/emulation/program.hpp"
 #include "models/steps.hpp"
 
@@ -37,12 +38,21 @@ private:
         double start = 0, hop = 0, byte_time = 0;  ///< s; `start` is paid once by a collective
     };
     Wire wire(const Protocol& p, std::size_t level, double exposed) const;
-    Protocol small() const;
-    Protocol large(CollectiveKind kind, double bytes, int n) const;
+    Wire far_wire(const cluster::Link& link, double exposed) const;
+    /// One protocol of the innermost level, and what a message through each level then costs.
+    struct Way {
+        cluster::Protocol protocol;
+        std::vector<cluster::NetworkLevel> levels;
+        std::vector<cluster::Link> links;
+        double filling = 0, seconds = HUGE_VAL;
+    };
+    std::vector<Way> ways(Axis axis, int n, CollectiveKind operation) const;
+    Way fastest(const Step& step, const std::string& algorithm, int n) const;
+    Time before(const Way& way, double exposed) const;
     std::optional<Protocol> in_switch(CollectiveKind kind, double bytes, int n) const;
     Protocol near_message() const;
     Protocol far_message() const;
-    Protocol far_exchange() const;
+    void expect_way_out() const;
     double filling(const char* key, double bytes, double rate, double fallback) const;
     double launch() const;
     int neighbours(Axis axis) const;
@@ -51,6 +61,8 @@ private:
     std::vector<Play> within(const Step& step, const std::vector<Algorithm>& algorithms, int n,
                              const std::string& wanted) const;
     std::vector<Play> across(const Step& step, int n, int local) const;
+    std::vector<Play> hierarchical(const Step& step, int n, int local) const;
+    Play around(const Step& step, int n) const;
     std::vector<Play> mixed(const Step& step, Algorithm algorithm, int n) const;
     Play message(const Step& step) const;
 

@@ -109,7 +109,7 @@ TEST_CASE("a fabric without a level for the units is one sentence") {
     s.fabrics.front().units.reset();
     const std::string why = refusal(model("train", "llama2-7b", 64, 2048), s, "tp8 dp8 mb8 zero1 selective", 64);
     CAPTURE(why);
-    CHECK(why.find("has no fabric with a bandwidth at level 2") != std::string::npos);
+    CHECK(why.find("no fabric joins 8 units") != std::string::npos);
 }
 
 TEST_CASE("a mapping that does not fit is refused with the number, and fits on the other side of the edge") {

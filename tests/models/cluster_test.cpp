@@ -7,6 +7,8 @@
 #include "core/backend.hpp"
 #include "core/tables.hpp"
 #include "core/workload.hpp"
+#include "models/bounds.hpp"
+#include "models/device.hpp"
 
 namespace wb {
 std::unique_ptr<Backend> make_roofline();
@@ -27,7 +29,7 @@ std::vector<System> modelled_systems() {
     std::vector<System> out;
     for (const auto& entry : std::filesystem::directory_iterator(configs + "/systems")) {
         System s = load_system(entry.path().string());
-        if (s.kind == SystemKind::cluster && s.fitted.contains("launch_time")) out.push_back(std::move(s));
+        if (s.kind == SystemKind::cluster && cluster::missing_constant(s).empty()) out.push_back(std::move(s));
     }
     return out;
 }
@@ -79,6 +81,10 @@ double seconds(const Backend& backend, const Case& c) {
     REQUIRE(backend.supports(c, 1).reason == "");
     return backend.prepare(c, *single_process())->run().elapsed.si();
 }
+bool fits(const Case& c) {
+    const auto room = capacity(*c.system, c.units);
+    return !room || resident_bytes(*c.graph, c.units) <= *room;
+}
 double modelled(const Case& c) { return seconds(*make_cluster(), c); }
 
 }  // namespace
@@ -89,16 +95,16 @@ TEST_CASE("no prediction lies below the bound of its machine") {
         for (std::int64_t m : {1, 17, 512, 8192})
             for (std::int64_t k : {64, 4096, 16384}) {
                 const Case c = one(gemm(m, 4096, k, *s.native16), s);
-                CHECK(modelled(c) >= seconds(*make_roofline(), c));
+                if (fits(c)) CHECK(modelled(c) >= seconds(*make_roofline(), c));
             }
         for (std::int64_t seq : {128, 1000, 16384})
             for (bool causal : {false, true}) {
                 const Case c = one(attention(2, 16, seq, 128, causal, *s.native16), s);
-                CHECK(modelled(c) >= seconds(*make_roofline(), c));
+                if (fits(c)) CHECK(modelled(c) >= seconds(*make_roofline(), c));
             }
         for (std::int64_t rows : {1, 1024, 1 << 18}) {
             const Case c = one(softmax(rows, 4096, *s.native16), s);
-            CHECK(modelled(c) >= seconds(*make_roofline(), c));
+            if (fits(c)) CHECK(modelled(c) >= seconds(*make_roofline(), c));
         }
     }
 }
