@@ -119,6 +119,7 @@ Case CaseMaker::make(const std::string& workload, const ParamList& given, const 
     c.units = setting.units;
     c.mapping = setting.mapping;
     c.protocol.verify = false;
+    c.protocol.brief = true;
     c.protocol.warmup = 0;
     c.protocol.min_samples = c.protocol.max_samples = 1;
     const auto n16 = c.system->native16, n8 = c.system->native8;

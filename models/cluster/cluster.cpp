@@ -86,9 +86,9 @@ Choice searched(cluster::Planner& planner, int units) {
             ""};
 }
 
-Choice choose(const Case& c) {
+Choice choose(const Case& c, cluster::Parts& parts) {
     const cluster::Device device(*c.system);
-    cluster::Planner planner(*c.graph, device);
+    cluster::Planner planner(c.graph, device, parts);
     if (!planner.shape().is_model() && !is_named(c.mapping)) {
         Mapping m = c.mapping;
         if (m.units() == 1) m.tensor = c.units;
@@ -100,14 +100,15 @@ Choice choose(const Case& c) {
 
 class ClusterSession final : public Session {
 public:
-    ClusterSession(const Case& c, Choice choice)
+    ClusterSession(const Case& c, Choice choice, cluster::Parts& parts)
         : graph_(c.graph),
           system_(c.system),
           mapping_(choice.mapping),
           detail_(std::move(choice.why)),
-          units_(c.units) {
+          units_(c.units),
+          brief_(c.protocol.brief) {
         const cluster::Device device(*system_);
-        cluster::Planner planner(*graph_, device);
+        cluster::Planner planner(graph_, device, parts);
         if (planner.shape().is_model())
             model(planner, device);
         else
@@ -155,6 +156,7 @@ private:
         const double room = cluster::unit_capacity(*system_);
         sample_ = {Seconds(step.time), step.spans()};
         parts_ = c.memory.levels(room);
+        if (brief_) return;
         network_ = Seconds(step.tensor_network + step.context_network + step.pipeline_network + step.data_network);
         describe(planner.part(mapping_.tensor).local);
         play(planner.work(mapping_), device, step);
@@ -191,6 +193,7 @@ private:
     Mapping mapping_;
     std::string detail_;
     int units_;
+    bool brief_;
     Sample sample_;
     std::vector<MemoryUse> parts_;
     Bytes traffic_{0}, resident_{0};
@@ -203,7 +206,7 @@ class LastChoice {
 public:
     const Choice& of(const Case& c) {
         if (graph_ != c.graph || system_ != c.system || units_ != c.units || mapping_ != key(c)) {
-            choice_ = choose(c);
+            choice_ = choose(c, parts_);
             graph_ = c.graph;
             system_ = c.system;
             units_ = c.units;
@@ -211,6 +214,8 @@ public:
         }
         return choice_;
     }
+
+    cluster::Parts& parts() { return parts_; }
 
 private:
     static std::string key(const Case& c) { return c.mapping.text() + (c.mapping.open ? " open" : ""); }
@@ -220,6 +225,7 @@ private:
     int units_ = 0;
     std::string mapping_;
     Choice choice_;
+    cluster::Parts parts_;
 };
 
 class Cluster final : public Backend {
@@ -243,7 +249,7 @@ public:
             if (const auto room = capacity(s, c.units); room && needed > *room)
                 return Support::no(
                     fmt::format("needs {} and {} x {} hold {}", format(needed), c.units, s.id, format(*room)));
-            if (!cluster::shape_of(*c.graph).is_model()) ClusterSession(c, choice);  // throws where it cannot be cut
+            if (!cluster::shape_of(*c.graph).is_model()) ClusterSession(c, choice, last_.parts());  // throws where it cannot be cut
         } catch (const Error& e) {
             return Support::no(without_stop(e.what()));
         }
@@ -251,13 +257,13 @@ public:
     }
 
     std::unique_ptr<Session> prepare(const Case& c, Comm&) const override {
-        return std::make_unique<ClusterSession>(c, last_.of(c));
+        return std::make_unique<ClusterSession>(c, last_.of(c), last_.parts());
     }
 
     std::vector<MemoryUse> memory_of(const Case& c) const override {
         if (c.system->kind != SystemKind::cluster || !cluster::missing_constant(*c.system).empty()) return {};
         const cluster::Device device(*c.system);
-        cluster::Planner planner(*c.graph, device);
+        cluster::Planner planner(c.graph, device, last_.parts());
         if (!planner.shape().is_model() || !cluster::unlawful(planner.shape(), c.mapping, c.units).empty()) return {};
         return cluster::footprint(planner.memory(c.mapping.tensor), c.mapping)
             .levels(cluster::unit_capacity(*c.system));
