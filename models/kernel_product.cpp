@@ -56,7 +56,8 @@ double tiled(const Device& d, const Product& p, double peak, const Constants& c,
 Kernel product(const Device& d, const Product& p) {
     const double peak = d.peak(p.a == p.b ? std::vector{p.a} : std::vector{p.a, p.b});
     const Constants c{d.constant("gemm_compute_fraction", p.a), d.constant("gemm_memory_fraction"),
-                      d.constant_or("gemm_tile_loss", 0), d.constant_or("gemm_prologue", 0)};
+                      d.constant_or("gemm_tile_loss", 0),
+                      d.has("gemm_prologue") ? d.constant("gemm_prologue", p.a) : 0};
     Kernel out;
     out.flops = 2 * p.groups * p.m * p.n * p.k;
     out.bytes = traffic(p);

@@ -23,6 +23,7 @@ bool is_bare_collective(const Graph& g) { return g.ops().size() == 1 && g.ops()[
 struct Choice {
     Mapping mapping;
     std::string refusal, why;
+    double again = 1;  ///< part of the layers that are recomputed, where the mapping recomputes
 };
 
 bool is_named(const Mapping& m) {
@@ -35,24 +36,51 @@ std::string too_large(const cluster::Footprint& f, double room, const Mapping& m
     return fmt::format("{} does not fit the {} of a unit: it needs {}", m.text(), format(Bytes(room)), f.text());
 }
 
-/// The fastest way to make a mapping fit by what it leaves open: sequence parallelism, sharing, recomputation.
-std::optional<Mapping> completed(cluster::Planner& planner, const Mapping& given, double room) {
-    std::optional<cluster::Candidate> best;
+/// What comes before a way to recompute: selective before full, nothing before selective.
+Mapping lighter(Mapping m) {
+    using Recompute = Mapping::Recompute;
+    m.recompute = m.recompute == Recompute::full ? Recompute::selective : Recompute::none;
+    return m;
+}
+
+/// A mapping that recomputes its way in the part `again` of its layers, the lighter way in the others.
+cluster::Candidate evaluated(cluster::Planner& planner, const Mapping& m, double again) {
+    cluster::Candidate c = planner.evaluate(m);
+    if (m.recompute == Mapping::Recompute::none || again >= 1) return c;
+    const cluster::Candidate less = planner.evaluate(lighter(m));
+    c.step = cluster::blend(less.step, c.step, again);
+    c.memory = cluster::blend(less.memory, c.memory, again);
+    return c;
+}
+
+/// The fastest way to make a mapping fit by what it leaves open: sequence parallelism, sharing of the optimizer's state
+/// (runs that share more say so), and recomputation in as many layers as it takes.
+std::optional<Choice> completed(cluster::Planner& planner, const Mapping& given, double room) {
+    std::optional<Choice> best;
+    double best_time = 0;
     using Recompute = Mapping::Recompute;
     Mapping m = given;
     for (const Recompute r : {Recompute::none, Recompute::selective, Recompute::full})
         for (const bool sp : {false, true})
-            for (int shard = given.shard; shard <= 3; ++shard) {
+            for (int shard = given.shard; shard <= std::max(1, given.shard); ++shard) {
                 if (given.recompute != Recompute::none && r != given.recompute) continue;
                 if (sp < given.sequence_parallel || (sp && m.tensor == 1)) continue;
                 m.recompute = r;
                 m.sequence_parallel = sp;
                 m.shard = shard;
-                if (cluster::footprint(planner.memory(m.tensor), m).total() > room) continue;
-                cluster::Candidate c = planner.evaluate(m);
-                if (!best || c.step.time < best->step.time) best = std::move(c);
+                const double all = cluster::footprint(planner.memory(m.tensor), m).total();
+                if (all > room) continue;
+                double again = 1;
+                if (r != Recompute::none && given.recompute == Recompute::none) {
+                    const double without = cluster::footprint(planner.memory(m.tensor), lighter(m)).total();
+                    again = without > room ? (without - room) / (without - all) : 0;
+                }
+                const double time = evaluated(planner, m, again).step.time;
+                if (best && best_time <= time) continue;
+                best = Choice{m, "", "", again};
+                best_time = time;
             }
-    return best ? std::optional(best->mapping) : std::nullopt;
+    return best;
 }
 
 Choice named(cluster::Planner& planner, const Mapping& m, int units, const System& s) {
@@ -66,19 +94,24 @@ Choice named(cluster::Planner& planner, const Mapping& m, int units, const Syste
         if (!fits && !open) return {m, too_large(f, room, m), ""};
         if (!fits)  // it ran, so its authors kept less than this model knows of
             return {m, "", fmt::format("taken to fit, as it ran: {}", too_large(f, room, m))};
-        out = {*fits, "", fmt::format("{} chosen, as {} needs {}", fits->text(), m.text(), format(Bytes(f.total())))};
+        out = *fits;
+        out.why = fmt::format("{} chosen, as {} needs {}", out.mapping.text(), m.text(), format(Bytes(f.total())));
+        if (out.mapping.recompute != Mapping::Recompute::none && out.again < 1)
+            out.why += fmt::format(", in {:.0f} % of the layers", 100 * out.again);
     }
     planner.evaluate(m);  // throws where the fabrics do not reach
     return out;
 }
 
-Choice searched(cluster::Planner& planner, int units) {
-    const cluster::Found found = planner.search(units);
+Choice searched(cluster::Planner& planner, const Case& c) {
+    constexpr int optimizer_state = 1;  // published runs that share more say so
+    cluster::Found found = planner.search(c.units, c.mapping.open ? optimizer_state : 3);
+    if (!found.best && c.mapping.open) found = planner.search(c.units);
     if (found.best) return {found.best->mapping, "", found.text()};
     if (!found.smallest)
         return {
             {},
-            fmt::format("no mapping of {} units divides the model and its batch of {}", units, planner.shape().batch),
+            fmt::format("no mapping of {} units divides the model and its batch of {}", c.units, planner.shape().batch),
             ""};
     return {{},
             fmt::format("none of {} mappings fits; nearest: ", found.lawful) +
@@ -95,7 +128,7 @@ Choice choose(const Case& c, cluster::Parts& parts) {
         return {m, "", ""};
     }
     if (is_named(c.mapping)) return named(planner, c.mapping, c.units, *c.system);
-    return searched(planner, c.units);
+    return searched(planner, c);
 }
 
 class ClusterSession final : public Session {
@@ -104,6 +137,7 @@ public:
         : graph_(c.graph),
           system_(c.system),
           mapping_(choice.mapping),
+          again_(choice.again),
           detail_(std::move(choice.why)),
           units_(c.units),
           brief_(c.protocol.brief) {
@@ -151,7 +185,7 @@ private:
     }
 
     void model(cluster::Planner& planner, const cluster::Device& device) {
-        const cluster::Candidate c = planner.evaluate(mapping_);
+        const cluster::Candidate c = evaluated(planner, mapping_, again_);
         const cluster::ModelStep& step = c.step;
         const double room = cluster::unit_capacity(*system_);
         sample_ = {Seconds(step.time), step.spans()};
@@ -191,6 +225,7 @@ private:
     std::shared_ptr<const Graph> graph_;
     std::shared_ptr<const System> system_;
     Mapping mapping_;
+    double again_;
     std::string detail_;
     int units_;
     bool brief_;
@@ -249,7 +284,8 @@ public:
             if (const auto room = capacity(s, c.units); room && needed > *room)
                 return Support::no(
                     fmt::format("needs {} and {} x {} hold {}", format(needed), c.units, s.id, format(*room)));
-            if (!cluster::shape_of(*c.graph).is_model()) ClusterSession(c, choice, last_.parts());  // throws where it cannot be cut
+            if (!cluster::shape_of(*c.graph).is_model())
+                ClusterSession(c, choice, last_.parts());  // throws where it cannot be cut
         } catch (const Error& e) {
             return Support::no(without_stop(e.what()));
         }

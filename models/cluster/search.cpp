@@ -73,7 +73,7 @@ Ranks ranks_of(const Mapping& m) { return {m.tensor, m.pipeline, m.data, m.conte
 /// One search: loops from the slow choices to the quick ones.
 class Planner::Walk {
 public:
-    Walk(Planner& p, int units) : p_(p), shape_(p.shape_), units_(units) {
+    Walk(Planner& p, int units, int most_shared) : p_(p), shape_(p.shape_), units_(units), most_shared_(most_shared) {
         found_.capacity = unit_capacity(p.device_.system());
     }
 
@@ -142,7 +142,7 @@ private:
             for (const Recompute r : {Recompute::none, Recompute::selective, Recompute::full}) {
                 if (r != Recompute::none && !shape_.training) continue;
                 m.recompute = r;
-                const int share = shape_.training && m.data * m.context * m.expert > 1 ? 3 : 0;
+                const int share = shape_.training && m.data * m.context * m.expert > 1 ? most_shared_ : 0;
                 for (m.shard = 0; m.shard <= share; ++m.shard) judge(m, work, x);
             }
         }
@@ -177,12 +177,12 @@ private:
 
     Planner& p_;
     const ModelShape& shape_;
-    int units_;
+    int units_, most_shared_;
     Found found_;
     std::map<Ranks, Candidate> families_;
 };
 
-Found Planner::search(int units) { return Walk(*this, units).run(); }
+Found Planner::search(int units, int most_shared) { return Walk(*this, units, most_shared).run(); }
 
 namespace {
 

@@ -51,8 +51,9 @@ public:
     Candidate evaluate(const Mapping& mapping);
 
     /// Every lawful mapping of exactly `units`: tensor x pipeline x data x context x expert ranks, microbatches,
-    /// virtual stages, sequence parallelism, recomputation and sharing by replicas.
-    Found search(int units);
+    /// virtual stages, sequence parallelism, recomputation and sharing by replicas (up to `most_shared`, as
+    /// Mapping::shard).
+    Found search(int units, int most_shared = 3);
 
 private:
     struct Tensor;
