@@ -38,11 +38,14 @@ struct SpotValue {
 struct ResourceUse {
     std::vector<MemoryUse> memory;
     std::vector<CommUse> communication;  ///< of one run, on this rank
-    std::vector<Grid> grids;             ///< of any size; the harness thins them out
+    std::vector<PhaseUse> phases;        ///< of a composed workload: what this rank saw of them
+    std::vector<Series> series;
+    std::vector<Grid> grids;  ///< of any size; the harness thins them out
     std::optional<Joules> energy;
     Flops useful, overhead;  ///< credited on this rank for one run
     std::string mapping, detail;
     Band band;
+    Verification verification;  ///< where a session has judged its own data
 };
 
 /// A case made ready on one rank. run() is the only thing ever timed.
@@ -68,8 +71,12 @@ public:
     virtual Support supports(const Case& c, int ranks) const = 0;
     /// Machines of this kind are its business; an experiment that names no backends is spared the refusals of others.
     virtual bool suits(SystemKind) const { return true; }
+    /// Takes graphs of phases whole, because its phases share memory. Else the harness asks it phase by phase.
+    virtual bool composes() const { return false; }
     /// Allocates, shards and places; never timed. Collective over `comm`.
     virtual std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const = 0;
+    /// False: its sessions have no outputs that a judge could compare.
+    virtual bool has_outputs(const Case&) const { return kind() != Kind::bound && kind() != Kind::modelled; }
     /// True: all ranks run each case together. False: one rank computes it alone.
     virtual bool collective() const { return kind() == Kind::measured || kind() == Kind::emulated; }
     /// Reads Mapping::rows, columns and algorithm. Where it does not, cases that differ in these alone are one.
@@ -79,6 +86,9 @@ public:
     /// For the judge: a few random elements of the outputs of a graph of one op at its full size, recomputed from the
     /// fills alone. Empty where it cannot.
     virtual std::vector<SpotValue> spot_values(const Case&, int /*count*/) const { return {}; }
+    /// How it would spread a model whose case names no mapping: the fastest way that fits. Nothing if it does not
+    /// search; throws Error where no way fits.
+    virtual std::optional<Mapping> best_mapping(const Case&) const { return std::nullopt; }
     /// Expected seconds of one run and bytes held, for plan; 0 when unknown.
     virtual double estimate_s(const Case&) const { return 0; }
     /// What a unit would hold, whether it fits or not; empty if the backend cannot say.

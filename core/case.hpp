@@ -9,6 +9,7 @@
 #include "core/mapping.hpp"
 #include "core/params.hpp"
 #include "core/quantity.hpp"
+#include "core/storage.hpp"
 #include "core/system.hpp"
 
 namespace wb {
@@ -41,6 +42,7 @@ struct Case {
     EmulationChoice emulation;  ///< read by emulated backends only
     Protocol protocol;
     std::uint64_t seed = 1;
+    std::shared_ptr<Storage> storage;  ///< measured compositions: data and checkpoints; may be null
     std::string resolved_dtype;  ///< "16-bit -> bf16", empty if no class was used
 };
 

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "core/error.hpp"
+#include "core/fill_source.hpp"
 #include "core/hash.hpp"
 
 namespace wb {
@@ -116,6 +118,21 @@ std::vector<TensorId> Graph::repeat(std::int64_t n, const std::vector<TensorId>&
     return results;
 }
 
+void Graph::then(std::string phase, std::int64_t times, std::shared_ptr<const Graph> graph) {
+    WB_EXPECT(ops_.empty() && tensors_.empty() && graph->phases().empty());
+    if (times < 1)
+        throw Error({name_, fmt::format("phase \"{}\" runs {} times", phase, times), "it must run at least once", ""});
+    phases_.push_back({std::move(phase), times, std::move(graph)});
+}
+
+std::vector<const Graph*> Graph::leaves() const {
+    if (phases_.empty()) return {this};
+    std::vector<const Graph*> out;
+    for (const Phase& p : phases_)
+        if (std::find(out.begin(), out.end(), p.graph.get()) == out.end()) out.push_back(p.graph.get());
+    return out;
+}
+
 std::int64_t Graph::instances(TensorId id) const {
     const int block = tensor(id).block;
     return block < 0 ? 1 : blocks_[block].repeat;
@@ -135,6 +152,11 @@ namespace {
 
 Work total(const Graph& g) {
     Work sum{Flops(0), Flops(0)};
+    for (const Phase& p : g.phases()) {
+        const Work w = total(*p.graph);
+        sum.matmul += w.matmul * static_cast<double>(p.times);
+        sum.vector += w.vector * static_cast<double>(p.times);
+    }
     for (const Block& block : g.blocks())
         for (int i = block.first; i < block.last; ++i) {
             const Op& op = g.ops()[i];
@@ -188,6 +210,7 @@ Bytes Graph::compulsory_bytes() const {
             if (tensor(c.result).role == Role::output) written[index(c.result)] = bytes(c.result).si();
         }
     double sum = 0;
+    for (const Phase& p : phases_) sum += p.graph->compulsory_bytes().si() * static_cast<double>(p.times);
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
         if (tensors_[i].role == Role::activation) continue;
         const double n = static_cast<double>(instances(tensor_id(i)));
@@ -199,6 +222,7 @@ Bytes Graph::compulsory_bytes() const {
 
 std::int64_t Graph::parameters() const {
     std::int64_t n = 0;
+    for (const Phase& p : phases_) n = std::max(n, p.graph->parameters());
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
         const TensorId id = tensor_id(i);
         if (tensors_[i].role == Role::weight) n += elements(id) * instances(id);
@@ -219,6 +243,7 @@ const std::string& Graph::fingerprint() const {
             .add(t.fill.a)
             .add(t.fill.stream)
             .add(t.block);
+        if (t.fill.source) d.add(t.fill.source->digest());
     }
     for (const Op& op : ops_) {
         const Attributes& a = op.attributes;
@@ -240,6 +265,7 @@ const std::string& Graph::fingerprint() const {
         for (const Carry& c : b.carries)
             for (TensorId id : {c.init, c.in, c.out, c.result}) d.add(static_cast<int>(id));
     }
+    for (const Phase& p : phases_) d.add(p.name).add(p.times).add(p.graph->fingerprint());
     return fingerprint_ = d.hex();
 }
 
@@ -249,6 +275,12 @@ Graph Graph::resolved(DType for_any16, DType for_any8) const {
     for (Tensor& t : out.tensors_) {
         if (t.dtype == DType::any16) t.dtype = for_any16;
         if (t.dtype == DType::any8) t.dtype = for_any8;
+    }
+    std::map<const Graph*, std::shared_ptr<const Graph>> made;  // phases go on sharing graphs
+    for (Phase& p : out.phases_) {
+        std::shared_ptr<const Graph>& graph = made[p.graph.get()];
+        if (!graph) graph = std::make_shared<const Graph>(p.graph->resolved(for_any16, for_any8));
+        p.graph = graph;
     }
     return out;
 }

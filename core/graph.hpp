@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,11 +17,14 @@ namespace wb {
 /// weights outlive it; `output` is what a run is for, and what is verified.
 enum class Role : std::uint8_t { input, weight, state, activation, output };
 
-/// How a tensor that exists before the run is filled: always from hash(seed, name, instance, index).
+class FillSource;
+
+/// How a tensor that exists before the run is filled: from hash(seed, name, instance, index), or from a `source`.
 struct Fill {
-    enum class Kind : std::uint8_t { none, uniform, constant, integers } kind = Kind::none;
+    enum class Kind : std::uint8_t { none, uniform, constant, integers, source } kind = Kind::none;
     double a = 0;             ///< uniform: values in [-a, a); constant: the value; integers: values in [0, a)
     std::string stream = {};  ///< the name in the hash; empty: the tensor's own
+    std::shared_ptr<const FillSource> source = {};
 };
 
 struct Tensor {
@@ -50,7 +54,18 @@ struct Block {
     std::vector<Carry> carries;
 };
 
-/// A workload: tensors and operators, with no word about any machine. Built once, then read only.
+class Graph;
+
+/// One phase of a composed workload: a graph of its own, run `times` times in a row.
+struct Phase {
+    std::string name;
+    std::int64_t times = 1;
+    std::shared_ptr<const Graph> graph;
+};
+
+/// A workload: tensors and operators, with no word about any machine. Built once, then read only. Or a composition of
+/// such graphs, one after the other: it has phases and nothing else of its own. Weights and states that have the same
+/// name in several phases are the same memory.
 class Graph {
 public:
     explicit Graph(std::string name) : name_(std::move(name)) {}
@@ -71,12 +86,17 @@ public:
     using Body = std::function<std::vector<TensorId>(const std::vector<TensorId>&)>;
     std::vector<TensorId> repeat(std::int64_t n, const std::vector<TensorId>& init, const Body& body,
                                  bool reversed = false);
+    /// Composing: appends a phase. A graph with phases takes no tensors or ops.
+    void then(std::string phase, std::int64_t times, std::shared_ptr<const Graph> graph);
 
     // Reading.
     const std::string& name() const { return name_; }
     std::span<const Tensor> tensors() const { return tensors_; }
     std::span<const Op> ops() const { return ops_; }
     std::span<const Block> blocks() const { return blocks_; }
+    std::span<const Phase> phases() const { return phases_; }
+    /// The distinct graphs of its phases; of a plain graph, itself.
+    std::vector<const Graph*> leaves() const;
     const Tensor& tensor(TensorId id) const { return tensors_.at(index(id)); }
     /// How many instances of it exist: the count of its block.
     std::int64_t instances(TensorId id) const;
@@ -85,13 +105,13 @@ public:
     /// The block an op belongs to.
     const Block& block_of(int op) const;
 
-    Flops flops() const;         ///< all useful work, repeats included
+    Flops flops() const;         ///< all useful work, repeats and phases included
     Flops matmul_flops() const;  ///< the part done by matrix units, as MFU counts it
     /// What any machine must move between memory and its units at least: every input, weight and state read that the
     /// run needs, every output and state it changes written, each once. Activations are not in it: they may never leave
     /// the chip.
     Bytes compulsory_bytes() const;
-    std::int64_t parameters() const;  ///< elements of all weights, repeats included
+    std::int64_t parameters() const;  ///< elements of all weights, repeats included; of phases, the most of any
     /// Hash of everything that defines the workload, taken over dtype classes; kept by resolved() and with_dtypes().
     const std::string& fingerprint() const;
     /// The same workload with its dtype classes replaced by a machine's own types.
@@ -105,6 +125,7 @@ private:
     std::vector<Tensor> tensors_;
     std::vector<Op> ops_;
     std::vector<Block> blocks_;
+    std::vector<Phase> phases_;
     bool open_ = false;  // the last block accepts ops
     bool in_repeat_ = false;
     mutable std::string fingerprint_;

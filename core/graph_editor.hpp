@@ -9,12 +9,12 @@
 
 namespace wb {
 
-/// The one way to assemble a graph whose block structure is already known.
+/// The one way to assemble a graph whose block structure is already known. It is the same work, unless said otherwise.
 class GraphEditor {
 public:
-    explicit GraphEditor(const Graph& whole) : local(whole.name()) {
+    explicit GraphEditor(const Graph& whole, bool same_work = true) : local(whole.name()) {
         local.blocks_ = whole.blocks_;
-        local.fingerprint_ = whole.fingerprint();
+        if (same_work) local.fingerprint_ = whole.fingerprint();
     }
     TensorId tensor(Tensor t) { return local.append(std::move(t)); }
     std::vector<TensorId> op(OpKind kind, std::string name, std::vector<TensorId> in, const Attributes& a, int block) {

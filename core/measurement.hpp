@@ -33,6 +33,7 @@ struct Span {
 struct Sample {
     Seconds elapsed;
     std::vector<Span> spans;
+    std::string problem = {};  ///< why it ended before its end, the same on all ranks; empty if it did not
 };
 
 struct MemoryUse {
@@ -54,6 +55,27 @@ struct Band {
     std::string source;
 };
 
+/// What one phase of a composed workload took, all its runs together.
+struct PhaseUse {
+    std::string name;
+    std::int64_t times = 1;
+    Seconds time, fastest;   ///< of the slowest and of the fastest rank
+    Bytes memory;            ///< held at most, largest rank
+    Bytes communication;     ///< handed to collectives, all ranks
+    std::int64_t calls = 0;  ///< of collectives, all ranks
+    Seconds exposed;         ///< communication that nothing hides, slowest rank
+    std::optional<Joules> energy;
+    Flops useful;
+    Band band;
+    std::string limit;  ///< the resource that is busy longest in it
+};
+
+/// A quantity that changes in the course of one run: the loss by step, a queue by time.
+struct Series {
+    std::string name, unit, about, at_unit;  ///< at_unit: "step", "s"
+    std::vector<double> at, values;
+};
+
 struct Verification {
     bool done = false;
     std::string method;               ///< "whole result against reference", "reduced size: ...", "exact"
@@ -72,6 +94,8 @@ struct Measurement {
     std::vector<Span> spans;                          ///< of one run, on rank 0
     std::vector<MemoryUse> memory;                    ///< largest over ranks
     std::vector<CommUse> communication;               ///< sum over ranks of bytes and calls, maximum of times
+    std::vector<PhaseUse> phases;                     ///< of a composed workload, in order
+    std::vector<Series> series;                       ///< on rank 0
     std::vector<Grid> grids;                          ///< over the PEs of a mesh, thinned out
     std::optional<Joules> energy;
     Flops useful, overhead;  ///< credited over all ranks; done beyond the graph's own

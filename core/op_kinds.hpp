@@ -54,6 +54,10 @@ inline constexpr std::array kinds{
     KindRow{OpKind::cache_write, "cache_write", 2, 2},
     KindRow{OpKind::adamw, "adamw", 4, 5},
     KindRow{OpKind::collective, "collective", 1, 1},
+    KindRow{OpKind::read, "read", 1, 1},
+    KindRow{OpKind::load, "load", 1, 1},
+    KindRow{OpKind::write, "write", 1, 1},
+    KindRow{OpKind::compile, "compile", 0, 0},
 };
 static_assert(std::ranges::all_of(kinds, [](const KindRow& row) { return &row == &kinds[std::size_t(row.kind)]; }));
 

@@ -131,14 +131,17 @@ Rules infer_attention(const Checker& c) {
 
 Rules infer_norm(const Checker& c, bool backward, bool beta) {
     const int x = backward ? 1 : 0;
-    c.vector_of(x + 1, c.dim(x, -1));
+    if (c.a.heads < 1 || c.dim(x, -1) % c.a.heads != 0)
+        c.fail(fmt::format("{} features are not {} heads", c.dim(x, -1), c.a.heads), "every head is normalised alike",
+               "");
+    c.vector_of(x + 1, c.dim(x, -1) / c.a.heads);
     if (backward) {
         c.same_shape(0, 1);
         Rules out{c.like(1), c.like(2)};
         if (beta) out.push_back(c.like(2));
         return out;
     }
-    if (beta) c.vector_of(2, c.dim(0, -1));
+    if (beta) c.vector_of(2, c.dim(0, -1) / c.a.heads);
     return {c.like(0)};
 }
 
@@ -263,6 +266,20 @@ Rules infer_concat(OpKind kind, const Checker& c) {
     return {{{c.dim(0, 0), a.heads * a.head_dim}, c.dtype(0)}, {{c.dim(0, 0), a.rotary_dim}, c.dtype(0)}};
 }
 
+/// read: from storage into the memory of the host. load: from there into that of the units. write: from the units to
+/// storage. The values stay what they are.
+Rules infer_moved(const Checker& c) {
+    OutputRule same = c.like(0);
+    same.in_place = 0;
+    return {same};
+}
+
+/// Makes a program of `rows` operators ready to run: no tensors.
+Rules infer_compile(const Checker& c) {
+    if (c.a.rows < 1) c.fail(fmt::format("compiles {} operators", c.a.rows), "a program has at least one", "");
+    return {};
+}
+
 }  // namespace
 
 std::vector<OutputRule> infer(OpKind kind, const std::string& op, std::span<const Operand> in, const Attributes& a) {
@@ -296,6 +313,10 @@ std::vector<OutputRule> infer(OpKind kind, const std::string& op, std::span<cons
         case OpKind::cache_write:
         case OpKind::adamw: return infer_in_place(kind, c);
         case OpKind::collective: return infer_collective(c);
+        case OpKind::read:
+        case OpKind::load:
+        case OpKind::write: return infer_moved(c);
+        case OpKind::compile: return infer_compile(c);
         default: return infer_elementwise(kind, c);
     }
 }

@@ -43,6 +43,10 @@ bool Partitioner::use_accepts_columns(const Op& op, std::size_t i) const {
         case OpKind::grouped_matmul: return i == 0 || op.attributes.trans_a;
         case OpKind::attention: return heads_divide(op.attributes) && (i == 0 || op.attributes.kv_heads > 1);
         case OpKind::head_matmul: return i == 0 && op.attributes.heads % ranks_ == 0 && columns_may_be_cut(op.out[0]);
+        case OpKind::rmsnorm:
+        case OpKind::rmsnorm_backward:
+            return i + 1 < op.in.size() && op.attributes.heads > 1 && op.attributes.heads % ranks_ == 0 &&
+                   columns_may_be_cut(op.out[0]);
         case OpKind::rope:
         case OpKind::concat_heads:
             return op.attributes.heads % ranks_ == 0 && (op.kind == OpKind::rope || i == 0) &&
@@ -188,7 +192,7 @@ void Partitioner::attention(const Op& op) {
         }
 }
 
-void Partitioner::by_heads(const Op& op) {  // rope, concat_heads and its gradient, head_matmul
+void Partitioner::by_heads(const Op& op) {  // rope, norms of heads, concat_heads and its gradient, head_matmul
     Attributes a = op.attributes;
     if (free_choice(op.in[0]) && g_.tensor(op.in[0]).role == Role::input && a.heads % ranks_ == 0)
         decide(op.in[0], sharded(1), g_.tensor(op.in[0]).shape[1] / a.heads);
@@ -197,6 +201,7 @@ void Partitioner::by_heads(const Op& op) {  // rope, concat_heads and its gradie
     const std::int64_t first =
         shard(g_.tensor(op.out[0]).shape[1], rank_, ranks_, g_.tensor(op.out[0]).shape[1] / ranks_).first;
     if (op.kind == OpKind::concat_heads_backward) return emit(op, {as_is(op.in[0])}, a, {sharded(1), partial}, first);
+    if (op.kind == OpKind::rmsnorm) return emit(op, {as_is(op.in[0]), whole(op.in[1])}, a, {sharded(1)}, first);
     Ids in{as_is(op.in[0])};
     if (op.kind == OpKind::head_matmul) in.push_back(decide(op.in[1], sharded(0)));
     if (op.kind == OpKind::concat_heads) in.push_back(whole(op.in[1]));
@@ -321,6 +326,13 @@ void Partitioner::update(const Op& op) {
     emit(op, in, op.attributes, {l}, first);
 }
 
+/// Every rank moves its own part; what nothing else cuts is cut by rows.
+void Partitioner::moved(const Op& op) {
+    const TensorId x = op.in[0];
+    if (free_choice(x) && g_.tensor(x).shape[0] >= ranks_) decide(x, sharded(0));
+    emit(op, {as_is(x)}, op.attributes, {layout(x)}, first_of(x));
+}
+
 void Partitioner::place(const Op& op) {
     switch (op.kind) {
         case OpKind::matmul: return matmul(op);
@@ -345,8 +357,21 @@ void Partitioner::place(const Op& op) {
             if (free_choice(op.in[0])) decide(op.in[0], sharded(1), r.count);
             return emit(op, {as_is(op.in[0]), as_is(op.in[1])}, op.attributes, {sharded(1)}, r.first);
         }
-        case OpKind::layernorm:
+        case OpKind::read:
+        case OpKind::load:
+        case OpKind::write: return moved(op);
+        case OpKind::compile: return emit(op, {}, op.attributes, {});
+        case OpKind::rmsnorm_backward: {  // of heads: a summand of the gradient of the scale on every rank
+            if (op.attributes.heads == 1 || !is_cut(op.in[0], 1) || !is_cut(op.in[1], 1)) return repeated(op);
+            Attributes a = op.attributes;
+            a.heads /= ranks_;
+            return emit(op, {as_is(op.in[0]), as_is(op.in[1]), whole(op.in[2])}, a, {sharded(1), partial},
+                        first_of(op.in[1]));
+        }
         case OpKind::rmsnorm:
+            if (op.attributes.heads > 1) return by_heads(op);
+            return rows_or_columns(op);
+        case OpKind::layernorm:
         case OpKind::softmax:
         case OpKind::gelu:
         case OpKind::gelu_backward:

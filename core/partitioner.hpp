@@ -81,6 +81,7 @@ private:
     void collective(const Op& op);
     void experts(const Op& op);
     void update(const Op& op);
+    void moved(const Op& op);
     void place(const Op& op);
 
     const Graph& g_;

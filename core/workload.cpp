@@ -30,4 +30,18 @@ std::vector<std::string> Files::names(const std::string& folder, const std::stri
     return {out.begin(), out.end()};
 }
 
+Files Files::beside(const std::string& folder) const {
+    Files copy = *this;
+    copy.beside_ = folder;
+    return copy;
+}
+
+std::string Files::locate(const std::string& path) const {
+    std::error_code ignored;
+    if (path.empty()) return {};
+    if (fs::path(path).is_relative() && !beside_.empty())
+        if (const fs::path near = fs::path(beside_) / path; fs::exists(near, ignored)) return near.string();
+    return fs::exists(path, ignored) ? path : std::string();
+}
+
 }  // namespace wb

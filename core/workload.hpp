@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/graph.hpp"
@@ -18,9 +19,19 @@ public:
     std::vector<std::string> names(const std::string& folder, const std::string& extension) const;
     const std::vector<std::string>& roots() const { return roots_; }
 
+    /// The same, with `folder` (of the experiment file) as the first place where paths of the user's are looked up.
+    Files beside(const std::string& folder) const;
+    /// A file or folder of the user's by its path: absolute, else in the folder of `beside`, else in the working
+    /// folder. Nothing if there is none.
+    std::string locate(const std::string& path) const;
+
 private:
     std::vector<std::string> roots_;
+    std::string beside_;
 };
+
+/// What was understood of a model or file, to be shown: name and value.
+using Findings = std::vector<std::pair<std::string, std::string>>;
 
 /// A row of the table of workloads the build generates from kernels/workloads/*.cpp: one file, one workload.
 struct Workload {
@@ -30,6 +41,8 @@ struct Workload {
     /// Parameters of the same workload small enough for the reference backend to judge in seconds; may return its
     /// input.
     Params (*verify_size)(const Params& params);
+    /// What the workload understood of the file its first parameter names; null: it reads none.
+    Findings (*findings)(const Params& params, const Files& files) = nullptr;
 };
 
 }  // namespace wb

@@ -110,6 +110,7 @@ std::string full_key(const PlannedCase& p, const std::string& code) {
         .add(o.max_noise)
         .add(o.verify);
     d.add(p.c.seed);
+    if (p.tokens) d.add(p.tokens->dataset().hash);
     return d.hex();
 }
 

@@ -13,6 +13,7 @@
 #include "core/hash.hpp"
 #include "core/units.hpp"
 #include "harness/catalogue.hpp"
+#include "harness/checkpoint.hpp"
 #include "harness/progress.hpp"
 #include "harness/stats.hpp"
 #include "harness/watchdog.hpp"
@@ -135,6 +136,12 @@ void Campaign::begin() {
     on_root(comm_, "", "", [this] { open(); });
     done_ = shared(comm_, done_);
     lost_ = shared(comm_, lost_);
+    const std::string results = comm_.share(root() ? archive_->file().string() : "");
+    for (PlannedCase& p : plan_)
+        if (p.kind == Kind::measured && !p.c.graph->phases().empty())
+            p.c.storage = file_storage(
+                p.tokens, std::filesystem::path(results).replace_extension(".checkpoints") / full_key(p, code_),
+                options_.resume, comm_);
     for (const PlannedCase& p : plan_)
         if (!done_.contains(full_key(p, code_))) todo_.push_back(&p);
     if (root() && options_.resume && !options_.quiet)

@@ -1,3 +1,4 @@
+#include "harness/composed_session.hpp"
 #include "harness/catalogue.hpp"
 
 #include <fmt/format.h>
@@ -111,7 +112,28 @@ std::string describe_backend(const BackendRow& b, Format format, bool colour) {
     return render(t, format, colour);
 }
 
-std::string describe_model(const std::string& model, const Files& files, Format format, bool colour) {
+/// The parameters of a workload that reads a file or model called `name`, for one sequence of 128 tokens.
+Params sample_of(const Workload& w, const std::string& name) {
+    Params p;
+    for (const ParamSpec& s : w.params)
+        if (s.fallback) p.set(s.name, *s.fallback);
+    p.set(w.params.front().name, name);
+    if (w.params.front().name == "model") p.set("seq", std::int64_t{128});  // a file has its own
+    p.set("dtype", std::string("16-bit"));
+    return p;
+}
+
+std::string describe_findings(const Workload& w, const std::string& name, const Files& files, Format format,
+                              bool colour) {
+    TextTable t({{"of " + name}, {"found"}});
+    for (const auto& [what, found] : w.findings(sample_of(w, name), files)) t.row({what, found});
+    return render(t, format, colour);
+}
+
+/// `reader` is the first parameter of the workloads that read it: "model" or "file".
+std::string describe_model(const std::string& model, const std::string& reader, const Files& files, Format format,
+                           bool colour) {
+    std::string out;
     TextTable t({{"graph"},
                  {"parameters", Align::right, "", "1"},
                  {"FLOP", Align::right, "", "FLOP"},
@@ -120,14 +142,10 @@ std::string describe_model(const std::string& model, const Files& files, Format 
                  {"activations", Align::right, "", "B"}});
     t.section(fmt::format("{}: one sequence of 128 tokens, 16-bit", model));
     for (const Workload& w : all_workloads()) {
-        if (w.params.empty() || w.params.front().name != "model") continue;
-        Params p;
-        for (const ParamSpec& s : w.params)
-            if (s.fallback) p.set(s.name, *s.fallback);
-        p.set("model", model);
-        p.set("seq", std::int64_t{128});
-        p.set("dtype", std::string("16-bit"));
-        const Graph g = w.build(p, files);
+        if (w.params.empty() || w.params.front().name != reader) continue;
+        if (out.empty() && w.findings && format == Format::terminal)
+            out = describe_findings(w, model, files, format, colour) + "\n";
+        const Graph g = w.build(sample_of(w, model), files);
         const MemoryPlan m = plan_memory(g);
         t.row({w.name,
                {fmt::format("{}", g.parameters()), static_cast<double>(g.parameters())},
@@ -136,7 +154,14 @@ std::string describe_model(const std::string& model, const Files& files, Format 
                {wb::format(m.weights + m.state), (m.weights + m.state).si()},
                {wb::format(m.activations), m.activations.si()}});
     }
-    return render(t, format, colour);
+    return out + render(t, format, colour);
+}
+
+/// The first parameter of the workloads that read `what`; empty if it is neither model nor file.
+std::string reader_of(const std::string& what, const Files& files) {
+    if (what.ends_with(".onnx")) return "file";
+    const bool named = !files.find("models/" + what + "/config.json").empty() || what.starts_with('{');
+    return named || what.find('/') != std::string::npos || !files.locate(what).empty() ? "model" : "";
 }
 
 }  // namespace
@@ -195,7 +220,9 @@ std::string describe_text(const std::string& what, const Files& files, const Sys
         if (b.name != what) continue;
         return describe_backend(b, format, colour);
     }
-    if (!files.find("models/" + what + "/config.json").empty()) return describe_model(what, files, format, colour);
+    if (const std::string reader = reader_of(what, files);
+        what != "host" && !reader.empty() && files.find("systems/" + what + ".toml").empty())
+        return describe_model(what, reader, files, format, colour);
     if (what == "host" || !files.find("systems/" + what + ".toml").empty())
         return describe_system(*load(what, {}), format, colour);
     for (const std::string& s : files.names("systems", ".toml")) known.push_back(s);
@@ -242,7 +269,7 @@ std::string plan_text(const std::vector<PlannedCase>& plan, int ranks, Format fo
         if (p.c.graph.get() != last) memory = expected_memory(p), last = p.c.graph.get();
         std::string remark = p.refused;
         if (remark.empty()) {
-            const Support s = p.backend->supports(p.c, p.backend->collective() ? ranks : 1);
+            const Support s = supports(*p.backend, p.c, p.backend->collective() ? ranks : 1);
             if (!s.yes) remark = s.reason;
         }
         const double t_s = remark.empty() ? expected_s(p) : 0;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <tuple>
 
 #include "core/units.hpp"
 #include "harness/stats.hpp"
@@ -19,10 +20,49 @@ struct Verdict {
     Exit code = Exit::ok;
 };
 
+/// To the last bit; what neither knows (NaN) is the same.
+bool same(const std::vector<double>& a, const std::vector<double>& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](double x, double y) { return x == y || (std::isnan(x) && std::isnan(y)); });
+}
+bool same(const Span& a, const Span& b) {
+    return std::tie(a.op, a.resource, a.phase) == std::tie(b.op, b.resource, b.phase) &&
+           same({a.start.si(), a.duration.si(), a.bytes.si(), a.flops.si()},
+                {b.start.si(), b.duration.si(), b.bytes.si(), b.flops.si()});
+}
+bool same(const MemoryUse& a, const MemoryUse& b) {
+    return a.level == b.level &&
+           same({a.capacity.si(), a.peak.si(), a.traffic.si()}, {b.capacity.si(), b.peak.si(), b.traffic.si()});
+}
+bool same(const CommUse& a, const CommUse& b) {
+    return std::tie(a.fabric, a.operation, a.calls) == std::tie(b.fabric, b.operation, b.calls) &&
+           same({a.bytes.si(), a.time.si(), a.exposed.si()}, {b.bytes.si(), b.time.si(), b.exposed.si()});
+}
+bool same(const Grid& a, const Grid& b) {
+    return a.name == b.name && same({a.mean, a.largest}, {b.mean, b.largest}) && same(a.values, b.values);
+}
+
+template <class T>
+bool same(const std::vector<T>& a, const std::vector<T>& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const T& x, const T& y) { return same(x, y); });
+}
+
+/// What of an exact case differs beside its time; empty if nothing does.
+std::string other_difference(const Measurement& a, const Measurement& b) {
+    if (!same(a.spans, b.spans)) return "its timeline is another";
+    if (!same(a.memory, b.memory)) return "its memory is another";
+    if (!same(a.communication, b.communication)) return "its communication is another";
+    if (!same(a.grids, b.grids)) return "its heat maps are others";
+    return "";
+}
+
 /// Bit by bit: a model that changed must say so.
 Verdict exact(const Result& a, const Result& b) {
     const double x = a.median_s(), y = b.median_s();
     const std::string band = band_text(b.m).empty() ? "" : ", real time " + band_text(b.m);
+    const std::string other = other_difference(a.m, b.m);
+    if (x == y && !other.empty())
+        return {"CHANGED", "", "the same time, but " + other, Emphasis::bad, Exit::regression};
     if (x == y) return {"same", "", "exact" + band, Emphasis::none, Exit::ok};
     return {"CHANGED", fmt::format("{:+.3g} %", 100 * (y / x - 1)), fmt::format("{:.17g} s -> {:.17g} s{}", x, y, band),
             Emphasis::bad, Exit::regression};
@@ -65,7 +105,11 @@ Verdict judge(const Result& a, const Result& b, const CompareOptions& o) {
     if (a.m.status != b.m.status)
         return {"CHANGED", "", fmt::format("{} -> {}: {}", name(a.m.status), name(b.m.status), b.m.reason),
                 Emphasis::bad, b.m.status == Status::ok ? Exit::ok : Exit::regression};
-    if (a.m.status != Status::ok) return {"same", "", std::string(name(a.m.status)), Emphasis::faint, Exit::ok};
+    if (a.m.status != Status::ok) {
+        const std::string other = a.m.kind == Kind::measured ? "" : other_difference(a.m, b.m);
+        if (!other.empty()) return {"CHANGED", "", other, Emphasis::bad, Exit::regression};
+        return {"same", "", std::string(name(a.m.status)), Emphasis::faint, Exit::ok};
+    }
     return a.m.kind == Kind::measured ? statistical(a, b, o) : exact(a, b);
 }
 

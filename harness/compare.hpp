@@ -21,9 +21,10 @@ struct Comparison {
     Exit code = Exit::ok;
 };
 
-/// Sets B beside A, case by case. Bound, modelled, simulated and emulated times must be equal to the last bit; measured
-/// ones are compared as a ratio of medians with a 95 % bootstrap interval. Throws Error if the two hold different
-/// workloads under one key, or have no case in common (Exit::baseline).
+/// Sets B beside A, case by case. Of bound, modelled, simulated and emulated cases the times must be equal to the last
+/// bit, and so must timelines, memory, communication and heat maps; measured ones are compared as a ratio of medians
+/// with a 95 % bootstrap interval. Throws Error if the two hold different workloads under one key, or have no case in
+/// common (Exit::baseline).
 Comparison compare_results(const ResultSet& a, const ResultSet& b, const CompareOptions& options, Format format,
                            bool colour);
 

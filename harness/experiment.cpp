@@ -211,10 +211,10 @@ void use_mapping(SystemChoice& s, const std::string& text, const std::string& wh
         throw Error(
             {where, without_stop(said.substr(0, stop)), "", stop == std::string::npos ? "" : said.substr(stop + 2)});
     }
-    if (s.system->kind != SystemKind::cluster)
+    if (s.system->kind != SystemKind::cluster && s.system->kind != SystemKind::host)
         throw Error({where, fmt::format("{} is no cluster", s.system->id), "there is nothing to spread a workload over",
                      "Leave mapping out."});
-    if (!s.units_named) s.units = {s.mapping->units()};
+    if (!s.units_named && s.system->kind == SystemKind::cluster) s.units = {s.mapping->units()};
 }
 
 SystemChoice read_system(const Config& c, const SystemLoader& load) {
@@ -234,6 +234,7 @@ SystemChoice read_system(const Config& c, const SystemLoader& load) {
                     e.code());
     }
     if (c.has("backends")) s.backends = c.texts("backends");
+    if (c.has("workloads")) s.workloads = c.texts("workloads");
     for (const char* key : unit_keys) {
         if (!c.has(key)) continue;
         for (const ParamValue& v : axis_values(c.value(key))) {
@@ -255,6 +256,17 @@ SystemChoice read_system(const Config& c, const SystemLoader& load) {
     if (s.threads < 0)
         throw c.error("threads", fmt::format("threads is {}", s.threads), "it must be at least 1, or 0 for all", "");
     return s;
+}
+
+/// A machine takes part in what the experiment has, or it is a slip.
+void check_workloads(const Experiment& e) {
+    std::vector<std::string> known;
+    for (const WorkloadChoice& w : e.workloads) known.push_back(w.workload->name);
+    for (const SystemChoice& s : e.systems)
+        for (const std::string& name : s.workloads)
+            if (std::find(known.begin(), known.end(), name) == known.end())
+                throw Error({s.where, fmt::format("the experiment has no workload {}", in_quotes(name)),
+                             fmt::format("{} would not take part in it", s.system->id), did_you_mean(name, known)});
 }
 
 }  // namespace
@@ -301,6 +313,7 @@ Experiment read_experiment(const Config& config, const SystemLoader& load) {
     if (e.systems.empty())
         throw config.error("system", "names no system", "there is nothing to run on",
                            "Add a [[system]] with use = \"host\".");
+    check_workloads(e);
     config.finish();
     return e;
 }

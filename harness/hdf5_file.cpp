@@ -1,8 +1,13 @@
 #include "harness/hdf5_file.hpp"
 
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 
@@ -49,6 +54,31 @@ void add_seal(std::vector<std::byte>& image) {
     const SealBytes seal = seal_of(image.size(), crc32c(image.data(), image.size()));
     const auto* begin = reinterpret_cast<const std::byte*>(seal.data());
     image.insert(image.end(), begin, begin + seal.size());
+}
+
+void seal_file(const std::filesystem::path& path) {
+    const auto stop = [&](const char* doing) {
+        throw Error({path.string(), fmt::format("cannot be {}: {}", doing, std::strerror(errno)), "it is not whole",
+                     "Make room on the disk."},
+                    Exit::io);
+    };
+    const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    if (file < 0) stop("opened");
+    std::vector<char> block(std::size_t{1} << 20);
+    std::uint32_t crc = 0;
+    std::uint64_t size = 0;
+    ssize_t part = 0;
+    while ((part = ::read(file, block.data(), block.size())) > 0) {
+        crc = crc32c(block.data(), static_cast<std::size_t>(part), crc);
+        size += static_cast<std::uint64_t>(part);
+    }
+    const SealBytes seal = seal_of(size, crc);
+    const bool written = part == 0 && ::write(file, seal.data(), seal.size()) == static_cast<ssize_t>(seal.size()) &&
+                         ::fdatasync(file) == 0;
+    const int error = errno;
+    ::close(file);
+    errno = error;
+    if (!written) stop("sealed");
 }
 
 Seal check_seal(const std::filesystem::path& path) {

@@ -16,7 +16,7 @@
 namespace wb {
 
 /// Version of the layout written here. A reader refuses another major version and accepts every minor one.
-inline constexpr std::string_view schema_version = "1.1.0";
+inline constexpr std::string_view schema_version = "1.2.0";
 
 using AttributeValue = std::variant<double, std::int64_t, std::string, std::vector<std::string>>;
 using ObjectAttributes = std::map<std::string, AttributeValue, std::less<>>;
@@ -107,6 +107,8 @@ private:
 /// one flipped bit, so a damaged file must be recognised before the library sees it.
 enum class Seal { whole, absent, broken };
 void add_seal(std::vector<std::byte>& image);
+/// Adds the seal to a file that is closed, and waits until all of it is on the disk. Throws Error (io).
+void seal_file(const std::filesystem::path& path);
 /// Throws Error (Exit::baseline) when the file cannot be read.
 Seal check_seal(const std::filesystem::path& path);
 

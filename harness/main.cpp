@@ -16,6 +16,7 @@
 #include "harness/heat_map.hpp"
 #include "harness/host.hpp"
 #include "harness/mpi_comm.hpp"
+#include "harness/phase_table.hpp"
 #include "harness/publish.hpp"
 #include "harness/result_file.hpp"
 #include "harness/run.hpp"
@@ -46,7 +47,7 @@ struct Arguments {
     RunOptions run;
     std::string budget, what, a, b, file, threshold = "5%", show_filter;
     CompareOptions compare;
-    bool wide = false, heat = false, measure_again = false;
+    bool wide = false, heat = false, phases = false, measure_again = false;
     int probe_cpus = 1;
 };
 
@@ -189,13 +190,15 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     show->add_option("file", a.file, "results .h5 or .journal")->required();
     show->add_option("--filter", a.show_filter, "only cases whose key contains this");
     show->add_flag("--wide", a.wide, "verification, memory and communication too");
+    show->add_flag("--phases", a.phases, "instead: every phase of composed workloads, with what limits it");
     show->add_flag("--heat", a.heat, "instead: heat maps of simulated cases, links and PEs of the mesh");
     show->callback([&a, &comm, &chosen, colour] {
         chosen = [&a, &comm, colour] {
             const ResultSet set = read_results(a.file);
             const Format format = format_of(a.format);
-            print(comm, a.heat ? show_heat_maps(set, format, colour, a.show_filter)
-                               : show_results(set, format, colour, a.wide, a.show_filter));
+            print(comm, a.heat     ? show_heat_maps(set, format, colour, a.show_filter)
+                        : a.phases ? show_phase_details(set, format, colour, a.show_filter)
+                                   : show_results(set, format, colour, a.wide, a.show_filter));
             return Exit::ok;
         };
     });
@@ -229,6 +232,9 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     probe->callback([&a, &chosen] { chosen = [&a] { return static_cast<Exit>(probe_main(a.probe_cpus)); }; });
 }
 
+/// The last words: a closed pipe must not turn them into an abort.
+void say(const std::string& text) { std::fputs(text.c_str(), stderr); }
+
 Exit serve(int argc, char** argv, Comm& comm) {
     Arguments a;
     for (int i = 0; i < argc; ++i) a.run.command += (i ? " " : "") + std::string(argv[i]);
@@ -252,13 +258,13 @@ Exit serve(int argc, char** argv, Comm& comm) {
                         Exit::io);
         return comm.rank() == 0 ? code : Exit::ok;  // one verdict: rank 0's, after all it prints
     } catch (const Error& e) {
-        if (comm.rank() == 0) fmt::print(stderr, "waferbench: {}\n", e.what());
+        if (comm.rank() == 0) say(fmt::format("waferbench: {}\n", e.what()));
         if (comm.rank() != 0)
             std::this_thread::sleep_for(std::chrono::milliseconds(300));  // the launcher kills at the first failure
         return e.code();
     } catch (const std::exception& e) {
-        fmt::print(stderr, "waferbench: rank {}: internal error: {}. This is a bug; please report it.\n", comm.rank(),
-                   e.what());
+        say(fmt::format("waferbench: rank {}: internal error: {}. This is a bug; please report it.\n", comm.rank(),
+                        e.what()));
         if (comm.size() > 1) comm.end_job(static_cast<int>(Exit::failed));
         return Exit::failed;
     }
@@ -274,7 +280,7 @@ int main(int argc, char** argv) {
         const std::unique_ptr<wb::Comm> comm = probe ? wb::single_process() : wb::world(argc, argv);
         return static_cast<int>(wb::serve(argc, argv, *comm));
     } catch (const wb::Error& e) {
-        fmt::print(stderr, "waferbench: {}\n", e.what());
+        wb::say(fmt::format("waferbench: {}\n", e.what()));
         return static_cast<int>(e.code());
     }
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <optional>
 
@@ -114,13 +115,15 @@ public:
         x.c.graph = r.graph;
         x.c.small = r.small;
         x.c.small_text = r.small_text;
-        for (std::size_t i = 0; i < r.graph->tensors().size(); ++i) {
-            const DType asked = built_->graph->tensors()[i].dtype, got = r.graph->tensors()[i].dtype;
-            if (is_class(asked) && is_class(got))
-                x.refused = fmt::format("{} has no native {} type", system.id, wb::name(asked));
-            if (is_class(asked) && !is_class(got))
-                x.c.resolved_dtype = fmt::format("{} -> {}", wb::name(asked), wb::name(got));
-        }
+        const std::vector<const Graph*> wanted = built_->graph->leaves(), made = r.graph->leaves();
+        for (std::size_t leaf = 0; leaf < made.size(); ++leaf)
+            for (std::size_t i = 0; i < made[leaf]->tensors().size(); ++i) {
+                const DType asked = wanted[leaf]->tensors()[i].dtype, got = made[leaf]->tensors()[i].dtype;
+                if (is_class(asked) && is_class(got))
+                    x.refused = fmt::format("{} has no native {} type", system.id, wb::name(asked));
+                if (is_class(asked) && !is_class(got))
+                    x.c.resolved_dtype = fmt::format("{} -> {}", wb::name(asked), wb::name(got));
+            }
     }
 
 private:
@@ -150,10 +153,15 @@ std::vector<std::string> names_of(const SystemChoice& s, const BackendSet& backe
 
 /// What the experiment names of a mapping, one for each combination; ranks are what a measured backend was started
 /// with.
-std::vector<Mapping> mappings_of(const SystemChoice& s, const Backend& backend, int ranks) {
+std::vector<Mapping> mappings_of(const SystemChoice& s, const Backend& backend, const Params& p, int ranks) {
     Mapping given;
-    if (s.mapping && backend.kind() != Kind::measured && backend.kind() != Kind::bound) return {*s.mapping};
-    if (backend.kind() == Kind::measured && backend.collective()) given.tensor = ranks;
+    const bool real = backend.kind() == Kind::measured;
+    if (s.mapping && backend.kind() != Kind::bound && (!real || s.system->kind == SystemKind::host))
+        return {*s.mapping};
+    if (real && backend.collective()) {  // what trains on data shares the batch, all else the model
+        const bool replicas = p.has("data") && p.has("batch") && p.integer("batch") % ranks == 0;
+        (replicas ? given.data : given.tensor) = ranks;
+    }
     if (!backend.takes_mesh()) return {given};
     std::vector<Mapping> out;
     const std::vector<MeshChoice> any_mesh{{}};
@@ -166,6 +174,10 @@ std::vector<Mapping> mappings_of(const SystemChoice& s, const Backend& backend, 
             out.push_back(given);
         }
     return out;
+}
+
+bool takes_part(const SystemChoice& s, const Workload& w) {
+    return s.workloads.empty() || std::find(s.workloads.begin(), s.workloads.end(), w.name) != s.workloads.end();
 }
 
 /// An algorithm that no backend of the system knows is a misspelt one.
@@ -184,6 +196,22 @@ void check_algorithms(const SystemChoice& s, const BackendSet& backends) {
         if (std::find(known.begin(), known.end(), a) == known.end())
             throw Error({s.where, fmt::format("no backend of {} has an algorithm {}", s.system->id, in_quotes(a)), "",
                          did_you_mean(a, known)});
+}
+
+/// What is emulated is spread as the first backend that searches would spread it. The key is the experiment's, without
+/// what was found.
+void spread(PlannedCase& x, const BackendSet& backends) {
+    if (x.kind != Kind::emulated || !x.refused.empty() || x.c.mapping.units() > 1) return;
+    try {
+        for (const BackendRow& row : all_backends())
+            if (const Backend* b = backends.find(row.name))
+                if (const std::optional<Mapping> best = b->best_mapping(x.c)) {
+                    x.c.mapping = *best;
+                    return;
+                }
+    } catch (const Error& e) {
+        x.refused = without_stop(e.what());
+    }
 }
 
 PlannedCase begin(const Experiment& e, const SystemChoice& s, int units, const std::string& name,
@@ -221,10 +249,12 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
     for (const SystemChoice& s : e.systems) check_algorithms(s, backends);
     std::vector<PlannedCase> plan;
     const Bands bands = Bands::read(files);
+    const Files near = files.beside(std::filesystem::path(e.file).parent_path().string());
     for (const WorkloadChoice& w : e.workloads)
         for (const Params& p : w.points) {
-            Point point(w, p, files);
-            for (const SystemChoice& s : e.systems)
+            Point point(w, p, near);
+            for (const SystemChoice& s : e.systems) {
+                if (!takes_part(s, *w.workload)) continue;
                 for (std::int64_t units : s.units)
                     for (const std::string& name : names_of(s, backends)) {
                         const Backend& backend = backends.require(name, s.where);
@@ -232,7 +262,7 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                             s.system->kind != SystemKind::host)
                             continue;  // nothing here can be measured there; an experiment that names it is told so
                         if (s.backends.empty() && !backend.suits(s.system->kind)) continue;
-                        for (const Mapping& mapping : mappings_of(s, backend, ranks)) {
+                        for (const Mapping& mapping : mappings_of(s, backend, p, ranks)) {
                             PlannedCase x = begin(e, s, static_cast<int>(units), name, backend, mapping);
                             x.c.workload = w.workload->name;
                             x.c.params = p;
@@ -242,9 +272,15 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                                 x.band = bands.of(name, s.system->kind, w.workload->name);
                             if (!passes(x.c.key, filter)) continue;
                             point.resolve(x);
+                            spread(x, backends);
+                            if (x.band)
+                                for (const Phase& phase : x.c.graph->phases())
+                                    if (const auto band = bands.of(name, s.system->kind, phase.name))
+                                        x.phase_bands[phase.name] = *band;
                             plan.push_back(std::move(x));
                         }
                     }
+            }
         }
     return plan;
 }

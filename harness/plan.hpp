@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "core/backend.hpp"
+#include "harness/dataset.hpp"
 #include "harness/experiment.hpp"
 
 namespace wb {
@@ -18,7 +20,9 @@ struct PlannedCase {
     const Backend* backend = nullptr;
     Kind kind = Kind::measured;
     std::string refused;       ///< not empty: skipped, with this reason
+    std::shared_ptr<TokenSource> tokens;  ///< what it trains on, where it names data
     std::optional<Band> band;  ///< of what a model says, from its errors against published measurements
+    std::map<std::string, Band> phase_bands;  ///< of a composed workload, by phase: the whole follows from its parts
 };
 
 /// Which backends exist in this build.

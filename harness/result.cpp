@@ -29,6 +29,38 @@ std::vector<double> numbers(const json& j) {
     return out;
 }
 
+json phase_json(const PhaseUse& p) {
+    json j{{"name", p.name},
+           {"times", p.times},
+           {"time_s", {number(p.time.si()), number(p.fastest.si())}},
+           {"memory_B", number(p.memory.si())},
+           {"communication_B", number(p.communication.si())},
+           {"calls", p.calls},
+           {"exposed_s", number(p.exposed.si())},
+           {"flops", number(p.useful.si())},
+           {"band", {number(p.band.low), number(p.band.high), p.band.source}},
+           {"limit", p.limit}};
+    if (p.energy) j["energy_J"] = number(p.energy->si());
+    return j;
+}
+
+PhaseUse phase_from(const json& j) {
+    PhaseUse p;
+    p.name = j.at("name");
+    p.times = j.at("times");
+    p.time = Seconds(number(j.at("time_s").at(0)));
+    p.fastest = Seconds(number(j.at("time_s").at(1)));
+    p.memory = Bytes(number(j.at("memory_B")));
+    p.communication = Bytes(number(j.at("communication_B")));
+    p.calls = j.at("calls");
+    p.exposed = Seconds(number(j.at("exposed_s")));
+    p.useful = Flops(number(j.at("flops")));
+    p.band = {number(j.at("band").at(0)), number(j.at("band").at(1)), j.at("band").at(2)};
+    p.limit = j.at("limit");
+    if (j.contains("energy_J")) p.energy = Joules(number(j.at("energy_J")));
+    return p;
+}
+
 json grid_json(const Grid& g) {
     return {{"name", g.name},
             {"unit", g.unit},
@@ -84,6 +116,9 @@ json measurement_json(const Measurement& m) {
     for (const CommUse& u : m.communication)
         j["communication"].push_back(
             {u.fabric, u.operation, u.calls, number(u.bytes.si()), number(u.time.si()), number(u.exposed.si())});
+    for (const PhaseUse& p : m.phases) j["phases"].push_back(phase_json(p));
+    for (const Series& s : m.series)
+        j["series"].push_back({s.name, s.unit, s.about, s.at_unit, numbers(s.at), numbers(s.values)});
     for (const Grid& g : m.grids) j["grids"].push_back(grid_json(g));
     if (m.energy) j["energy_J"] = number(m.energy->si());
     return j;
@@ -116,6 +151,9 @@ Measurement measurement_from(const json& j) {
     for (const json& u : j.value("communication", json::array()))
         m.communication.push_back(
             {u.at(0), u.at(1), u.at(2), Bytes(number(u.at(3))), Seconds(number(u.at(4))), Seconds(number(u.at(5)))});
+    for (const json& p : j.value("phases", json::array())) m.phases.push_back(phase_from(p));
+    for (const json& s : j.value("series", json::array()))
+        m.series.push_back({s.at(0), s.at(1), s.at(2), s.at(3), numbers(s.at(4)), numbers(s.at(5))});
     for (const json& g : j.value("grids", json::array())) m.grids.push_back(grid_from(g));
     if (j.contains("energy_J")) m.energy = Joules(number(j.at("energy_J")));
     return m;

@@ -202,6 +202,54 @@ Table communication_table(const ResultSet& set) {
     return t.take();
 }
 
+Table phases_table(const ResultSet& set) {
+    TableBuilder t("phases", "phases of composed workloads: all runs of a phase in one run of the case");
+    std::int64_t id = 0;
+    for (const Result& r : set.results) {
+        for (const PhaseUse& p : r.m.phases) {
+            t.whole({"case_id", "1", "row of cases", "input"}, id);
+            t.text("phase", "phase of the workload", p.name);
+            t.whole({"times", "1", "runs of the phase", "input"}, p.times);
+            t.real({"time_s", "s", "slowest rank", "by case, see cases/kind", "lower"}, p.time.si());
+            t.real({"time_fastest_s", "s", "fastest rank", "by case, see cases/kind"}, p.fastest.si());
+            t.real({"memory_B", "B", "held at most, largest rank", "by case, see cases/kind", "lower"}, p.memory.si());
+            t.real({"communication_B", "B", "handed to collectives by all ranks", "by case, see cases/kind", "lower"},
+                   p.communication.si());
+            t.whole({"calls", "1", "collective calls of all ranks", "by case, see cases/kind"}, p.calls);
+            t.real({"exposed_s", "s", "communication nothing hides", "by case, see cases/kind", "lower"},
+                   p.exposed.si());
+            t.real({"energy_J", "J", "energy; NaN where unknown", "by case, see cases/kind", "lower"},
+                   p.energy ? p.energy->si() : nan);
+            t.real({"flops", "FLOP", "useful work", "derived"}, p.useful.si());
+            t.real({"band_low", "1", "error band as a factor", "derived"}, p.band.low);
+            t.real({"band_high", "1", "high end", "derived"}, p.band.high);
+            t.text("limit", "the resource that is busy longest", p.limit, "derived");
+            t.end_row();
+        }
+        ++id;
+    }
+    return t.take();
+}
+
+Table series_table(const ResultSet& set) {
+    TableBuilder t("series", "what changed in the course of one run, such as the loss by step");
+    std::int64_t id = 0;
+    for (const Result& r : set.results) {
+        for (const Series& s : r.m.series)
+            for (std::size_t i = 0; i < s.values.size(); ++i) {
+                t.whole({"case_id", "1", "row of cases", "input"}, id);
+                t.text("name", "what is shown", s.name, "derived");
+                t.text("units", "of value", s.unit, "derived");
+                t.text("at_units", "of at", s.at_unit, "derived");
+                t.real({"at", "by row", "where", "by case, see cases/kind"}, s.at[i]);
+                t.real({"value", "by row", "what", "by case, see cases/kind"}, s.values[i]);
+                t.end_row();
+            }
+        ++id;
+    }
+    return t.take();
+}
+
 std::string path_of(std::int64_t id, const Grid& g) { return fmt::format("heat_maps/case_{}/{}", id, g.name); }
 
 Table grids_table(const ResultSet& set) {
@@ -287,7 +335,7 @@ void write_results(const std::filesystem::path& path, const ResultSet& set) {
         w.attribute("title", info.title.empty() ? std::string("waferbench results") : info.title);
         w.attribute("default", std::string("cases"));
         for (const auto table : {cases_table, samples_table, rank_samples_table, spans_table, memory_table,
-                                 communication_table, grids_table, warnings_table, records_table})
+                                 communication_table, phases_table, series_table, grids_table, warnings_table, records_table})
             if (const Table t = table(set); !t.columns.empty()) w.write(t);  // one at a time: they are large
         write_heat_maps(w, set);
         w.text("provenance/config_toml", info.config_toml, "experiment file, verbatim");

@@ -35,6 +35,26 @@ void refuse_oversubscription(const RunOptions& options, const std::vector<Planne
     check_threads(most * ranks, cpus, false, {ranks, 1, "waferbench run " + options.experiment});
 }
 
+/// Opens what the cases train on, each file once. Throws Error where a model has no embedding for its ids.
+void open_data(std::vector<PlannedCase>& plan, const Files& files, Comm& comm) {
+    std::map<std::string, std::shared_ptr<TokenSource>> opened;
+    for (PlannedCase& p : plan) {
+        if (p.kind != Kind::measured || !p.c.params.has("data") || p.c.params.word("data").empty()) continue;
+        const std::string& data = p.c.params.word("data");
+        if (!opened[data]) opened[data] = open_tokens(data, files, comm);
+        p.tokens = opened[data];
+        const Dataset& d = p.tokens->dataset();
+        for (const Graph* g : p.c.graph->leaves())
+            for (const Op& op : g->ops())
+                if (op.kind == OpKind::embed && g->tensor(op.in[0]).name == "tokens" &&
+                    g->tensor(op.in[1]).shape[0] < d.vocabulary)
+                    throw Error({"data = " + data,
+                                 fmt::format("has a vocabulary of {}, the model one of {}", d.vocabulary,
+                                             g->tensor(op.in[1]).shape[0]),
+                                 "there is no embedding for the rest", "Use the tokeniser of the model."});
+    }
+}
+
 }  // namespace
 
 int default_threads(Comm& comm) {
@@ -91,6 +111,7 @@ Exit run_experiment(const RunOptions& options, const Files& files, Comm& comm) {
         throw Error({"--filter", fmt::format("\"{}\" leaves no case", options.filter), "there is nothing to run",
                      "`waferbench plan` lists them."});
     refuse_oversubscription(options, plan, comm);
+    open_data(plan, files, comm);
     const int threads = default_threads(comm);
     for (PlannedCase& p : plan)
         if (p.c.threads == 0 && p.kind == Kind::measured) p.c.threads = threads;

@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
+#include "harness/composed_session.hpp"
 #include "harness/stopping.hpp"
 #include "harness/verifier.hpp"
 
@@ -29,6 +30,36 @@ std::string first_text(Comm& comm, const std::string& mine) {
     for (std::size_t i = 0; i < all.size(); ++i)
         if (found.empty() && !all[i].empty()) found = comm.size() > 1 ? fmt::format("rank {}: {}", i, all[i]) : all[i];
     return comm.share(found);
+}
+
+/// The same case without what makes it fail on purpose: data that never arrive cannot be judged.
+Case sound(Case c) {
+    std::erase_if(c.emulation.faults, [](const Fault& f) { return f.kind == Fault::Kind::failed; });
+    return c;
+}
+
+/// Sums and extremes over ranks; `mine` as collect() sends them.
+void add_rank(PhaseUse& p, const double* mine, bool first) {
+    if (first) p.communication = Bytes(0), p.calls = 0, p.useful = Flops(0);
+    p.time = Seconds(std::max(p.time.si(), mine[0]));
+    p.fastest = Seconds(std::min(p.fastest.si(), mine[0]));
+    p.memory = Bytes(std::max(p.memory.si(), mine[1]));
+    p.communication += Bytes(mine[2]);
+    p.calls += static_cast<std::int64_t>(mine[3]);
+    p.exposed = Seconds(std::max(p.exposed.si(), mine[4]));
+    p.useful += Flops(mine[5]);
+}
+
+/// The bands of phases, and of the whole as if all erred to the same side.
+void apply_bands(const std::map<std::string, Band>& bands, Measurement& m) {
+    double low = 0, high = 0, all = 0;
+    for (PhaseUse& p : m.phases) {
+        if (const auto band = bands.find(p.name); band != bands.end()) p.band = band->second;
+        low += p.time.si() * p.band.low;
+        high += p.time.si() * p.band.high;
+        all += p.time.si();
+    }
+    if (all > 0) m.band = {low / all, high / all, "of its phases, weighed by their time"};
 }
 
 }  // namespace
@@ -92,23 +123,23 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
         return false;
     };
     Support support;
-    if (!guarded([&] { support = backend.supports(c, comm.size()); })) return fail(m, Status::failed, problem);
+    if (!guarded([&] { support = supports(backend, c, comm.size()); })) return fail(m, Status::failed, problem);
     if (!agree(together, support.yes)) {
         const std::string why = together ? first_text(comm_, support.yes ? "" : support.reason) : support.reason;
         return fail(m, Status::skipped, why);
     }
     double t = now_s();
-    if (c.protocol.verify && planned.kind != Kind::bound && planned.kind != Kind::modelled) {
+    if (c.protocol.verify && backend.has_outputs(c)) {
         if (hooks_.progress) hooks_.progress("verifying");
-        m.verification = verify_case(c, backend, *backends_.find("reference"), comm);
+        m.verification = verify_case(sound(c), backend, *backends_.find("reference"), comm);
         m.verify_s = now_s() - t;
         if (!(m.verification.error <= m.verification.tolerance)) return fail(m, Status::failed, m.verification.method);
     }
     t = now_s();
     std::unique_ptr<Session> session;
-    if (!guarded([&] { session = backend.prepare(c, comm); })) return fail(m, Status::failed, problem);
+    if (!guarded([&] { session = prepare(backend, c, comm); })) return fail(m, Status::failed, problem);
     m.prepare_s = now_s() - t;
-    if (m.verification.done && c.small != c.graph) {
+    if (m.verification.done && c.small != c.graph && c.graph->phases().empty()) {
         t = now_s();
         if (!guarded([&] { check_full_size(c, *session, *backends_.find("reference"), comm, m.verification); }))
             return fail(m, Status::failed, problem);
@@ -116,18 +147,22 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
         if (!(m.verification.error <= m.verification.tolerance)) return fail(m, Status::failed, m.verification.method);
     }
     if (!guarded([&] { sample(*session, c, together, m); })) return fail(m, Status::failed, problem);
-    if (m.status == Status::ok) {
+    if (m.status == Status::ok || ended_early_) {
         ResourceUse use;
         if (!guarded([&] { use = session->usage(); })) return fail(m, Status::failed, problem);
         collect(use, together, c, m);
+        if (!m.verification.done && c.protocol.verify) m.verification = use.verification;
         if (planned.band) m.band = *planned.band;
+        if (!planned.phase_bands.empty()) apply_bands(planned.phase_bands, m);
     }
 }
 
 void Runner::sample(Session& session, const Case& c, bool together, Measurement& m) {
     const bool real = m.kind == Kind::measured;
+    ended_early_ = false;
     const Protocol& p = c.protocol;
     std::vector<double> mine;
+    std::string broken;  // off early, as told by the sample itself
     const auto once = [&](bool keep) {
         if (together) comm_.barrier();
         Sample s;
@@ -143,6 +178,7 @@ void Runner::sample(Session& session, const Case& c, bool together, Measurement&
         }
         const double slowest = together ? comm_.max(elapsed) : elapsed;
         if (slowest == HUGE_VAL && !agree(together, !threw)) throw std::runtime_error(problem);
+        broken = s.problem;
         if (!keep) return 0.0;
         mine.push_back(s.elapsed.si());
         m.samples_s.push_back(slowest);
@@ -154,6 +190,11 @@ void Runner::sample(Session& session, const Case& c, bool together, Measurement&
     Stopping stopping({p.min_samples, p.max_samples, p.min_time.si(), p.timeout.si(), p.max_noise});
     for (;;) {
         const double elapsed = once(true);
+        ended_early_ = !broken.empty();
+        if (ended_early_) {  // its timeline is worth keeping, the time is not that of the workload
+            m.samples_s.clear();
+            return fail(m, Status::failed, broken);
+        }
         if (!real) {
             if (!(elapsed >= 0) || !std::isfinite(elapsed))
                 fail(m, Status::invalid, fmt::format("predicted a time of {} s", elapsed));
@@ -187,6 +228,8 @@ void Runner::collect(const ResourceUse& use, bool together, const Case& c, Measu
     m.memory = use.memory;
     m.communication = use.communication;
     for (const Grid& g : use.grids) m.grids.push_back(thinned(g));
+    m.phases = use.phases;
+    m.series = use.series;
     m.energy = use.energy;
     m.mapping = use.mapping.empty() ? c.mapping.text() : use.mapping;
     m.detail = use.detail;
@@ -198,6 +241,9 @@ void Runner::collect(const ResourceUse& use, bool together, const Case& c, Measu
         for (const MemoryUse& u : use.memory) mine.insert(mine.end(), {u.peak.si(), u.traffic.si()});
         for (const CommUse& u : use.communication)
             mine.insert(mine.end(), {static_cast<double>(u.calls), u.bytes.si(), u.time.si(), u.exposed.si()});
+        for (const PhaseUse& p : use.phases)
+            mine.insert(mine.end(), {p.time.si(), p.memory.si(), p.communication.si(), static_cast<double>(p.calls),
+                                     p.exposed.si(), p.useful.si()});
         const auto all = comm.gather(mine);
         if (comm.rank() != 0) return;
         m.useful = m.overhead = Flops(0);
@@ -216,6 +262,10 @@ void Runner::collect(const ResourceUse& use, bool together, const Case& c, Measu
                 u.exposed = Seconds(std::max(u.exposed.si(), r[at + 3]));
                 at += 4;
             }
+            for (PhaseUse& p : m.phases) {
+                add_rank(p, &r[at], &r == &all.front());
+                at += 6;
+            }
         }
         std::size_t at = 2 + 2 * m.memory.size();
         for (CommUse& u : m.communication) {
@@ -229,7 +279,7 @@ void Runner::collect(const ResourceUse& use, bool together, const Case& c, Measu
         }
     }
     const double wanted = c.graph->flops().si();
-    if (std::abs(m.useful.si() - wanted) > 1e-9 * std::max(1.0, wanted))
+    if (m.status == Status::ok && std::abs(m.useful.si() - wanted) > 1e-9 * std::max(1.0, wanted))
         fail(m, Status::failed,
              fmt::format("useful work is not conserved: the graph has {:.17g} FLOP, the ranks were credited {:.17g}",
                          wanted, m.useful.si()));

@@ -37,6 +37,7 @@ private:
     Comm& comm_;
     Hooks hooks_;
     Stop stopped_ = Stop::none;
+    bool ended_early_ = false;  ///< the last case, as its sample told
 };
 
 /// A case's command line, for the user to repeat it alone. `arguments` name the experiment and all that changes it.

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "core/units.hpp"
+#include "harness/phase_table.hpp"
 #include "harness/stats.hpp"
 #include "harness/text_table.hpp"
 
@@ -133,10 +134,16 @@ std::string show_results(const ResultSet& set, Format format, bool colour, bool 
         for (const Result* r : sections[title]) table.row(row_of(*r, bounds, measured, wide));
     }
     switch (format) {
-        case Format::markdown: return table.markdown();
+        case Format::markdown: {
+            const std::string phases = show_phases(set, format, colour, filter);
+            return table.markdown() + (phases.empty() ? "" : "\n" + phases);
+        }
         case Format::csv: return table.csv();
         case Format::json: return table.json();
-        default: return table.terminal(colour);
+        default: {
+            const std::string phases = show_phases(set, format, colour, filter);
+            return table.terminal(colour) + (phases.empty() ? "" : "\n" + phases);
+        }
     }
 }
 

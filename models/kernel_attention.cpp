@@ -25,42 +25,84 @@ double in_waves(const Device& d, double count, double bytes, double rate, double
            std::ceil(count / d.parts()) * d.constant_or("attention_wave_time", 0);
 }
 
-}  // namespace
+struct Sizes {
+    double heads, dim, width, peak;  ///< width: bytes of a score; peak: FLOP/s of the products
+    double kv_bytes, q_bytes, scores;
+};
 
-Kernel attention(const Device& d, const Attributes& a, double tokens, DType type, bool backward) {
-    const double width = bits(type) / 8.0, heads = tokens * static_cast<double>(a.batch * a.heads);
-    const double dim = 0.5 * static_cast<double>(a.head_dim + a.v_head_dim);
-    const double kv_bytes = tokens * static_cast<double>(a.batch * a.kv_heads * a.seq_kv) *
-                            static_cast<double>(a.shared_kv ? a.head_dim : a.head_dim + a.v_head_dim) * width;
-    const double q_bytes = 2 * heads * static_cast<double>(a.seq) * dim * width;
-    Kernel out;
-    out.family = "attention";
-    out.bytes = (backward ? 2 : 1) * (kv_bytes + q_bytes);
-    const double rate =
-        d.constant_or("attention_memory_fraction", d.constant("vector_memory_fraction")) * d.memory_rate();
-    double memory = out.bytes / rate;
-    const double products = backward ? 10 : 4;  // 2 FLOP x (2 forward, 5 backward) products
-    const double peak = d.peak({type}), fraction = d.constant("attention_fraction");
-    if (const double passes = d.constant_or("attention_score_passes", 0); passes > 0) {
-        // Not fused: the scores of every head go through memory, masked or not; two and a half times so backward.
-        const double scores = heads * static_cast<double>(a.seq) * static_cast<double>(a.seq_kv);
-        const double masked = a.causal ? d.constant_or("attention_mask_passes", 0) : 0;
-        const double crossing = (backward ? 2.5 : 1) * (passes + masked) * scores * width;
-        out.bytes += crossing;
-        out.flops = products * scores * dim;
-        out.time = memory + crossing / (d.constant("vector_memory_fraction") * d.memory_rate()) +
-                   out.flops / (fraction * peak);
-        return out;
-    }
-    if (const double burst = d.constant_or("attention_burst", 0); burst > 0 && a.seq == 1 && !backward)
-        memory = in_waves(d, tokens * static_cast<double>(a.batch * a.kv_heads), out.bytes, rate, burst);
+Sizes sizes(const Device& d, const Attributes& a, double tokens, const AttentionTypes& types) {
+    Sizes s{};
+    s.width = bits(types.query) / 8.0;
+    s.peak = d.peak({types.query});
+    s.heads = tokens * static_cast<double>(a.batch * a.heads);
+    s.dim = 0.5 * static_cast<double>(a.head_dim + a.v_head_dim);
+    s.kv_bytes = tokens * static_cast<double>(a.batch * a.kv_heads * a.seq_kv) *
+                 static_cast<double>(a.shared_kv ? a.head_dim : a.head_dim + a.v_head_dim) * bits(types.cache) / 8.0;
+    s.q_bytes = 2 * s.heads * static_cast<double>(a.seq) * s.dim * s.width;
+    s.scores = s.heads * static_cast<double>(a.seq) * static_cast<double>(a.seq_kv);
+    return s;
+}
+
+/// Reading the keys and values of a cache, seconds: all heads of a group at once, or each by itself.
+double reading(const Device& d, const Attributes& a, const Sizes& s, double tokens, double bytes, double rate) {
+    double time = bytes / rate;
+    if (const double burst = d.constant_or("attention_burst", 0); burst > 0)
+        time = in_waves(d, tokens * static_cast<double>(a.batch * a.kv_heads), bytes, rate, burst);
+    if (const double each = d.constant_or("attention_head_fraction", 0); each > 0)
+        time = std::max(time, s.kv_bytes * static_cast<double>(a.heads) / static_cast<double>(a.kv_heads) /
+                                  (each * d.memory_rate()));
+    return time;
+}
+
+/// Scores that are not fused go through memory, masked or not, two and a half times as often backward. Each of the
+/// products reads or writes them once and hides its arithmetic under that as far as it is the shorter.
+Kernel unfused(const Device& d, const Attributes& a, const Sizes& s, double passes, bool backward, Kernel out) {
+    const double rate = d.constant("vector_memory_fraction") * d.memory_rate();
+    const double products = backward ? 5 : 2, masked = a.causal ? d.constant_or("attention_mask_passes", 0) : 0;
+    const double once = s.scores * s.width;
+    const double moved =
+        d.constant_or("attention_operand_passes", 1) * out.bytes + (backward ? 2.5 : 1) * (passes + masked) * once;
+    out.flops = 2 * products * s.scores * s.dim;
+    out.bytes = moved;
+    out.time =
+        moved / rate + std::max(0.0, out.flops / (d.constant("attention_fraction") * s.peak) - products * once / rate);
+    return out;
+}
+
+/// FLOPs of the blocks that are visited, and of the prologue each block of queries pays: of one product.
+double block_flops(const Device& d, const Attributes& a, const Sizes& s) {
     const double prologue = d.constant_or("attention_prologue", 0);
     double blocks = 0;
     for (double first = 0; first < static_cast<double>(a.seq); first += block) blocks += visited(a, first) + prologue;
-    const double rows = std::min(block, static_cast<double>(a.seq));
-    out.flops = products * heads * blocks * rows * block * dim;
-    const double narrow = 1 + d.constant_or("attention_width_loss", 0) * 32 / dim;
-    out.time = std::max(memory, out.flops * narrow / (fraction * peak));
+    return 2 * s.heads * blocks * std::min(block, static_cast<double>(a.seq)) * block * s.dim;
+}
+
+/// Factor on the time of arithmetic: exponentials beside narrow heads, fewer blocks in flight of heads wider than 128,
+/// and blocks of queries that are dealt unevenly under a causal mask.
+double losses(const Device& d, const Attributes& a, const Sizes& s) {
+    const double narrow = d.constant_or("attention_width_loss", 0) * 32 / s.dim;
+    const double wide = d.constant_or("attention_wide_loss", 0) * std::max(0.0, s.dim / 128 - 1);
+    const double causal = a.causal && a.seq > 1 ? d.constant_or("attention_causal_loss", 0) : 0;
+    return (1 + narrow) * (1 + wide) * (1 + causal);
+}
+
+}  // namespace
+
+Kernel attention(const Device& d, const Attributes& a, double tokens, const AttentionTypes& types, bool backward) {
+    const Sizes s = sizes(d, a, tokens, types);
+    Kernel out;
+    out.family = "attention";
+    out.bytes = (backward ? 2 : 1) * (s.kv_bytes + s.q_bytes);
+    if (const double passes = d.constant_or("attention_score_passes", 0); passes > 0)
+        return unfused(d, a, s, passes, backward, out);
+    const double rate =
+        d.constant_or("attention_memory_fraction", d.constant("vector_memory_fraction")) * d.memory_rate();
+    const bool decoding = a.seq == 1 && !backward;
+    const double memory = decoding ? reading(d, a, s, tokens, out.bytes, rate) : out.bytes / rate;
+    out.flops = (backward ? 5 : 2) * block_flops(d, a, s);
+    const double forward = d.constant("attention_fraction");
+    const double fraction = backward ? d.constant_or("attention_backward_fraction", forward) : forward;
+    out.time = std::max(memory, out.flops * losses(d, a, s) / (fraction * s.peak));
     return out;
 }
 

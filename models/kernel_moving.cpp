@@ -10,9 +10,11 @@ double alone(const Device& d, const Kernel& k) {
     return std::max(call, d.constant_or(family + "_start_time", call) + k.time);
 }
 
-Kernel moving(const Device& d, const char* family, double bytes) {
+Kernel moving(const Device& d, const char* family, double bytes, double row_bytes) {
     Kernel out;
     out.family = family;
+    const double kept = row_bytes > 0 ? d.constant_or(std::string(family) + "_kept_bytes", row_bytes) : row_bytes;
+    if (kept < row_bytes) bytes *= 1 + 0.5 * (1 - kept / row_bytes);  // reads are half of what moves
     out.bytes = bytes;
     const std::string own = std::string(family) + "_memory_fraction";
     const double fraction = d.constant(d.has(own) ? own : "vector_memory_fraction");

@@ -38,6 +38,7 @@ public:
           training_(is_training(g)),
           tokens_(1.0 / (static_cast<double>(m.data) * m.context * m.expert * m.microbatches)),
           gap_(d.constant("gap_time")),
+          prefill_gap_(d.constant_or("prefill_gap_time", gap_)),
           unfused_(d.constant_or("attention_score_passes", 0) > 0),
           sustained_(d.constant_or("sustained_fraction", 1)),
           expert_launches_(held_experts(g, m) * d.constant_or("expert_launch_time", 0)),
@@ -97,15 +98,18 @@ private:
         // What stands before and after the layers keeps its precision.
         const bool rounded = !training_ || (block.repeat > 1 && !op.attributes.adapter);
         if (rounded) casts(op, times, pass);
-        Kernel k = kernel_of(device_, graph_, op,
-                             {tokens_, static_cast<double>(mapping_.expert), rounded ? type_ : std::nullopt});
+        const bool serving = block.phase == "prefill" || block.phase == "decode";
+        Kernel k =
+            kernel_of(device_, graph_, op,
+                      {tokens_, static_cast<double>(mapping_.expert), rounded ? type_ : std::nullopt, false, serving});
         if (training_ && op.kind == OpKind::grouped_matmul) pass.layers += times * expert_launches_;
         if (training_ && !is_vector(op.kind) && !(rounded && type_ && bits(*type_) <= 8)) k.time /= sustained_;
         if (mapping_.sequence_parallel && is_vector(op.kind)) k.time *= op.attributes.share;
-        (block.repeat > 1 ? pass.layers : pass.ends) += times * (k.time + gap_);
+        const double gap = block.phase == "prefill" ? prefill_gap_ : gap_;  // prompts are of any length: no CUDA graph
+        (block.repeat > 1 ? pass.layers : pass.ends) += times * (k.time + gap);
         if (training_ && block.repeat > 1) pass.kernels += times;  // an inference replays a graph of launches
         if (is_light(op.kind) && block.repeat > 1 && !unfused_) pass.light += times * (k.time + gap_);
-        if (op.kind == OpKind::attention) add_attention(op, times, times * (k.time + gap_), pass);
+        if (op.kind == OpKind::attention) add_attention(op, times, times * (k.time + gap), pass);
     }
 
     /// 8-bit recipes round what the products of a layer read, once for each value: it is read, and written along its
@@ -143,7 +147,7 @@ private:
     const Device& device_;
     const Mapping& mapping_;
     bool training_;
-    double tokens_, gap_;
+    double tokens_, gap_, prefill_gap_;
     bool unfused_;
     double sustained_;        ///< speed of 16-bit products in a step, where power runs short, over that of single ones
     double expert_launches_;  ///< s of a kernel that is launched expert by expert once their tokens are counted

@@ -22,6 +22,8 @@ double bytes_of(const Graph& g, const Op& op, double tokens) {
     return sum;
 }
 
+double row_bytes(const Graph& g, TensorId id) { return extent(g, id, 1) * bits(g.tensor(id).dtype) / 8.0; }
+
 Product product_of(const Graph& g, const Op& op, double tokens) {
     const Attributes& a = op.attributes;
     Product p;
@@ -34,6 +36,7 @@ Product product_of(const Graph& g, const Op& op, double tokens) {
     p.groups = static_cast<double>(g.elements(op.in[0])) / (p.m * p.k);
     p.shared_b = g.elements(op.in[1]) <= static_cast<std::int64_t>(p.k * p.n);
     (a.trans_a ? p.k : p.m) *= tokens;
+    p.along_depth = p.m > p.n ? !a.trans_a : a.trans_b;
     return p;
 }
 
@@ -79,6 +82,8 @@ Kernel table(const Device& d, const Graph& g, const Op& op, double tokens) {
 Product rounded(Product p, const Share& share) {
     if (share.product_type && bits(*share.product_type) < std::max(bits(p.a), bits(p.b)))
         p.a = p.b = *share.product_type;
+    p.ready = share.ready;
+    p.searched = share.searched;
     return p;
 }
 
@@ -102,16 +107,20 @@ Kernel kernel_of(const Device& d, const Graph& g, const Op& op, Share share) {
         case matmul: return product(d, rounded(product_of(g, op, tokens), share));
         case grouped_matmul: return product(d, rounded(grouped_of(g, op, share), share));
         case head_matmul: return product(d, heads_of(g, op, tokens));
-        case OpKind::attention: return cluster::attention(d, op.attributes, tokens, g.tensor(op.in[0]).dtype, false);
-        case attention_backward: return cluster::attention(d, op.attributes, tokens, g.tensor(op.in[1]).dtype, true);
+        case OpKind::attention:
+            return cluster::attention(d, op.attributes, tokens, {g.tensor(op.in[0]).dtype, g.tensor(op.in[1]).dtype},
+                                      false);
+        case attention_backward:
+            return cluster::attention(d, op.attributes, tokens, {g.tensor(op.in[1]).dtype, g.tensor(op.in[1]).dtype},
+                                      true);
         case layernorm:
         case layernorm_backward:
         case rmsnorm:
-        case rmsnorm_backward: return moving(d, "norm", bytes_of(g, op, tokens));
+        case rmsnorm_backward: return moving(d, "norm", bytes_of(g, op, tokens), row_bytes(g, op.in[0]));
         case softmax:
         case softmax_backward:
         case cross_entropy:
-        case cross_entropy_backward: return moving(d, "softmax", bytes_of(g, op, tokens));
+        case cross_entropy_backward: return moving(d, "softmax", bytes_of(g, op, tokens), row_bytes(g, op.in[0]));
         case embed:
         case embed_backward:
         case position_embed:

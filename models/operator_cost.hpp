@@ -14,6 +14,8 @@ struct Share {
     /// Products run in this type where an operand is wider: 8-bit recipes round activations and gradients on the way
     /// (NVIDIA Transformer Engine). See product_type().
     std::optional<DType> product_type = std::nullopt;
+    bool searched = false;  ///< products have the shape that a search found to be the fastest
+    bool ready = false;     ///< the scales of 8-bit operands are known ahead, as they are in inference
 };
 
 /// The narrowest type of the matrices a graph multiplies by; nothing if no product has a weight.

@@ -13,8 +13,8 @@ constexpr std::int64_t unstated_context = 1024;
 /// other tables.
 constexpr std::int64_t cache_prompt = 4096;
 
-ParamList model_params(const Point& p, CaseMaker& make, std::int64_t batch, std::int64_t seq) {
-    return {{"model", make.model(p)}, {"batch", batch}, {"seq", seq}, {"dtype", make.dtype(p)}};
+ParamList model_params(const Point& p, CaseMaker& make, std::int64_t batch, std::int64_t seq, int tensor = 1) {
+    return {{"model", make.model(p, tensor)}, {"batch", batch}, {"seq", seq}, {"dtype", make.dtype(p)}};
 }
 
 Setting with_mesh(Setting s, const Point& p, const char* key) {
@@ -29,7 +29,7 @@ Question ask_prefill(const Point& p, CaseMaker& make) {
     const std::int64_t batch = p.integer_or("batch", 1), input = p.integer("input");
     Question q;
     q.search_units = !s.units_known;
-    q.terms.push_back({make.make("prefill", model_params(p, make, batch, input), s), 1});
+    q.terms.push_back({make.make("prefill", model_params(p, make, batch, input, s.mapping.tensor), s), 1});
     set_metric(q, p,
                {.tokens = static_cast<double>(batch * input),
                 .samples = static_cast<double>(batch),
@@ -44,7 +44,7 @@ Question ask_decode(const Point& p, CaseMaker& make) {
     Question q;
     q.search_units = !s.units_known;
     if (!p.has("input")) q.note = fmt::format("context not stated: {} assumed", unstated_context);
-    q.terms.push_back({make.make("decode", model_params(p, make, batch, context), s), 1});
+    q.terms.push_back({make.make("decode", model_params(p, make, batch, context, s.mapping.tensor), s), 1});
     set_metric(q, p,
                {.tokens = static_cast<double>(batch),
                 .samples = static_cast<double>(batch),
@@ -54,15 +54,15 @@ Question ask_decode(const Point& p, CaseMaker& make) {
 
 /// output tokens of each of a fixed batch: a prefill, then `output` decode steps at the mean context.
 Question ask_serve(const Point& p, CaseMaker& make) {
-    if (p.word_or("schedule", "static") != "static") throw Unanswerable("no workload for batching in flight yet");
+    if (p.word_or("schedule", "static") != "static") return ask_in_flight(p, make);
     const Setting s = make.setting(p);
     const std::int64_t batch = p.integer("batch"), input = p.integer("input"), output = p.integer("output");
     const Setting before = with_mesh(s, p, "prefill_mesh"), after = with_mesh(s, p, "decode_mesh");
     Question q;
     q.search_units = !s.units_known;
-    q.terms.push_back({make.make("prefill", model_params(p, make, batch, input), before), 1});
-    q.terms.push_back(
-        {make.make("decode", model_params(p, make, batch, input + output / 2), after), static_cast<double>(output)});
+    q.terms.push_back({make.make("prefill", model_params(p, make, batch, input, s.mapping.tensor), before), 1});
+    q.terms.push_back({make.make("decode", model_params(p, make, batch, input + output / 2, s.mapping.tensor), after),
+                       static_cast<double>(output)});
     q.moves = before.mapping.text() != after.mapping.text();
     set_metric(q, p, {.tokens = static_cast<double>(batch * output), .samples = static_cast<double>(batch)});
     return q;
@@ -141,7 +141,6 @@ Question ask_model(const Point& p, CaseMaker& make) {
 Question ask_other(const Point& p, CaseMaker& make) {
     if (p.workload == "memory") return ask_memory(p, make);
     if (p.workload == "energy") return ask_energy(p, make);
-    if (p.workload == "pipeline") throw Unanswerable(fmt::format("no workload for stage {} yet", p.word("stage")));
     if (p.workload == "link") throw Unanswerable("no workload for a bare link yet");
     if (p.workload == "hpc") throw Unanswerable(fmt::format("no workload for {} yet", p.word("op")));
     throw Unanswerable(fmt::format("no workload for {} yet", p.workload));

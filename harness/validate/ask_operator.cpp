@@ -16,11 +16,26 @@ Question one(Case c) {
 double flops_of(const Question& q) { return q.terms.front().c.graph->flops().si(); }
 
 Question ask_gemm(const Point& p, CaseMaker& make) {
-    const ParamList params{{"m", p.integer("m")},          {"n", p.integer("n")},
-                           {"k", p.integer("k")},          {"batch", p.integer_or("groups", 1)},
-                           {"trans_a", p.flag("trans_a")}, {"trans_b", p.flag("trans_b")},
+    // Rows that state transposition count as BLAS does, by columns; a workload's matrices lie by rows.
+    const bool by_columns = p.has("trans_a") || p.has("trans_b");
+    const ParamList params{{"m", p.integer("m")},
+                           {"n", p.integer("n")},
+                           {"k", p.integer("k")},
+                           {"batch", p.integer_or("groups", 1)},
+                           {"trans_a", p.flag("trans_a") != by_columns},
+                           {"trans_b", p.flag("trans_b") != by_columns},
                            {"dtype", make.dtype(p)}};
-    Question q = one(make.make("gemm", params, make.setting(p)));
+    const Setting setting = make.setting(p);
+    Question q = one(make.make("gemm", params, setting));
+    const Graph& graph = *q.terms.front().c.graph;
+    const Bytes output = graph.bytes(graph.ops().front().out.front());
+    if (setting.mapping.tensor > 1)  // each rank has its columns of the product, and needs all
+        q.terms.push_back({make.make("collective",
+                                     {{"op", std::string("allgather")},
+                                      {"bytes", fmt::format("{:.0f} B", output.si())},
+                                      {"dtype", make.dtype(p)}},
+                                     setting),
+                           1});
     set_metric(q, p, {.flops = flops_of(q), .bytes = q.terms.front().c.graph->compulsory_bytes().si()});
     return q;
 }
@@ -95,7 +110,7 @@ struct LayerShape {
         const std::int64_t tokens = batch * queries, pairs = batch * heads / tp;
         const ParamList sum{
             {"op", std::string("allreduce")}, {"bytes", fmt::format("{} B", tokens * hidden * 2)}, {"dtype", type}};
-        return {{"qkv_proj", {"gemm", gemm(tokens, 3 * hidden / tp, hidden)}},
+        return {{"qkv_proj", {"gemm", gemm(tokens, hidden / tp, hidden)}},
                 {"q_mul_k", {"gemm", gemm(queries, context, head_dim, pairs)}},
                 {"a_mul_v", {"gemm", gemm(queries, head_dim, context, pairs)}},
                 {"wo_proj", {"gemm", gemm(tokens, hidden, hidden / tp)}},
@@ -132,7 +147,8 @@ Question ask_layer(const Point& p, CaseMaker& make) {
     const std::string& asked = p.word("op");
     for (const auto& [name, op] : shape.operators())
         if (asked == "layer_total" || asked == name)
-            q.terms.push_back({make.make(op.first, op.second, op.first == "collective" ? together : alone), 1});
+            q.terms.push_back({make.make(op.first, op.second, op.first == "collective" ? together : alone),
+                               name == "qkv_proj" ? 3.0 : 1.0});  // queries, keys, values (LLMCompass): a call each
     if (q.terms.empty()) throw Unanswerable(fmt::format("no workload for the layer's operator \"{}\" yet", asked));
     set_metric(q, p, {});
     return q;

@@ -119,6 +119,8 @@ Setting CaseMaker::setting(const Point& point, const std::string& system) {
         m.microbatches = static_cast<int>(std::max<std::int64_t>(1, point.integer("global_batch") / (data * together)));
     if (point.has("mesh")) std::tie(m.rows, m.columns) = rectangle(point.word("mesh"));
     m.algorithm = point.flag("partial_layers") ? "partial" : point.word_or("algorithm", "");
+    for (const Condition& c : conditions_)
+        if (!c.algorithm.empty() && c.holds(point)) m.algorithm = c.algorithm;
     return s;
 }
 
@@ -161,14 +163,18 @@ std::string CaseMaker::dtype(const Point& point) {
     return at->second;
 }
 
-std::string CaseMaker::model(const Point& point) const {
+std::string CaseMaker::model(const Point& point, int tensor) const {
     std::string name = point.word("model");
+    const std::int64_t shared = point.integer_or("kv_heads", tensor);
+    const bool copies = tensor > shared && tensor % shared == 0 && point.has("hidden");
     const bool known = !files_.find("models/" + name + "/config.json").empty();
-    if (known) return name;
+    if (known && !copies) return name;
     std::string shape;
     for (const char* key : {"hidden", "layers", "heads", "kv_heads", "head_dim", "ffn", "vocab", "gated", "experts",
                             "topk", "moe_ffn", "shared_experts"})
-        if (point.has(key)) shape += fmt::format("{}{}={}", shape.empty() ? "" : ",", key, point.word(key));
+        if (point.has(key))
+            shape += fmt::format("{}{}={}", shape.empty() ? "" : ",", key,
+                                 copies && key == std::string("kv_heads") ? std::to_string(tensor) : point.word(key));
     if (!point.has("ffn") && !point.flag("gated") && point.has("hidden"))  // the convention of the GPT family
         shape += fmt::format(",ffn={}", 4 * point.integer("hidden"));
     for (const char* key : {"hidden", "layers", "heads", "vocab"})
@@ -182,9 +188,9 @@ Question question_of(const Point& row, CaseMaker& make) {
     const Point point = make.completed(row);
     using Ask = Question (*)(const Point&, CaseMaker&);
     static const std::map<std::string, Ask> table{
-        {"gemm", ask_operator},       {"attention", ask_operator}, {"vector", ask_operator},
-        {"collective", ask_operator}, {"layer", ask_layer},        {"prefill", ask_model},
-        {"decode", ask_model},        {"serve", ask_model},        {"train_step", ask_model}};
+        {"gemm", ask_operator}, {"attention", ask_operator}, {"vector", ask_operator},   {"collective", ask_operator},
+        {"layer", ask_layer},   {"prefill", ask_model},      {"pipeline", ask_pipeline}, {"decode", ask_model},
+        {"serve", ask_model},   {"train_step", ask_model}};
     Question q;
     try {
         const auto at = table.find(point.workload);

@@ -38,7 +38,8 @@ public:
     Point completed(Point point) const;
     /// The parameter `model`: a name in configs/models where its shape is the row's, else the row's own shape.
     /// Throws Unanswerable where neither is known.
-    std::string model(const Point& point) const;
+    /// More tensor ranks than key-value heads keep copies of them: then the row's shape with a head for each rank.
+    std::string model(const Point& point, int tensor = 1) const;
     /// The parameter `dtype`: "fp16" -> "f16", nothing said -> "16-bit".
     static std::string dtype(const Point& point);
 
@@ -58,6 +59,8 @@ Question question_of(const Point& point, CaseMaker& make);
 Question ask_operator(const Point& point, CaseMaker& make);  ///< gemm, attention, vector, collective
 Question ask_layer(const Point& point, CaseMaker& make);     ///< an operator of a transformer layer, or all of them
 Question ask_model(const Point& point, CaseMaker& make);     ///< prefill, decode, serve, train_step
+Question ask_in_flight(const Point& point, CaseMaker& make);  ///< serve with batching in flight
+Question ask_pipeline(const Point& point, CaseMaker& make);  ///< stages of a training job
 Question ask_other(const Point& point, CaseMaker& make);     ///< memory, energy, and what has no workload
 
 /// The metric from a time, where `tokens`, `flops`, ... say how much one run does. Throws Unanswerable for a metric

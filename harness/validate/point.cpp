@@ -1,6 +1,7 @@
 #include "harness/validate/point.hpp"
 
 #include <fmt/format.h>
+#include <map>
 
 #include <algorithm>
 #include <charconv>
@@ -50,8 +51,12 @@ const std::vector<std::string>& all_families() {
 }
 
 std::string family_of_workload(const std::string& workload) {
-    if (workload == "gemv") return "gemm";
-    return workload == "train" ? "train_step" : workload;
+    static const std::map<std::string, std::string> others{
+        {"gemv", "gemm"},       {"train", "train_step"},    {"stage", "pipeline"},   {"compile", "pipeline"},
+        {"load", "pipeline"},   {"checkpoint", "pipeline"}, {"restore", "pipeline"}, {"evaluate", "pipeline"},
+        {"switch", "pipeline"}, {"route", "prefill"}};
+    const auto at = others.find(workload);
+    return at == others.end() ? workload : at->second;
 }
 
 const std::string* Point::find(const std::string& key) const {

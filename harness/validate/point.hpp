@@ -24,7 +24,7 @@ const Metric* find_metric(const std::string& name);
 
 /// The families a published measurement may belong to: the names of the column `workload`.
 const std::vector<std::string>& all_families();
-/// The family whose measurements judge a workload: "gemv" -> "gemm", "train" -> "train_step".
+/// The family whose measurements judge a workload or a phase of one: "gemv" -> "gemm", "train" -> "train_step".
 std::string family_of_workload(const std::string& workload);
 
 /// One published measurement: a row of configs/validation/*.csv.

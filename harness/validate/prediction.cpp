@@ -11,7 +11,7 @@
 namespace wb {
 namespace {
 
-constexpr std::array unit_counts{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64};
+constexpr std::array unit_counts{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 512, 576, 1024};
 
 Case with_units(Case c, int units) {
     c.key += fmt::format(" x{}", units);

@@ -13,7 +13,7 @@
 
 #include "core/backend.hpp"
 #include "core/error.hpp"
-#include "kernels/cpu/session.hpp"
+#include "kernels/cpu/composed.hpp"
 
 namespace wb {
 namespace {
@@ -88,19 +88,22 @@ std::string unsupported_type(const Graph& g) {
 class Cpu final : public Backend {
 public:
     Kind kind() const override { return Kind::measured; }
+    bool composes() const override { return true; }
 
     Support supports(const Case& c, int ranks) const override {
         if (c.system->kind != SystemKind::host)
             return Support::no(fmt::format("the CPU backend runs on this host, not on {}", c.system->title));
-        if (c.mapping.units() != c.mapping.tensor || c.mapping.tensor != ranks)
-            return Support::no(fmt::format(
-                "the CPU backend shares a workload by tensor parallelism among all {} ranks, not by the mapping {}",
-                ranks, c.mapping.text()));
-        if (std::string reason = unsupported_type(*c.graph); !reason.empty()) return Support::no(reason);
+        const int units = c.mapping.units();
+        if ((units != c.mapping.tensor && units != c.mapping.data) || units != ranks)
+            return Support::no(fmt::format("the CPU backend shares a workload by tensor or by data parallelism among "
+                                           "all {} ranks, not by the mapping {}",
+                                           ranks, c.mapping.text()));
+        for (const Graph* g : c.graph->leaves())
+            if (std::string reason = unsupported_type(*g); !reason.empty()) return Support::no(reason);
         try {
             double needed = 0;
             for (int r : {0, ranks - 1})
-                needed = std::max(needed, plan_memory(cpu::part_of(*c.graph, c.mapping, r).local).total().si());
+                needed = std::max(needed, cpu::memory_needed(*c.graph, c.mapping, r));
             const int sharing = ranks_on_node(ranks);
             const double available = available_bytes() / sharing;
             if (needed > available)
@@ -114,6 +117,8 @@ public:
     }
 
     std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const override {
+        if (!c.graph->phases().empty())
+            return std::make_unique<cpu::ComposedSession>(c, comm, threads_of(c, comm));
         return std::make_unique<cpu::CpuSession>(c, comm, threads_of(c, comm));
     }
 

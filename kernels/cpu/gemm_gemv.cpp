@@ -8,7 +8,7 @@ namespace wb::cpu {
 
 namespace {
 
-constexpr std::int64_t most_rows = 8;
+constexpr std::int64_t most_rows = 8, most_depth_parts = 8;
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -30,6 +30,49 @@ Skinny skinny_of(const GemmShape& s) {
 struct Piece {
     std::int64_t j0, j1, i0, i1;
 };
+
+/// How far a stream asks memory for what it will read. One stream reads memory fastest: several side by side, at
+/// strides that are multiples of 4096 bytes, also push each other out of the nearest cache. So W is read as it lies, by
+/// streams of one stored row, unless many rows of X need its elements several times.
+constexpr std::int64_t bytes_ahead = 8192;
+constexpr int most_streamed = 2;
+
+/// Asks for the line `bytes` behind `from`, which may lie past the end of W.
+inline void fetch(const void* from, std::int64_t bytes) {
+    const auto address = reinterpret_cast<std::uintptr_t>(from) + static_cast<std::uintptr_t>(bytes);
+    // No pointer may leave its array, a number may. NOLINTNEXTLINE(performance-no-int-to-ptr)
+    __builtin_prefetch(reinterpret_cast<const void*>(address));
+}
+
+/// Registers of W worked on together, and whether the one at `i` is the first of a cache line.
+constexpr int chains = 4;
+template <class W, class Acc>
+constexpr bool first_of_line(int i) {
+    return i * Lanes<Acc>::width * static_cast<int>(sizeof(W)) % 64 == 0;
+}
+
+/// The dot products of one stored row of W with every row of X.
+template <int rows, class W, class Acc>
+void dot_stream(const W* w, const Acc* x, std::int64_t length, Acc* y, std::int64_t y_row) {
+    constexpr int width = Lanes<Acc>::width;
+    typename Lanes<Acc>::Vector sums[rows][chains] = {};
+    std::int64_t i = 0;
+    for (; i + chains * width <= length; i += chains * width) {
+#pragma GCC unroll 4
+        for (int c = 0; c < chains; ++c) {
+            const std::int64_t at = i + c * width;
+            if (first_of_line<W, Acc>(c)) fetch(w + at, bytes_ahead);
+            const auto v = load_lanes(w + at);
+#pragma GCC unroll 2
+            for (int r = 0; r < rows; ++r) sums[r][c] += v * load_lanes(x + r * length + at);
+        }
+    }
+    for (int r = 0; r < rows; ++r) {
+        Acc sum = sum_lanes<Acc>((sums[r][0] + sums[r][1]) + (sums[r][2] + sums[r][3]));
+        for (std::int64_t t = i; t < length; ++t) sum += widen(w[t]) * x[r * length + t];
+        y[r * y_row] = sum;
+    }
+}
 
 /// `group` outputs at once, each a dot product of a stored row of W with every row of X. Rows are too short for the
 /// processor's own prefetching, so the elements `ahead` are asked for: the next group's.
@@ -62,13 +105,65 @@ void dot_group(const W* w, std::int64_t depth, std::int64_t ahead, const Acc* x,
 
 template <int rows, class W, class Acc>
 void dots(const W* w, const Skinny& p, const Piece& piece, const Acc* x, Acc* y) {
-    constexpr int group = std::clamp(8 / rows, 2, 8);
     const std::int64_t length = piece.i1 - piece.i0;
     std::int64_t j = piece.j0;
-    for (; j + group <= piece.j1; j += group)
-        dot_group<rows, group>(w + j * p.depth + piece.i0, p.depth, j + 2 * group <= piece.j1 ? group * p.depth : 0, x,
-                               length, y + j, p.outputs);
-    for (; j < piece.j1; ++j) dot_group<rows, 1>(w + j * p.depth + piece.i0, p.depth, 0, x, length, y + j, p.outputs);
+    if constexpr (rows > most_streamed) {
+        constexpr int group = 2;
+        for (; j + group <= piece.j1; j += group)
+            dot_group<rows, group>(w + j * p.depth + piece.i0, p.depth, j + 2 * group <= piece.j1 ? group * p.depth : 0,
+                                   x, length, y + j, p.outputs);
+        for (; j < piece.j1; ++j)
+            dot_group<rows, 1>(w + j * p.depth + piece.i0, p.depth, 0, x, length, y + j, p.outputs);
+    } else {
+        for (; j < piece.j1; ++j) dot_stream<rows>(w + j * p.depth + piece.i0, x, length, y + j, p.outputs);
+    }
+}
+
+/// Adds elements [from, to) of `deep` stored rows of W, each row times its own factor, to every row of Y.
+template <int rows, int deep, class W, class Acc>
+void add_part(const W* w, std::int64_t w_row, std::int64_t from, std::int64_t to, std::int64_t ahead, const Acc* x,
+              std::int64_t x_row, Acc* y, std::int64_t y_row) {
+    constexpr int width = Lanes<Acc>::width;
+    std::int64_t j = from;
+    for (; j + chains * width <= to; j += chains * width) {
+#pragma GCC unroll 4
+        for (int c = 0; c < chains; ++c) {
+            const std::int64_t at = j + c * width;
+            typename Lanes<Acc>::Vector sums[rows];
+#pragma GCC unroll 2
+            for (int r = 0; r < rows; ++r) sums[r] = load_lanes(y + r * y_row + at);
+#pragma GCC unroll 2
+            for (int d = 0; d < deep; ++d) {
+                if (first_of_line<W, Acc>(c)) fetch(w + d * w_row + at, ahead);
+                const auto v = load_lanes(w + d * w_row + at);
+#pragma GCC unroll 2
+                for (int r = 0; r < rows; ++r) sums[r] += v * x[r * x_row + d];
+            }
+#pragma GCC unroll 2
+            for (int r = 0; r < rows; ++r) store_lanes(y + r * y_row + at, sums[r]);
+        }
+    }
+    for (; j < to; ++j)
+        for (int r = 0; r < rows; ++r)
+            for (int d = 0; d < deep; ++d) y[r * y_row + j] += widen(w[d * w_row + j]) * x[r * x_row + d];
+}
+
+/// The first `count` elements of `length` stored rows of W, `deep` rows at a time; what is asked for lies rows further
+/// down where they are short. Adds; returns the rows done, a multiple of `deep`.
+template <int rows, int deep, class W, class Acc>
+std::int64_t add_stream(const W* w, std::int64_t w_row, const Acc* x, std::int64_t length, std::int64_t count, Acc* y,
+                        std::int64_t y_row) {
+    constexpr auto size = static_cast<std::int64_t>(sizeof(W));
+    constexpr std::int64_t whole = chains * Lanes<Acc>::width, ahead = bytes_ahead / deep / size;
+    const std::int64_t down = ahead / count, right = ahead % count, turn = (count - right) / whole * whole;
+    const std::int64_t before = (down * deep * w_row + right) * size;
+    const std::int64_t after = ((down + 1) * deep * w_row + right - count) * size;
+    std::int64_t i = 0;
+    for (; i + deep <= length; i += deep, w += deep * w_row) {
+        add_part<rows, deep>(w, w_row, 0, turn, before, x + i, length, y, y_row);
+        add_part<rows, deep>(w, w_row, turn, count, after, x + i, length, y, y_row);
+    }
+    return i;
 }
 
 /// Adds `deep` stored rows of W, each times its own factor, to `count` outputs of every row of Y.
@@ -103,19 +198,28 @@ void add_rows(const W* w, std::int64_t w_row, std::int64_t ahead, const Acc* x, 
 
 template <int rows, class W, class Acc>
 void axpys(const W* w, const Skinny& p, const Piece& piece, const Acc* x, Acc* y) {
-    constexpr std::int64_t panel = rows <= 2 ? 4096 : 2048;  // outputs whose sums stay in the nearest caches
-    constexpr int deep = 8;
+    // Outputs whose sums stay in the nearest caches; wider where only that keeps the stream whole.
+    constexpr std::int64_t panel = rows <= most_streamed ? 8192 / rows : 2048;
     const std::int64_t length = piece.i1 - piece.i0;
     for (std::int64_t j = piece.j0; j < piece.j1; j += panel) {
         const std::int64_t count = std::min(panel, piece.j1 - j);
         for (int r = 0; r < rows; ++r) std::fill_n(y + r * p.outputs + j, count, Acc{0});
         const W* from = w + piece.i0 * p.outputs + j;
-        std::int64_t i = 0;
-        for (; i + deep <= length; i += deep)
-            add_rows<rows, deep>(from + i * p.outputs, p.outputs, i + 2 * deep <= length ? deep * p.outputs : 0, x + i,
-                                 length, count, y + j, p.outputs);
-        for (; i < length; ++i)
-            add_rows<rows, 1>(from + i * p.outputs, p.outputs, 0, x + i, length, count, y + j, p.outputs);
+        if constexpr (rows > most_streamed) {
+            constexpr int deep = 8;
+            std::int64_t i = 0;
+            for (; i + deep <= length; i += deep)
+                add_rows<rows, deep>(from + i * p.outputs, p.outputs, i + 2 * deep <= length ? deep * p.outputs : 0,
+                                     x + i, length, count, y + j, p.outputs);
+            for (; i < length; ++i)
+                add_rows<rows, 1>(from + i * p.outputs, p.outputs, 0, x + i, length, count, y + j, p.outputs);
+        } else {
+            // Where the sums crowd the nearest cache, two rows share each visit to them.
+            const bool crowded = rows * count > 4096;
+            const std::int64_t done =
+                crowded ? add_stream<rows, 2>(from, p.outputs, x, length, count, y + j, p.outputs) : 0;
+            add_stream<rows, 1>(from + done * p.outputs, p.outputs, x + done, length - done, count, y + j, p.outputs);
+        }
     }
 }
 
@@ -126,8 +230,15 @@ public:
         padded_rows_ = problem_.rows <= 2 ? problem_.rows : problem_.rows <= 4 ? 4 : 8;
         const std::int64_t lanes = 64;  // of outputs per thread at least: whole cache lines of any type
         const std::int64_t wanted = divide_up(threads, shape.batch);
-        output_parts_ = std::min(divide_up(problem_.outputs, lanes), wanted);
-        depth_parts_ = std::clamp<std::int64_t>(wanted / output_parts_, 1, divide_up(problem_.depth, lanes));
+        const std::int64_t most_outputs = divide_up(problem_.outputs, lanes),
+                           most_depths = divide_up(problem_.depth, lanes);
+        if (problem_.by_output || padded_rows_ > most_streamed) {
+            output_parts_ = std::min(most_outputs, wanted);
+            depth_parts_ = std::clamp<std::int64_t>(wanted / output_parts_, 1, most_depths);
+        } else {  // whole stored rows for each thread, while the sums to add up stay few
+            depth_parts_ = std::min({wanted, most_depths, most_depth_parts});
+            output_parts_ = std::clamp<std::int64_t>(wanted / depth_parts_, 1, most_outputs);
+        }
         y_.resize(static_cast<std::size_t>(shape.batch * depth_parts_ * padded_rows_ * problem_.outputs));
         x_.resize(static_cast<std::size_t>(threads * padded_rows_ * problem_.depth));
     }

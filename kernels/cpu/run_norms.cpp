@@ -6,7 +6,8 @@ namespace {
 
 template <class T>
 Runner forward(const Site& site, bool centred) {
-    const std::int64_t rows = Site::rows(site.in(0)), cols = Site::columns(site.in(0));
+    const std::int64_t heads = site.a().heads;
+    const std::int64_t rows = Site::rows(site.in(0)) * heads, cols = Site::columns(site.in(0)) / heads;
     const auto eps = static_cast<float>(site.a().eps);
     const int threads = site.threads();
     if (centred)
@@ -23,7 +24,8 @@ Runner forward(const Site& site, bool centred) {
 
 template <class T>
 Runner backward(const Site& site, bool centred) {
-    const std::int64_t rows = Site::rows(site.in(1)), cols = Site::columns(site.in(1));
+    const std::int64_t heads = site.a().heads;
+    const std::int64_t rows = Site::rows(site.in(1)) * heads, cols = Site::columns(site.in(1)) / heads;
     const auto eps = static_cast<float>(site.a().eps);
     const int threads = site.threads();
     site.setup.scratch.reserve((2 * rows + 2 * cols) * static_cast<std::int64_t>(sizeof(float)));

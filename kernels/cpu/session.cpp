@@ -5,15 +5,24 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <map>
 #include <set>
 
 #include "core/element.hpp"
+#include "core/replicate.hpp"
 
 namespace wb::cpu {
 namespace {
 
 bool before_run(Role role) { return role == Role::input || role == Role::weight || role == Role::state; }
+
+constexpr std::string_view update_phase = "update";
+
+double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
+
+}  // namespace
 
 Bytes peak_resident() {
     rusage use{};
@@ -21,18 +30,15 @@ Bytes peak_resident() {
     return Bytes(1024.0 * static_cast<double>(use.ru_maxrss));
 }
 
-double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
-
-}  // namespace
-
 Partition part_of(const Graph& graph, const Mapping& mapping, int rank) {
+    if (mapping.data > 1) return replicate(graph, mapping.data, rank);
     if (mapping.tensor > 1) return partition(graph, mapping, rank);
     Partition all{graph, {}};
     for (std::size_t i = 0; i < graph.tensors().size(); ++i) all.pieces.push_back({tensor_id(i), {}, 0});
     return all;
 }
 
-CpuSession::CpuSession(const Case& c, Comm& comm, int threads)
+CpuSession::CpuSession(const Case& c, Comm& comm, int threads, Pool* pool)
     : whole_(c.graph),
       comm_(comm),
       threads_(threads),
@@ -41,7 +47,8 @@ CpuSession::CpuSession(const Case& c, Comm& comm, int threads)
     const Graph& g = part_.local;
     const Setup setup{g, comm_, threads_, scratch_, step_};
     for (const Op& op : g.ops()) runners_.push_back(make_runner({setup, op}));
-    storage_ = std::make_unique<Storage>(g, part_.pieces, *whole_, plan_memory(g), c.seed, comm.rank(), threads);
+    storage_ = std::make_unique<Storage>(g, part_.pieces, *whole_, plan_memory(g), c.seed, comm.rank(), threads,
+                                         pool);
     bind();
 }
 
@@ -90,16 +97,72 @@ void CpuSession::execute(const Block& block) {
     }
 }
 
-Sample CpuSession::run() {
+Sample CpuSession::run(const std::function<void()>& before_update) {
     calls_.clear();
     ++step_;
     const auto start = Clock::now();
+    bool updating = !before_update;
     for (std::size_t b = 0; b < block_end_.size(); ++b) {
         const Block& block = part_.local.blocks()[b];
+        if (!updating && block.phase == update_phase) {
+            before_update();
+            updating = true;
+        }
         time_ops_ ? execute<true>(block) : execute<false>(block);
         block_end_[b] = Clock::now();
     }
     return sample(start);
+}
+
+void CpuSession::put(std::string_view name, std::span<const std::int32_t> whole) {
+    for (std::size_t i = 0; i < part_.local.tensors().size(); ++i) {
+        const Tensor& t = part_.local.tensors()[i];
+        if (t.role != Role::input || t.dtype != DType::int32 || t.name != name) continue;
+        const std::int64_t first = part_.pieces[i].first, count = elements(t.shape);
+        WB_EXPECT(static_cast<std::int64_t>(whole.size()) >= first + count);
+        std::memcpy(storage_->at(tensor_id(i), 0), whole.data() + first, static_cast<std::size_t>(count) * 4);
+    }
+}
+
+std::span<const float> CpuSession::losses() const {
+    for (const Op& op : part_.local.ops())
+        for (const TensorId id : op.out)
+            if ((op.kind == OpKind::cross_entropy || op.kind == OpKind::cross_entropy_join) &&
+                part_.local.tensor(id).role == Role::output)
+                return {reinterpret_cast<const float*>(storage_->at(id, 0)),
+                        static_cast<std::size_t>(part_.local.elements(id))};
+    return {};
+}
+
+std::string CpuSession::nonfinite_output(const Block& block, std::int64_t iteration, int i) const {
+    const Op& op = part_.local.ops()[i];
+    const auto check = [&](TensorId id) -> std::string {
+        const Tensor& t = part_.local.tensor(id);
+        const std::byte* at = storage_->at(id, iteration);
+        for (std::int64_t k = 0; k < part_.local.elements(id); ++k)
+            if (t.dtype != DType::int32 && !std::isfinite(decode(t.dtype, at + k * stored_bytes(t.dtype))))
+                return block.repeat > 1 ? fmt::format("{} of layer {}", t.name, iteration) : t.name;
+        return {};
+    };
+    for (const std::vector<TensorId>& ids : {op.in, op.out})
+        for (const TensorId id : ids)
+            if (std::string found = check(id); !found.empty()) return found;
+    return {};
+}
+
+std::string CpuSession::first_nonfinite() {
+    std::string first;
+    for (std::size_t b = 0; b < part_.local.blocks().size(); ++b) {
+        const Block& block = part_.local.blocks()[b];
+        if (block.phase == update_phase) break;
+        for (std::int64_t k = 0; k < block.repeat; ++k)
+            for (int i = block.first; i < block.last; ++i) {
+                runners_[i].run(operands_.data() + block_operands_[b] +
+                                static_cast<std::size_t>(k) * iteration_operands_[b] + op_operands_[i]);
+                if (first.empty()) first = nonfinite_output(block, block.reversed ? block.repeat - 1 - k : k, i);
+            }
+    }
+    return first;
 }
 
 Span CpuSession::span(int op, const std::string& phase, Seconds from, Seconds duration) const {

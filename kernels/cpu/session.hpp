@@ -1,8 +1,11 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/backend.hpp"
@@ -12,16 +15,23 @@
 
 namespace wb::cpu {
 
-/// The part of `graph` that `rank` of mapping.tensor ranks computes. One rank: the graph itself, with nothing added.
+/// The part of `graph` that `rank` of mapping.tensor or mapping.data ranks computes. One rank: the graph itself, with
+/// nothing added.
 Partition part_of(const Graph& graph, const Mapping& mapping, int rank);
+
+/// Memory this process has held at most.
+Bytes peak_resident();
 
 /// One rank's program: every op of every block bound to its memory.
 class CpuSession final : public Session {
 public:
-    /// Collective over `comm`, which must outlive this. `threads` >= 1.
-    CpuSession(const Case& c, Comm& comm, int threads);
+    /// Collective over `comm`, which must outlive this as `pool` must. `threads` >= 1. With a pool, weights and states
+    /// are its own, and not filled here.
+    CpuSession(const Case& c, Comm& comm, int threads, Pool* pool = nullptr);
 
-    Sample run() override;
+    Sample run() override { return run(nullptr); }
+    /// `before_update` is called, if given, when all gradients are known and no weight is changed yet.
+    Sample run(const std::function<void()>& before_update);
     std::optional<Outputs> outputs() override { return gathered(true); }
     std::optional<Outputs> declared_outputs() override { return gathered(false); }
     void poison() override { storage_->poison(); }
@@ -30,6 +40,17 @@ public:
     /// From the next run on, a span for every execution of an op: two clock reads each, so not for results.
     void time_ops(bool on) { time_ops_ = on; }
     const Graph& local() const { return part_.local; }
+    /// The optimizer goes on as after `done` runs.
+    void at_step(std::int64_t done) { step_ = done; }
+    /// This rank's rows of an input of 32-bit integers, from the whole of it. Nothing if the graph has none so named.
+    void put(std::string_view name, std::span<const std::int32_t> whole);
+    /// This rank's losses of the last run, one a token; empty without a loss.
+    std::span<const float> losses() const;
+    /// Of the last run; this backend never computes while it communicates.
+    std::vector<CommUse> communication() const;
+    /// Repeats all before the update op by op (collective) and names the first tensor this rank sees that has a value
+    /// that is no number; empty if there is none.
+    std::string first_nonfinite();
 
 private:
     using Clock = std::chrono::steady_clock;
@@ -43,7 +64,7 @@ private:
     void execute(const Block& block);
     Sample sample(Clock::time_point start) const;
     Span span(int op, const std::string& phase, Seconds from, Seconds duration) const;
-    std::vector<CommUse> communication() const;
+    std::string nonfinite_output(const Block& block, std::int64_t iteration, int op) const;
     std::optional<Outputs> gathered(bool with_changed) const;
     std::optional<Output> gathered(TensorId whole, TensorId local, std::int64_t instance) const;
 

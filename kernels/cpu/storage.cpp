@@ -1,13 +1,17 @@
 #include "kernels/cpu/storage.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 
 #include "core/element.hpp"
+#include "core/error.hpp"
 #include "core/fill.hpp"
 #include "kernels/cpu/bf16.hpp"
 
@@ -23,9 +27,8 @@ struct GlobalIndex {
     std::int64_t operator()(std::int64_t i) const { return first + i / run * stride + i % run; }
 };
 
-GlobalIndex global_index(const Shape& local, const Partition::Piece& piece, const Graph& whole) {
+GlobalIndex global_index(const Shape& local, const Partition::Piece& piece, const Shape& all) {
     if (piece.layout.kind != Layout::Kind::sharded) return {0, elements(local), elements(local)};
-    const Shape& all = whole.tensor(piece.whole).shape;
     std::int64_t inner = 1;
     for (std::size_t d = static_cast<std::size_t>(piece.layout.dim) + 1; d < local.size(); ++d) inner *= local[d];
     return {piece.first * inner, local[piece.layout.dim] * inner, all[piece.layout.dim] * inner};
@@ -46,7 +49,71 @@ void fill(const FillStream& stream, const GlobalIndex& at, std::int64_t count, D
     for (std::int64_t i = 0; i < count; ++i) store(stream(at(i)), type, to, i);
 }
 
+struct Origin {
+    std::uint64_t seed;
+    int rank, threads;
+};
+
+/// All instances of a tensor from its fill.
+void fill_slots(const Tensor& t, const Partition::Piece& piece, const Shape& whole, std::int64_t slots,
+                std::int64_t stride, const Buffer& to, const Origin& from) {
+    if (t.fill.kind == Fill::Kind::none) return to.fill(0, from.threads);
+    const GlobalIndex at = global_index(t.shape, piece, whole);
+    const bool own = piece.layout.kind == Layout::Kind::own;  // a buffer for each rank: the rank is the instance
+    for (std::int64_t k = 0; k < slots; ++k)
+        fill(FillStream(t.fill, from.seed, t.name, own ? from.rank : k), at, elements(t.shape), t.dtype,
+             to.data() + k * stride, from.threads);
+}
+
+bool finite(DType type, const std::byte* at, std::int64_t n) {
+    for (std::int64_t i = 0; i < n; ++i)
+        if (!std::isfinite(decode(type, at + i * stored_bytes(type)))) return false;
+    return true;
+}
+
 }  // namespace
+
+std::byte* Pool::at(const Tensor& local, const Partition::Piece& piece, const Graph& whole,
+                    const MemoryPlan::Place& place) {
+    const std::string key =
+        fmt::format("{} [{}] {} x{}", local.name, fmt::join(local.shape, ","), name(local.dtype), place.slots);
+    Entry& e = entries_[key];
+    if (!e.memory.data()) {
+        e = {local, piece, whole.tensor(piece.whole).shape, place.slots, place.stride, Buffer(place.slots * place.stride)};
+    } else if (!(e.piece.layout == piece.layout) || e.piece.first != piece.first) {
+        throw Error({local.name, "is cut differently by two phases", "they could not share it",
+                     "Use one rank, or data parallelism."});
+    }
+    return e.memory.data();
+}
+
+void Pool::fill(std::uint64_t seed, int rank, int threads) const {
+    for (const auto& [key, e] : entries_)
+        fill_slots(e.tensor, e.piece, e.whole, e.slots, e.stride, e.memory, {seed, rank, threads});
+}
+
+std::string Pool::first_nonfinite() const {
+    for (const auto& [key, e] : entries_)
+        for (std::int64_t k = 0; k < e.slots; ++k)
+            if (!finite(e.tensor.dtype, e.memory.data() + k * e.stride, elements(e.tensor.shape)))
+                return fmt::format("{}[{}]", e.tensor.name, k);
+    return {};
+}
+
+std::vector<StoredPiece> Pool::pieces() const {
+    std::vector<StoredPiece> out;
+    for (const auto& [key, e] : entries_)
+        out.push_back({e.tensor.name, e.tensor.dtype, e.slots, e.whole, e.tensor.shape, e.piece.layout.dim,
+                       e.piece.first, e.memory.data(), e.stride});
+    return out;
+}
+
+Bytes Pool::bytes(Role role) const {
+    Bytes sum;
+    for (const auto& [key, e] : entries_)
+        if (e.tensor.role == role) sum += Bytes(static_cast<double>(e.slots * e.stride));
+    return sum;
+}
 
 Buffer::Buffer(std::int64_t bytes) : bytes_(bytes) {
     const std::int64_t alignment = bytes >= huge_page ? huge_page : line;
@@ -68,34 +135,33 @@ void Buffer::fill(unsigned char value, int threads) const {
 }
 
 Storage::Storage(const Graph& graph, const std::vector<Partition::Piece>& pieces, const Graph& whole, MemoryPlan plan,
-                 std::uint64_t seed, int rank, int threads)
+                 std::uint64_t seed, int rank, int threads, Pool* pool)
     : graph_(graph),
       plan_(std::move(plan)),
       arena_(plan_.arena_bytes),
       own_(graph.tensors().size()),
+      base_(graph.tensors().size()),
       threads_(threads) {
     arena_.fill(0, threads);
     for (std::size_t i = 0; i < own_.size(); ++i) {
         const MemoryPlan::Place& place = plan_.places[i];
         if (!place.stored || place.in_arena) continue;
         const Tensor& t = graph.tensors()[i];
-        own_[i] = Buffer(place.slots * place.stride);
-        const GlobalIndex at = global_index(t.shape, pieces[i], whole);
-        for (std::int64_t k = 0; k < place.slots; ++k) {
-            if (t.fill.kind == Fill::Kind::none) continue;
-            const bool own =
-                pieces[i].layout.kind == Layout::Kind::own;  // a buffer for each rank: the rank is the instance
-            const FillStream stream(t.fill, seed, t.name, own ? rank : k);
-            cpu::fill(stream, at, elements(t.shape), t.dtype, own_[i].data() + k * place.stride, threads);
+        if (pool && (t.role == Role::weight || t.role == Role::state)) {
+            base_[i] = pool->at(t, pieces[i], whole, place);
+            continue;
         }
-        if (t.fill.kind == Fill::Kind::none) own_[i].fill(0, threads);
+        own_[i] = Buffer(place.slots * place.stride);
+        base_[i] = own_[i].data();
+        const Shape& all = index(pieces[i].whole) < whole.tensors().size() ? whole.tensor(pieces[i].whole).shape : t.shape;
+        fill_slots(t, pieces[i], all, place.slots, place.stride, own_[i], {seed, rank, threads});
     }
 }
 
 std::byte* Storage::at(TensorId id, std::int64_t iteration) const {
     const Location where = locate(graph_, id, iteration);
     const MemoryPlan::Place& place = plan_.places[index(where.tensor)];
-    std::byte* const base = place.in_arena ? arena_.data() + place.offset : own_[index(where.tensor)].data();
+    std::byte* const base = place.in_arena ? arena_.data() + place.offset : base_[index(where.tensor)];
     return base + where.instance % place.slots * place.stride;
 }
 

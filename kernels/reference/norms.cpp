@@ -21,19 +21,21 @@ Moments moments(const double* x, std::int64_t n, double eps, bool centred) {
 
 void forward(const Call& call, bool centred) {
     const View &x = call.in[0], &gamma = call.in[1], &y = call.out[0];
-    for (std::int64_t r = 0; r < x.rows(); ++r) {
-        const Moments m = moments(x.row(r), x.columns(), call.a.eps, centred);
-        for (std::int64_t j = 0; j < x.columns(); ++j)
-            y.row(r)[j] = (x.row(r)[j] - m.mean) * m.inverse * gamma.data[j] + (centred ? call.in[2].data[j] : 0);
+    const std::int64_t n = x.columns() / call.a.heads;
+    for (std::int64_t r = 0; r < x.rows() * call.a.heads; ++r) {
+        const double* const in = x.data + r * n;
+        const Moments m = moments(in, n, call.a.eps, centred);
+        for (std::int64_t j = 0; j < n; ++j)
+            y.data[r * n + j] = (in[j] - m.mean) * m.inverse * gamma.data[j] + (centred ? call.in[2].data[j] : 0);
     }
 }
 
 void backward(const Call& call, bool centred) {
     const View &dy = call.in[0], &x = call.in[1], &gamma = call.in[2], &dx = call.out[0], &dgamma = call.out[1];
-    const std::int64_t n = x.columns();
-    for (std::int64_t r = 0; r < x.rows(); ++r) {
-        const Moments m = moments(x.row(r), n, call.a.eps, centred);
-        const double *from = dy.row(r), *in = x.row(r);
+    const std::int64_t n = x.columns() / call.a.heads;
+    for (std::int64_t r = 0; r < x.rows() * call.a.heads; ++r) {
+        const double *const from = dy.data + r * n, *const in = x.data + r * n;
+        const Moments m = moments(in, n, call.a.eps, centred);
         double mean = 0, along = 0;  // of the gradient of the normalised row: its mean, and its part along the row
         for (std::int64_t j = 0; j < n; ++j) {
             const double normal = (in[j] - m.mean) * m.inverse, g = from[j] * gamma.data[j];
@@ -44,7 +46,7 @@ void backward(const Call& call, bool centred) {
         }
         for (std::int64_t j = 0; j < n; ++j) {
             const double normal = (in[j] - m.mean) * m.inverse;
-            dx.row(r)[j] = m.inverse * (from[j] * gamma.data[j] - mean - normal * along);
+            dx.data[r * n + j] = m.inverse * (from[j] * gamma.data[j] - mean - normal * along);
         }
     }
 }

@@ -4,7 +4,8 @@
 namespace wb::workloads {
 
 Workload train() {
-    return {"train", "one optimizer step of a transformer: forward, backward, AdamW",
+    return {"train",
+            "one optimizer step of a transformer: forward, backward, AdamW",
             model_params("tokens of each sequence"),
             [](const Params& p, const Files& files) {
                 Graph g("train");
@@ -12,7 +13,8 @@ Workload train() {
                 add_update(g, derive_backward(g));
                 return g;
             },
-            shrunk};
+            shrunk,
+            model_findings};
 }
 
 }  // namespace wb::workloads

@@ -5,11 +5,14 @@
 #include "core/backend.hpp"
 #include "core/error.hpp"
 #include "core/partition.hpp"
+#include "core/resize.hpp"
 #include "core/units.hpp"
 #include "models/bounds.hpp"
 #include "models/cluster/search.hpp"
 #include "models/cluster/step.hpp"
 #include "models/pipeline_schedule.hpp"
+#include "models/transfer.hpp"
+#include "models/transfer_session.hpp"
 
 namespace wb {
 
@@ -271,6 +274,7 @@ public:
     Support supports(const Case& c, int) const override {
         const System& s = *c.system;
         if (s.kind != SystemKind::cluster) return Support::no(s.id + " is no cluster of discrete units");
+        if (only_moves(*c.graph)) return transfer_support(c);
         if (const std::string key = cluster::missing_constant(s); !key.empty())
             return Support::no(fmt::format("{} has no constant \"{}\": nothing measured on it to fit", s.id, key));
         if (std::string why = missing_peak(*c.graph, s); !why.empty()) return Support::no(std::move(why));
@@ -293,16 +297,43 @@ public:
     }
 
     std::unique_ptr<Session> prepare(const Case& c, Comm&) const override {
+        if (only_moves(*c.graph)) return transfer_session(c, false);
         return std::make_unique<ClusterSession>(c, last_.of(c), last_.parts());
     }
 
+    std::optional<Mapping> best_mapping(const Case& c) const override {
+        const System& s = *c.system;
+        if (s.kind != SystemKind::cluster || !cluster::missing_constant(s).empty()) return std::nullopt;
+        if (is_named(c.mapping) || !cluster::shape_of(*c.graph).is_model()) return std::nullopt;
+        if (!missing_peak(*c.graph, s).empty()) return std::nullopt;
+        const Choice& choice = last_.of(c);
+        if (!choice.refusal.empty()) throw Error({"mapping", choice.refusal, "", ""});
+        return choice.mapping;
+    }
+
     std::vector<MemoryUse> memory_of(const Case& c) const override {
-        if (c.system->kind != SystemKind::cluster || !cluster::missing_constant(*c.system).empty()) return {};
+        if (c.system->kind != SystemKind::cluster || !cluster::missing_constant(*c.system).empty() ||
+            only_moves(*c.graph))
+            return {};
         const cluster::Device device(*c.system);
         cluster::Planner planner(c.graph, device, last_.parts());
         if (!planner.shape().is_model() || !cluster::unlawful(planner.shape(), c.mapping, c.units).empty()) return {};
         return cluster::footprint(planner.memory(c.mapping.tensor), c.mapping)
             .levels(cluster::unit_capacity(*c.system));
+    }
+
+    std::optional<double> cache_tokens(const Case& c) const override {
+        const double room = c.system->kind == SystemKind::cluster ? cluster::unit_capacity(*c.system) : 0;
+        if (room <= 0 || !cluster::missing_constant(*c.system).empty() || only_moves(*c.graph)) return std::nullopt;
+        const cluster::Device device(*c.system);
+        cluster::Planner planner(*c.graph, device);
+        if (!planner.shape().is_model() || planner.shape().training ||
+            !cluster::unlawful(planner.shape(), c.mapping, c.units).empty())
+            return std::nullopt;
+        const cluster::Footprint f = cluster::footprint(planner.memory(c.mapping.tensor), c.mapping);
+        const StepShape s = step_shape(*c.graph);
+        const double cached = static_cast<double>(s.batch * (s.cached + s.step));
+        return std::max(0.0, room - (f.total() - f.cache)) / (f.cache / cached);
     }
 
 private:

@@ -6,7 +6,7 @@
 
 #include "core/graph.hpp"
 #include "core/partition.hpp"
-#include "models/cluster/memory.hpp"
+#include "models/footprint.hpp"
 #include "models/device.hpp"
 
 namespace wb::cluster {

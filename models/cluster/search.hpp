@@ -7,9 +7,9 @@
 
 #include "core/graph.hpp"
 #include "core/partition.hpp"
-#include "models/cluster/memory.hpp"
 #include "models/cluster/parts.hpp"
 #include "models/cluster/training.hpp"
+#include "models/footprint.hpp"
 #include "models/lawful.hpp"
 
 namespace wb::cluster {

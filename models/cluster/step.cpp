@@ -19,9 +19,12 @@ Step cost(const Graph& local, const Device& device, int ranks, const std::string
     Step step;
     std::map<std::string, Phase> phases;
     std::vector<std::string> order;
-    const std::optional<DType> type = product_type(local);
     const bool single = local.ops().size() == 1 && local.blocks().front().repeat == 1;
     const double gap = device.constant("gap_time");
+    Share share;
+    share.product_type = product_type(local);
+    share.ready = true;
+    share.searched = algorithm == "searched";
     for (const Block& block : local.blocks()) {
         if (!phases.contains(block.phase)) order.push_back(block.phase);
         Phase& phase = phases[block.phase];
@@ -34,7 +37,7 @@ Step cost(const Graph& local, const Device& device, int ranks, const std::string
                 phase.network += times * collective_time(device, kind, buffer, ranks, 0, algorithm);
                 continue;
             }
-            const Kernel k = kernel_of(device, local, op, {1, 1, type});
+            const Kernel k = kernel_of(device, local, op, share);
             phase.compute += times * (single ? alone(device, k) : k.time + gap);
             phase.bytes += times * k.bytes;
             phase.flops += times * k.flops;

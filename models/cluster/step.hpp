@@ -18,7 +18,7 @@ struct Step {
     double communication = 0;     ///< s in collectives
     std::vector<Span> spans;      ///< by phase: compute and network
 };
-/// `algorithm`: of the collectives, see collective_time().
+/// `algorithm`: of the collectives, see collective_time(); "searched": products of the best shape of a search.
 Step cost(const Graph& local, const Device& device, int ranks, const std::string& algorithm = "");
 
 }  // namespace wb::cluster

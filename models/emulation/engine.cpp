@@ -6,10 +6,13 @@
 #include <cstring>
 
 #include "core/error.hpp"
+#include "core/units.hpp"
 #include "models/emulation/player.hpp"
 
 namespace wb::emulation {
 namespace {
+
+constexpr std::size_t most_told = 32;  // of those that wait
 
 /// First unit of each rank, and the end; units that share an uplink stay together.
 std::vector<int> deal(const Program& p, int ranks) {
@@ -38,9 +41,9 @@ struct Engine::State {
     Time lookahead;
     Finish finish;
 
-    State(Program p, Comm& c, std::vector<int> watched)
+    State(Program p, std::vector<int> starts, Comm& c, std::vector<int> watched)
         : comm(c),
-          player(std::move(p), deal(p, c.size()), c.rank(), std::move(watched)),
+          player(std::move(p), std::move(starts), c.rank(), std::move(watched)),
           lookahead(shortest_latency(player.program)) {
         WB_EXPECT(lookahead > 0);
     }
@@ -48,7 +51,9 @@ struct Engine::State {
     /// Alone, a rank knows all that will ever happen.
     bool windows() const { return player.shares() && comm.size() > 1; }
     void play();
-    void check_all_done();
+    void find_stuck();
+    std::string told(double dead, double waiting) const;
+    void check_stamps();
     void gather_marks();
 };
 
@@ -74,34 +79,73 @@ void Engine::State::play() {
 }
 
 /// Units that wait at the end wait for ever.
-void Engine::State::check_all_done() {
-    int dead = -1, waiting = 0, first_waiting = -1;
+void Engine::State::find_stuck() {
+    std::vector<Stuck> here;
+    double dead = 0, waiting = 0;
     for (int id = player.first; id < player.last; ++id) {
-        const Unit& u = player.unit(id);
-        if (u.dead && dead < 0) dead = id;
-        if (u.done || u.dead) continue;
-        if (first_waiting < 0 || u.clock < player.unit(first_waiting).clock) first_waiting = id;
-        ++waiting;
+        Unit& u = player.unit(id);
+        if (u.done) continue;
+        // What has not failed yet will, while it waits.
+        if (u.fails_at < never && !u.dead) u.clock = u.fails_at, u.dead = true;
+        ++(u.dead ? dead : waiting);
+        here.push_back({id, u.step, u.dead ? -1 : u.source, u.clock});
     }
-    const auto clock = [&](int id) { return id < 0 ? 0.0 : static_cast<double>(player.unit(id).clock) * 1e-12; };
-    const std::vector<double> mine{
-        static_cast<double>(dead),    clock(dead),
-        static_cast<double>(waiting), static_cast<double>(first_waiting),
-        clock(first_waiting),         first_waiting < 0 ? 0.0 : player.unit(first_waiting).source};
-    if (comm.all(dead < 0 && waiting == 0)) return;
-    std::vector<double> total(6, 0.0);
-    total[0] = total[3] = -1;
+    if (comm.all(here.empty())) return;
+    const auto sooner = [](const Stuck& a, const Stuck& b) {
+        if ((a.source < 0) != (b.source < 0)) return a.source < 0;
+        return a.since != b.since ? a.since < b.since : a.unit < b.unit;
+    };
+    std::sort(here.begin(), here.end(), sooner);
+    std::vector<double> mine{dead, waiting};
+    for (std::size_t i = 0; i < std::min(here.size(), most_told); ++i)
+        mine.insert(mine.end(), {static_cast<double>(here[i].unit), static_cast<double>(here[i].step),
+                                 static_cast<double>(here[i].source), static_cast<double>(here[i].since)});
+    dead = waiting = 0;
     for (const std::vector<double>& r : comm.gather(mine)) {
-        if (total[0] < 0 && r[0] >= 0) total[0] = r[0], total[1] = r[1];
-        total[2] += r[2];
-        if (r[3] >= 0 && (total[3] < 0 || r[4] < total[4])) total[3] = r[3], total[4] = r[4], total[5] = r[5];
+        dead += r[0];
+        waiting += r[1];
+        for (std::size_t i = 2; i + 3 < r.size(); i += 4)
+            finish.stuck.push_back({static_cast<int>(r[i]), static_cast<int>(r[i + 1]), static_cast<int>(r[i + 2]),
+                                    static_cast<Time>(r[i + 3])});
     }
-    std::string text = total[0] >= 0 ? fmt::format("unit {} failed after {:.6g} s", total[0], total[1])
-                                     : std::string("the units wait for each other");
-    if (total[2] > 0)
-        text += fmt::format("; {} others wait for ever, first unit {} for unit {} since {:.6g} s", total[2], total[3],
-                            total[5], total[4]);
-    throw Error({"emulation", comm.share(text), "the program cannot go on", ""}, Exit::failed);
+    std::sort(finish.stuck.begin(), finish.stuck.end(), sooner);
+    if (finish.stuck.size() > most_told) finish.stuck.resize(most_told);
+    finish.problem = comm.share(comm.rank() == 0 ? told(dead, waiting) : "");
+    if (comm.max(dead) == 0) throw Error({"emulation", finish.problem, "the program cannot go on", ""}, Exit::failed);
+}
+
+/// On rank 0, where the stuck are known.
+std::string Engine::State::told(double dead, double waiting) const {
+    const auto seconds = [](Time t) { return format(Seconds(static_cast<double>(t) * 1e-12)); };
+    const Stuck& first = finish.stuck.front();
+    std::string text = dead > 0 ? fmt::format("unit {} failed after {}", first.unit, seconds(first.since))
+                                : std::string("the units wait for each other");
+    if (dead > 1) text += fmt::format(", {:.0f} more after it", dead - 1);
+    const auto wait =
+        std::find_if(finish.stuck.begin(), finish.stuck.end(), [](const Stuck& s) { return s.source >= 0; });
+    if (wait != finish.stuck.end())
+        text += fmt::format("; {:.0f} others wait for ever, first unit {} for unit {} since {}", waiting, wait->unit,
+                            wait->source, seconds(wait->since));
+    return text;
+}
+
+void Engine::State::check_stamps() {
+    const Cargo& cargo = player.cargo;
+    if (!cargo.stamped()) return;
+    const std::vector<double> mine{static_cast<double>(cargo.checked), static_cast<double>(cargo.wrong)};
+    double checked = 0, wrong = 0;
+    for (const std::vector<double>& r : comm.gather(mine)) checked += r[0], wrong += r[1];
+    std::string first;
+    for (const std::string& text : comm.gather(cargo.first_wrong))
+        if (first.empty()) first = text;
+    finish.checked = static_cast<std::int64_t>(comm.max(checked));
+    wrong = comm.max(wrong);
+    if (wrong > 0)
+        throw Error({"emulation",
+                     fmt::format("{:.0f} of {} collectives and messages hold wrong data, first {}", wrong,
+                                 finish.checked, comm.share(first)),
+                     "their sums are known in advance", ""},
+                    Exit::failed);
 }
 
 void Engine::State::gather_marks() {
@@ -117,8 +161,10 @@ void Engine::State::gather_marks() {
                      [](const Mark& a, const Mark& b) { return a.unit < b.unit; });
 }
 
-Engine::Engine(Program program, Comm& comm, std::vector<int> watched)
-    : state_(std::make_unique<State>(std::move(program), comm, std::move(watched))) {}
+Engine::Engine(Program program, Comm& comm, std::vector<int> watched) {
+    std::vector<int> starts = deal(program, comm.size());
+    state_ = std::make_unique<State>(std::move(program), std::move(starts), comm, std::move(watched));
+}
 Engine::~Engine() = default;
 
 Finish Engine::run() {
@@ -126,7 +172,8 @@ Finish Engine::run() {
     s.finish = {};
     s.player.begin();
     s.play();
-    s.check_all_done();
+    s.find_stuck();
+    s.check_stamps();
     Time end = 0;
     for (const Unit& u : s.player.units) end = std::max(end, u.clock);
     s.finish.time = static_cast<Time>(s.comm.max(static_cast<double>(end)));
@@ -141,13 +188,13 @@ int Engine::last_unit() const { return state_->player.last; }
 
 std::vector<std::byte>& Engine::input(int unit) {
     WB_EXPECT(state_->player.program.payload == Payload::full);
-    return state_->player.inputs.at(static_cast<std::size_t>(unit - first_unit()));
+    return state_->player.cargo.inputs.at(static_cast<std::size_t>(unit - first_unit()));
 }
 std::vector<std::byte>& Engine::buffer(int unit) {
     WB_EXPECT(state_->player.program.payload == Payload::full);
-    return state_->player.buffers.at(static_cast<std::size_t>(unit - first_unit()));
+    return state_->player.cargo.buffers.at(static_cast<std::size_t>(unit - first_unit()));
 }
-void Engine::add_with(Add add) { state_->player.add = add; }
+void Engine::add_with(Add add) { state_->player.cargo.add = add; }
 
 double Engine::bytes_per_unit() const {
     const Player& p = state_->player;

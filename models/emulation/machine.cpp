@@ -31,6 +31,21 @@ double sent_share(const Collective& c) {
     return static_cast<double>(most) / c.blocks;
 }
 
+/// Seconds of a broadcast in chunks from neighbour to neighbour: a unit takes and gives each of them.
+double chain_time(const Wire& w, double bytes, int n, int chunks) {
+    const double turn = std::max(bytes / chunks * w.byte_time, 2.0 * static_cast<double>(w.overhead));
+    return ((chunks + n - 2) * turn + (n - 1.0) * static_cast<double>(w.latency + 2 * w.overhead)) * 1e-12;
+}
+
+/// Short ones fill the chain soon, long ones have fewer overheads.
+int best_chunks(const Wire& w, double bytes, int n) {
+    constexpr int most = 1024;
+    int best = 1;
+    for (int chunks = 1; chunks <= most; chunks += 1 + chunks / 8)
+        if (chain_time(w, bytes, n, chunks) < chain_time(w, bytes, n, best)) best = chunks;
+    return best;
+}
+
 std::vector<Algorithm> usual(CollectiveKind kind) {
     switch (kind) {
         case CollectiveKind::alltoall: return {Algorithm::pairwise};
@@ -44,6 +59,7 @@ Play begun(const Step& step) {
     p.kind = step.kind;
     p.bytes = std::llround(step.bytes);
     p.axis = step.axis;
+    p.operation = step.operation;
     p.peer = step.peer;
     p.tag = step.tag;
     return p;
@@ -86,25 +102,71 @@ Wire Machine::wire(const Protocol& p, std::size_t level, double exposed) const {
     return w;
 }
 
-/// The two protocols of models/collective_time.cpp for neighbours in one domain.
-std::vector<Machine::Protocol> Machine::inside() const {
+double Machine::launch() const {
     const cluster::Device d(*system_);
-    const double rate = system_->fabrics.front().bandwidth->value;
-    return {{0, d.constant_or("small_hop_time", 1e-6), 1 / (d.constant_or("small_network_fraction", 0.1) * rate)},
-            {d.constant_or("large_start_time", 0), d.constant_or("large_hop_time", 4e-6),
-             1 / (d.constant_or("network_fraction", 0.75) * rate)}};
+    return d.constant_or("collective_launch_time", d.constant("launch_time"));
 }
 
-/// One message between domains, by the port of a unit.
-Machine::Protocol Machine::outside() const {
+// What follows has the constants of models/collective_time.cpp, message by message.
+
+double Machine::filling(const char* key, double bytes, double rate, double fallback) const {
+    return cluster::Device(*system_).constant_or(key, fallback) * std::sqrt(bytes / rate * 1e-6);
+}
+
+/// Few bytes among neighbours in one domain.
+Machine::Protocol Machine::small() const {
+    const cluster::Device d(*system_);
+    const double rate = system_->fabrics.front().bandwidth->value;
+    return {0, d.constant_or("small_hop_time", 1e-6), 1 / (d.constant_or("small_network_fraction", 0.1) * rate)};
+}
+
+Machine::Protocol Machine::large(CollectiveKind kind, double bytes, int n) const {
+    const cluster::Device d(*system_);
+    const double rate = system_->fabrics.front().bandwidth->value;
+    return {filling("fill_fraction", cluster::traffic_factor(kind, n) * bytes, rate, 0),
+            d.constant_or("large_hop_time", 4e-6), 1 / (d.constant_or("network_fraction", 0.75) * rate)};
+}
+
+/// The switch adds up: a port is busy with the buffer and one share of the sum, in as many messages as a ring has.
+std::optional<Machine::Protocol> Machine::in_switch(CollectiveKind kind, double bytes, int n) const {
+    if (kind != CollectiveKind::allreduce || !reduces_in_switch(*system_)) return std::nullopt;
+    const cluster::Device d(*system_);
+    const double rate = system_->fabrics.front().bandwidth->value, shares = 1 + 1.0 / n;
+    return Protocol{
+        d.constant("switch_launch_time") - launch() + filling("switch_fill_fraction", bytes * shares, rate, 0), 0,
+        shares / cluster::traffic_factor(kind, n) / (d.constant("switch_network_fraction") * rate)};
+}
+
+/// One message by itself, within a domain.
+Machine::Protocol Machine::near_message() const {
+    const cluster::Device d(*system_);
+    return {d.constant_or("send_launch_time", launch()), 0,
+            1 / (d.constant_or("send_fraction", 0.8) * system_->fabrics.front().bandwidth->value)};
+}
+
+/// One between domains, by the port of a unit.
+Machine::Protocol Machine::far_message() const {
+    far_exchange();  // throws where there is no way
+    const cluster::Device d(*system_);
+    return {d.constant_or("send_launch_time", launch()), d.constant_or("node_send_time", 10e-6),
+            1 / (d.constant_or("node_send_fraction", 0.7) * system_->fabrics[1].bandwidth->value)};
+}
+
+/// One of many that leave a domain at once.
+Machine::Protocol Machine::far_exchange() const {
     const auto& fabrics = system_->fabrics;
     if (fabrics.size() < 2 || !fabrics[1].bandwidth)
-        throw Error({system_->file, "has no fabric with a bandwidth at level 2",
-                     fmt::format("messages between units {} apart cannot be timed", domain_), "Use fewer units."});
+        throw Error({system_->id, "has no fabric with a bandwidth at level 2",
+                     fmt::format("messages between units {} apart cannot be timed", domain_),
+                     "Use fewer units, or describe the fabric in its file."});
     const cluster::Device d(*system_);
     const double latency = fabrics[1].latency ? fabrics[1].latency->value : 0;
     return {0, latency + d.constant_or("large_hop_time", 4e-6),
             1 / (d.constant_or("node_network_fraction", 0.9) * fabrics[1].bandwidth->value)};
+}
+
+bool Machine::reduces_in_switch(const System& s) {
+    return !s.fabrics.empty() && s.fabrics.front().in_network_reduction && s.fitted.contains("switch_network_fraction");
 }
 
 /// Members of a group along an axis that share a domain.
@@ -123,27 +185,32 @@ void Machine::state(Play& p, bool all_near) const {
     p.wire.shared = true;
 }
 
-/// The faster of two protocols, and of the algorithms.
-std::vector<Play> Machine::within(const Step& step, const std::vector<Algorithm>& algorithms, int n) const {
-    const cluster::Device d(*system_);
-    const double launch = d.constant_or("collective_launch_time", d.constant("launch_time"));
+/// The fastest of the protocols, and of the algorithms.
+std::vector<Play> Machine::within(const Step& step, const std::vector<Algorithm>& algorithms, int n,
+                                  const std::string& wanted) const {
     Play best = begun(step);
     double least = HUGE_VAL;
-    for (const Algorithm algorithm : algorithms)
-        for (const Protocol& protocol : inside()) {
-            int chunks = 1;
-            if (algorithm == Algorithm::chain)
-                // As short as a hop half over: more would cost overheads, fewer a longer filling of the chain.
-                chunks = static_cast<int>(std::clamp(2 * step.bytes * protocol.byte_time / protocol.hop, 1.0, 1024.0));
-            const Collective c = collective_of(step.operation, algorithm, n, chunks);
-            const int hops = algorithm == Algorithm::chain ? n - 1 : c.rounds;
-            const double time = protocol.start + hops * protocol.hop + sent_share(c) * step.bytes * protocol.byte_time;
-            if (time >= least) continue;
-            least = time;
-            best.collective = c;
-            best.wire = wire({0, protocol.hop, protocol.byte_time}, 0, step.exposed);
-            best.time = picoseconds((launch + protocol.start) * step.exposed);
+    const auto offer = [&](Algorithm algorithm, const Protocol& protocol) {
+        const Wire one = wire({0, protocol.hop, protocol.byte_time}, 0, step.exposed);
+        const bool chain = algorithm == Algorithm::chain;
+        const int chunks = chain ? best_chunks(one, step.bytes, n) : 1;
+        const Collective c = collective_of(step.operation, algorithm, n, chunks);
+        const double time =
+            protocol.start + (chain ? chain_time(one, step.bytes, n, chunks)
+                                    : c.rounds * protocol.hop + sent_share(c) * step.bytes * protocol.byte_time);
+        if (time >= least) return;
+        least = time;
+        best.collective = c;
+        best.wire = one;
+        best.time = picoseconds((launch() + protocol.start) * step.exposed);
+    };
+    if (wanted != "nvls")
+        for (const Algorithm algorithm : algorithms) {
+            offer(algorithm, small());
+            offer(algorithm, large(step.operation, step.bytes, n));
         }
+    if (const auto reduced = in_switch(step.operation, step.bytes, n); reduced && (wanted.empty() || wanted == "nvls"))
+        offer(Algorithm::ring, *reduced);
     return {best};
 }
 
@@ -167,10 +234,8 @@ std::vector<Play> Machine::across(const Step& step, int n, int local) const {
     first.inside = last.inside = local;
     first.collective = collective_of(CollectiveKind::reduce_scatter, Algorithm::ring, local);
     last.collective = collective_of(CollectiveKind::allgather, Algorithm::ring, local);
-    const double launch = d.constant_or("collective_launch_time", d.constant("launch_time"));
-    const double fill =
-        d.constant_or("node_fill_fraction", 1) * std::sqrt(step.bytes * (1 + depth) / (rate * local) * 1e-6);
-    first.time = picoseconds((launch + fill) * step.exposed);
+    const double fill = filling("node_fill_fraction", step.bytes * (1 + depth), rate * local, 1);
+    first.time = picoseconds((launch() + fill) * step.exposed);
     if (step.operation == CollectiveKind::allreduce || step.operation == CollectiveKind::reduce_scatter)
         return step.operation == CollectiveKind::allreduce ? std::vector<Play>{first, between, last}
                                                            : std::vector<Play>{first, between};
@@ -180,14 +245,17 @@ std::vector<Play> Machine::across(const Step& step, int n, int local) const {
 
 /// Messages that stay in a domain and others that leave it, each by the port of its unit.
 std::vector<Play> Machine::mixed(const Step& step, Algorithm algorithm, int n) const {
-    const cluster::Device d(*system_);
     constexpr int under_way = 32;  // grouped sends of a library: none waits for the one before
     Play p = begun(step);
     p.collective = collective_of(step.operation, algorithm, n, algorithm == Algorithm::pairwise ? under_way : 1);
     p.collective.inner = std::gcd(n, neighbours(step.axis));
-    p.time = picoseconds(d.constant_or("collective_launch_time", d.constant("launch_time")) * step.exposed);
-    p.wire = wire(outside(), 1, step.exposed);
-    p.near = wire(inside().back(), 0, step.exposed);
+    const bool alone = step.operation == CollectiveKind::send_recv;
+    const Protocol near = alone ? near_message() : large(step.operation, step.bytes, n);
+    Protocol far = alone ? near : far_exchange();
+    if (alone && n > neighbours(step.axis)) far = far_message();
+    p.time = picoseconds((alone ? far.start : launch()) * step.exposed);
+    p.wire = wire({0, far.hop, far.byte_time}, 1, step.exposed);
+    p.near = wire({0, near.hop, near.byte_time}, 0, step.exposed);
     return {p};
 }
 
@@ -197,7 +265,7 @@ std::vector<Play> Machine::collective(const Step& step, const std::string& force
     const std::string wanted = step.algorithm.empty() ? forced : step.algorithm;
     std::vector<Algorithm> algorithms = usual(step.operation);
     bool is_forced = false;
-    if (!wanted.empty() && wanted != "hierarchical") {
+    if (!wanted.empty() && wanted != "hierarchical" && wanted != "nvls") {
         const Algorithm a = algorithm_from_name(wanted);
         if (plays(step.operation, a)) algorithms = {a}, is_forced = true;
     }
@@ -209,32 +277,30 @@ std::vector<Play> Machine::collective(const Step& step, const std::string& force
         state(p, n <= local);
         return {p};
     }
-    if (n <= local) return within(step, algorithms, n);
-    outside();  // there must be one
+    if (n <= local && step.operation != CollectiveKind::send_recv)
+        return within(step, algorithms, n, is_forced || wanted == "nvls" ? wanted : "");
+    if (n > local) far_exchange();  // there must be a way
     const bool direct = step.operation == CollectiveKind::alltoall || step.operation == CollectiveKind::send_recv;
     if (direct || is_forced) return mixed(step, algorithms.front(), n);
     return across(step, n, std::gcd(n, local));
 }
 
+/// Its sender is held for the share of it that nothing hides; it is there when all of it is over.
 Play Machine::message(const Step& step) const {
     Play p = begun(step);
     if (states_messages(*system_)) {
         state(p, mapping_.units() <= domain_);
         return p;
     }
-    const cluster::Device d(*system_);
-    const double launch = d.constant_or("collective_launch_time", d.constant("launch_time"));
-    const auto protocols = inside();
-    const auto time = [&](const Protocol& q) { return q.start + q.hop + step.bytes * q.byte_time; };
-    Protocol near = time(protocols[0]) < time(protocols[1]) ? protocols[0] : protocols[1];
-    near.start += launch;
-    p.near = wire(near, 0, step.exposed);
-    p.wire = *p.near;
-    if (mapping_.units() > domain_) {
-        Protocol far = outside();
-        far.start += launch;
-        p.wire = wire(far, 1, step.exposed);
-    }
+    const auto whole = [&](const Protocol& q, std::size_t level) {
+        Wire w = wire({0, q.hop, q.byte_time}, level, 1);
+        const Time all = picoseconds(q.start + q.hop + step.bytes * q.byte_time);
+        w.latency += picoseconds(q.start);
+        w.hold = std::max<Time>(0, static_cast<Time>(step.exposed * static_cast<double>(all)) - w.overhead);
+        return w;
+    };
+    p.near = whole(near_message(), 0);
+    p.wire = mapping_.units() > domain_ ? whole(far_message(), 1) : *p.near;
     return p;
 }
 
@@ -266,6 +332,8 @@ Program Machine::compile(const StageSteps& steps, const EmulationChoice& choice,
             }
             for (Play& p : plays) {
                 p.step = static_cast<int>(i);
+                p.begins = &p == &plays.front();
+                p.ends = &p == &plays.back();
                 out.push_back(std::move(p));
             }
         }

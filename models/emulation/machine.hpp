@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -27,19 +28,28 @@ public:
     static bool states_messages(const System& system);
     /// What stands in the way; empty if nothing.
     static std::string missing(const System& system);
+    /// Whether the switch of a domain adds up, and what that costs is known.
+    static bool reduces_in_switch(const System& system);
 
 private:
     /// One message: a hop from unit to unit and its bytes.
     struct Protocol {
-        double start = 0, hop = 0, byte_time = 0;  ///< s
+        double start = 0, hop = 0, byte_time = 0;  ///< s; `start` is paid once by a collective
     };
     Wire wire(const Protocol& p, std::size_t level, double exposed) const;
-    std::vector<Protocol> inside() const;
-    Protocol outside() const;
+    Protocol small() const;
+    Protocol large(CollectiveKind kind, double bytes, int n) const;
+    std::optional<Protocol> in_switch(CollectiveKind kind, double bytes, int n) const;
+    Protocol near_message() const;
+    Protocol far_message() const;
+    Protocol far_exchange() const;
+    double filling(const char* key, double bytes, double rate, double fallback) const;
+    double launch() const;
     int neighbours(Axis axis) const;
     std::vector<Play> collective(const Step& step, const std::string& forced) const;
     void state(Play& play, bool all_near) const;
-    std::vector<Play> within(const Step& step, const std::vector<Algorithm>& algorithms, int n) const;
+    std::vector<Play> within(const Step& step, const std::vector<Algorithm>& algorithms, int n,
+                             const std::string& wanted) const;
     std::vector<Play> across(const Step& step, int n, int local) const;
     std::vector<Play> mixed(const Step& step, Algorithm algorithm, int n) const;
     Play message(const Step& step) const;

@@ -24,21 +24,13 @@ Time taken(std::int64_t bytes, double byte_time) {
 
 }  // namespace
 
-/// Bytes of a buffer that one message holds: a run, and what of it wraps around to the front.
-struct Player::Part {
-    std::int64_t at, bytes, front, wrapped;
-};
-
 Player::Player(Program p, std::vector<int> starts, int rank, std::vector<int> watched)
     : program(std::move(p)),
       first(starts[static_cast<std::size_t>(rank)]),
       last(starts[static_cast<std::size_t>(rank) + 1]),
+      cargo(program, first, last),
       starts_(std::move(starts)),
-      watched_(std::move(watched)) {
-    if (program.payload != Payload::full) return;
-    inputs.resize(static_cast<std::size_t>(last - first));
-    buffers.resize(inputs.size());
-}
+      watched_(std::move(watched)) {}
 
 void Player::begin() {
     units.assign(static_cast<std::size_t>(last - first), {});
@@ -47,6 +39,7 @@ void Player::begin() {
     ready_.clear();
     events_ = {};
     marks.clear();
+    cargo.reset();
     messages = bytes = 0;
     if (shares()) {
         way_out_.assign(units.size() / static_cast<std::size_t>(program.uplink_units) + 1, 0);
@@ -70,16 +63,21 @@ const Wire& Player::wire_of(const Play& p, int from, int to) const {
     return p.near && from / program.domain == to / program.domain ? *p.near : p.wire;
 }
 
+/// Whether a message goes through ways that units share: those of a domain or of several have one.
+bool Player::leaves(const Wire& wire, int from, int to) const {
+    return wire.shared && shares() && from / program.uplink_units != to / program.uplink_units;
+}
+
 /// True: the unit must wait for its turn on the shared way out, and sleeps until then.
-bool Player::must_ask(Unit& u, int id, const Wire& wire) {
-    if (!wire.shared || !shares() || u.granted) return false;
+bool Player::must_ask(Unit& u, int id, int dest, const Wire& wire) {
+    if (!leaves(wire, id, dest) || u.granted) return false;
     events_.push({std::max(u.clock, u.out_free[wire.shared]) + slowed(u, wire.overhead), id, u.sent, -1});
     return true;
 }
 
 void Player::send(Unit& u, int id, int dest, int tag, std::int64_t size, const Wire& wire, const std::byte* data) {
     const Time start = std::max(u.clock, u.out_free[wire.shared]), busy = start + slowed(u, wire.overhead);
-    const bool shared = wire.shared && shares();
+    const bool shared = leaves(wire, id, dest);
     u.granted = false;
     Message m{id, dest, tag, u.sent++, 0, length_of(size, wire.byte_time * u.link), size, -1, shared ? 1 : 0};
     Time leaves = busy;
@@ -89,7 +87,7 @@ void Player::send(Unit& u, int id, int dest, int tag, std::int64_t size, const W
         free = leaves + taken(size, program.uplink_byte_time);
     }
     m.head = leaves + wire.latency;
-    u.clock += slowed(u, wire.overhead);  // a message waits for its port without the unit
+    u.clock += slowed(u, wire.overhead) + wire.hold;  // a message waits for its port without the unit
     u.out_free[wire.shared] = start + wire.gap + m.length;
     if (shared) m.length = std::max(m.length, length_of(size, program.uplink_byte_time));
     ++messages;
@@ -140,93 +138,69 @@ void Player::give(std::int32_t i) {
     ready_.push_back(inboxes_[i].dest);
 }
 
-/// False: the message is not there; the unit sleeps until it is. Its data go to `part`, added or as they are.
-bool Player::receive(Unit& u, int source, int tag, const Wire& wire, const Part* part, bool sum) {
+/// The message, once it is there: give it back with `release`. -1: it is not, and the unit sleeps until it is.
+std::int32_t Player::receive(Unit& u, int source, int tag, const Wire& wire) {
     const std::int32_t i = inboxes_.take(u, source, tag);
     if (i < 0) {
         u.source = source;
         u.tag = tag;
         u.waits = true;
-        return false;
+        return i;
     }
     const Message& m = inboxes_[i];
     const Time start = std::max(m.head, u.in_free[wire.shared]);
     const Time length = u.link == 1 ? m.length : std::max(m.length, length_of(m.bytes, wire.byte_time * u.link));
     u.in_free[wire.shared] = start + wire.gap + length;
     u.clock = std::max(u.clock, start + length) + slowed(u, wire.overhead);
-    if (part && program.payload == Payload::full) {
-        WB_EXPECT(m.bytes == part->bytes + part->wrapped);
-        std::byte* buffer = buffers[static_cast<std::size_t>(m.dest - first)].data();
-        const std::byte* data = payloads_[static_cast<std::size_t>(i)].data();
-        put(buffer + part->at, data, part->bytes, sum);
-        put(buffer + part->front, data + part->bytes, part->wrapped, sum);
-    }
-    inboxes_.release(i);
-    return true;
-}
-
-void Player::put(std::byte* to, const std::byte* from, std::int64_t size, bool sum) const {
-    if (size == 0) return;
-    if (sum)
-        add(to, from, size);
-    else
-        std::memcpy(to, from, static_cast<std::size_t>(size));
-}
-
-const std::byte* Player::source_of(const Play& p, int id) const {
-    if (program.payload != Payload::full) return nullptr;
-    const auto i = static_cast<std::size_t>(id - first);
-    const CollectiveKind kind = p.collective.operation;
-    return kind == CollectiveKind::alltoall || kind == CollectiveKind::send_recv ? inputs[i].data() : buffers[i].data();
+    return i;
 }
 
 void Player::enter(Unit& u, const Play& p, int id) {
     u.group = group_of(program.mapping, p, id);
     u.clock += p.time;
-    u.offset = 0;
-    u.bytes = p.bytes;
-    if (p.shards > 1) {
-        const int mine = place(program.mapping, p.axis, id) % p.shards;
-        u.offset = block_start(p.bytes, program.element_bytes, p.shards, mine);
-        u.bytes = block_start(p.bytes, program.element_bytes, p.shards, mine + 1) - u.offset;
-    }
+    const Region shard = shard_of(program, p, id);
+    u.offset = shard.at;
+    u.bytes = shard.bytes;
     u.round = 0;
     u.inside = true;
     u.has_sent = false;
+    if (p.begins) cargo.begin(p, id);
 }
 
 /// Where the blocks of a message lie: a run of bytes, and what of it wraps around to the front.
-Player::Part Player::part_of(const Unit& u, const Collective& c, const Blocks& b) const {
+Part Player::part_of(const Unit& u, const Collective& c, const Blocks& b, bool comes) const {
     const auto start = [&](int i) { return block_start(u.bytes, program.element_bytes, c.blocks, i); };
+    if (comes && c.algorithm == Algorithm::pairwise) {  // as long as the own block, whoever sends it
+        const std::int64_t own = start(u.group.place + 1) - start(u.group.place);
+        return {u.offset + b.first * own, own, 0, 0};
+    }
     const int end = b.first + b.count;
     const std::int64_t at = start(b.first);
     if (end <= c.blocks) return {u.offset + at, start(end) - at, u.offset, 0};
     return {u.offset + at, start(c.blocks) - at, u.offset, start(end - c.blocks)};
 }
 
-/// The bytes of a message, one after the other; valid until the next call.
-const std::byte* Player::gathered(const std::byte* buffer, const Part& p) {
-    if (!buffer || p.wrapped == 0) return buffer ? buffer + p.at : nullptr;
-    scratch_.assign(buffer + p.at, buffer + p.at + p.bytes);
-    scratch_.insert(scratch_.end(), buffer + p.front, buffer + p.front + p.wrapped);
-    return scratch_.data();
-}
-
 /// False: waits.
 bool Player::play_round(Unit& u, const Play& p, int id) {
     const Round r = round_of(p.collective, u.group.place, u.round);
     if (r.to >= 0 && !u.has_sent) {
-        const Part part = part_of(u, p.collective, r.send);
+        const Part part = part_of(u, p.collective, r.send, false);
         const int to = u.group.unit(r.to);
         const Wire& wire = wire_of(p, id, to);
-        if (must_ask(u, id, wire)) return false;
-        send(u, id, to, collective_tag, part.bytes + part.wrapped, wire, gathered(source_of(p, id), part));
+        if (must_ask(u, id, to, wire)) return false;
+        send(u, id, to, collective_tag, part.size(), wire, cargo.gathered(p, id, part));
         u.has_sent = true;
     }
     if (r.from >= 0) {
-        const Part part = part_of(u, p.collective, r.receive);
         const int from = u.group.unit(r.from);
-        if (!receive(u, from, collective_tag, wire_of(p, from, id), &part, r.add)) return false;
+        const std::int32_t i = receive(u, from, collective_tag, wire_of(p, from, id));
+        if (i < 0) return false;
+        if (cargo.real()) {
+            const Part part = part_of(u, p.collective, r.receive, true);
+            WB_EXPECT(inboxes_[i].bytes == part.size());
+            cargo.put(id, part, payloads_[static_cast<std::size_t>(i)].data(), r.add);
+        }
+        inboxes_.release(i);
     }
     u.has_sent = false;
     ++u.round;
@@ -240,22 +214,34 @@ bool Player::collective(Unit& u, const Play& p, int id) {
         if (!play_round(u, p, id)) return false;
     }
     u.inside = false;
+    if (p.ends) cargo.end(first_of(p), p, id);
     return true;
+}
+
+/// The first of the plays that make up a step, of which `p` is one.
+const Play& Player::first_of(const Play& p) {
+    const Play* q = &p;
+    while (!q->begins) --q;  // they lie one behind the other
+    return *q;
 }
 
 bool Player::play(Unit& u, const Play& p, int id) {
     switch (p.kind) {
-        case Step::Kind::compute: u.clock += slowed(u, p.time); return u.clock < u.fails_at;
+        case Step::Kind::compute: u.clock += slowed(u, p.time); return true;
         case Step::Kind::send: {
             const int to = peer(id, p.peer);
             const Wire& wire = wire_of(p, id, to);
-            if (must_ask(u, id, wire)) return false;
-            send(u, id, to, p.tag, p.bytes, wire, nullptr);
+            if (must_ask(u, id, to, wire)) return false;
+            send(u, id, to, p.tag, p.bytes, wire, cargo.message(p, id));
             return true;
         }
         case Step::Kind::receive: {
             const int from = peer(id, p.peer);
-            return receive(u, from, p.tag, wire_of(p, from, id), nullptr, false);
+            const std::int32_t i = receive(u, from, p.tag, wire_of(p, from, id));
+            if (i < 0) return false;
+            if (cargo.real()) cargo.check_message(p, from, id, payloads_[static_cast<std::size_t>(i)].data());
+            inboxes_.release(i);
+            return true;
         }
         case Step::Kind::collective: return collective(u, p, id);
     }
@@ -267,17 +253,19 @@ int Player::peer(int id, int stage) const {
     return id % each + stage * each;
 }
 
-/// Until it waits, or is done.
+/// Until it waits, fails, or is done.
 void Player::advance(int id) {
     Unit& u = unit(id);
     const std::vector<Play>& list = program.stages[static_cast<std::size_t>(program.stage_of(id))];
     while (static_cast<std::size_t>(u.step) < list.size()) {
         const Play& p = list[static_cast<std::size_t>(u.step)];
-        if (!play(u, p, id)) {
-            if (u.clock >= u.fails_at) u.clock = u.fails_at, u.dead = true;
-            return;
+        const bool played = u.clock < u.fails_at && play(u, p, id);
+        if (u.clock >= u.fails_at) {
+            u.clock = u.fails_at;
+            u.dead = true;
         }
-        if (u.watched && u.clock > u.begun) marks.push_back({id, p.step, u.begun, u.clock});
+        if (u.watched && u.clock > u.begun && (played || u.dead)) marks.push_back({id, p.step, u.begun, u.clock});
+        if (!played || u.dead) return;
         u.begun = u.clock;
         ++u.step;
     }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "models/emulation/cargo.hpp"
 #include "models/emulation/program.hpp"
 #include "models/emulation/unit.hpp"
 
@@ -49,13 +50,10 @@ public:
     void sent();
     void take_in(const std::string& from);
 
-    /// To += from, `bytes` of them.
-    using Add = void (*)(std::byte* to, const std::byte* from, std::int64_t bytes);
-    Add add = nullptr;
     Program program;
     int first = 0, last = 0;
+    Cargo cargo;
     std::vector<Unit> units;
-    std::vector<std::vector<std::byte>> inputs, buffers;
     std::vector<Mark> marks;
     std::int64_t messages = 0, bytes = 0;  ///< sent
 
@@ -64,23 +62,21 @@ public:
     std::size_t bookkeeping_bytes() const;
 
 private:
-    struct Part;
     bool carries() const { return program.payload != Payload::none; }
     Time& way(std::vector<Time>& ways, int id) {
         return ways[static_cast<std::size_t>((id - first) / program.uplink_units)];
     }
     const Wire& wire_of(const Play& p, int from, int to) const;
-    bool must_ask(Unit& u, int id, const Wire& wire);
+    bool leaves(const Wire& wire, int from, int to) const;
+    bool must_ask(Unit& u, int id, int dest, const Wire& wire);
     void send(Unit& u, int id, int dest, int tag, std::int64_t size, const Wire& wire, const std::byte* data);
     void send_away(const Message& m, const std::byte* data);
     void arrive(const Message& m, const std::byte* data);
     void give(std::int32_t i);
-    bool receive(Unit& u, int source, int tag, const Wire& wire, const Part* part, bool sum);
-    void put(std::byte* to, const std::byte* from, std::int64_t size, bool sum) const;
-    const std::byte* source_of(const Play& p, int id) const;
+    std::int32_t receive(Unit& u, int source, int tag, const Wire& wire);
     void enter(Unit& u, const Play& p, int id);
-    Part part_of(const Unit& u, const Collective& c, const Blocks& b) const;
-    const std::byte* gathered(const std::byte* buffer, const Part& p);
+    Part part_of(const Unit& u, const Collective& c, const Blocks& b, bool comes) const;
+    static const Play& first_of(const Play& p);
     bool play_round(Unit& u, const Play& p, int id);
     bool collective(Unit& u, const Play& p, int id);
     bool play(Unit& u, const Play& p, int id);
@@ -95,7 +91,6 @@ private:
     std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
     std::vector<Time> way_out_, way_in_;  ///< free from then on
     std::vector<std::string> outgoing_;
-    std::vector<std::byte> scratch_;
     Time earliest_sent_ = never;
     std::int64_t sent_away_ = 0;
 };

@@ -29,4 +29,18 @@ Group group_of(const Mapping& m, const Play& play, int unit) {
     return g;
 }
 
+Region shard_of(const Program& program, const Play& p, int unit) {
+    if (p.shards <= 1) return {0, p.bytes};
+    const int mine = place(program.mapping, p.axis, unit) % p.shards;
+    const std::int64_t at = block_start(p.bytes, program.element_bytes, p.shards, mine);
+    return {at, block_start(p.bytes, program.element_bytes, p.shards, mine + 1) - at};
+}
+
+Region own_block(const Program& program, const Play& p, int unit) {
+    const Region shard = shard_of(program, p, unit);
+    const int mine = group_of(program.mapping, p, unit).place, blocks = p.collective.blocks;
+    const std::int64_t at = block_start(shard.bytes, program.element_bytes, blocks, mine);
+    return {shard.at + at, block_start(shard.bytes, program.element_bytes, blocks, mine + 1) - at};
+}
+
 }  // namespace wb::emulation

@@ -21,6 +21,7 @@ struct Wire {
     Time latency = 0, overhead = 0, gap = 0;
     double byte_time = 0;  ///< ps for one byte after the first
     bool shared = false;   ///< leaves the domain: through its uplink, where it has one
+    Time hold = 0;         ///< that its sender goes on later, waiting for nobody
 };
 
 /// Members of a group lie `stride` apart in the numbering of units, in runs of `inner` that lie `outer` apart.
@@ -43,7 +44,9 @@ struct Play {
     int inside = 0;  ///< ... or, if not 0, so many neighbours along it
     int shards = 1;  ///< the group works on one part of the buffer: that of the unit's place among so many
     Collective collective;
-    int step = 0;  ///< of the stage's list, for the timeline
+    CollectiveKind operation = CollectiveKind::none;  ///< of the step, which several collectives may make up ...
+    bool begins = true, ends = true;                  ///< ... of which this is the first, the last
+    int step = 0;                                     ///< of the stage's list, for the timeline
 };
 
 /// Compiled steps of all stages.
@@ -57,11 +60,22 @@ struct Program {
     double uplink_byte_time = 0;
     std::int64_t element_bytes = 1;  ///< blocks of a buffer hold whole elements
     Payload payload = Payload::none;
+    bool stamped = false;    ///< payload full: nobody lays out buffers, they are filled with stamps and checked
+    std::uint64_t seed = 1;  ///< of stamps
     std::vector<Fault> faults;
     int stage_of(int unit) const { return unit / (units / static_cast<int>(stages.size())); }
 };
 
 Group group_of(const Mapping& mapping, const Play& play, int unit);
+
+/// Bytes [at, at + bytes) of a buffer.
+struct Region {
+    std::int64_t at = 0, bytes = 0;
+};
+/// The part of the step's buffer that a unit's collective works on.
+Region shard_of(const Program& program, const Play& play, int unit);
+/// The block that is the unit's own in it: what it gathers from, or is left with.
+Region own_block(const Program& program, const Play& play, int unit);
 
 /// First byte of block i of a buffer.
 inline std::int64_t block_start(std::int64_t bytes, std::int64_t element_bytes, int blocks, int i) {

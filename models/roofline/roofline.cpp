@@ -5,6 +5,8 @@
 #include "core/backend.hpp"
 #include "core/units.hpp"
 #include "models/bounds.hpp"
+#include "models/transfer.hpp"
+#include "models/transfer_session.hpp"
 
 namespace wb {
 
@@ -70,8 +72,7 @@ private:
     std::string detail() const {
         const Named& most = slowest(limits_);
         std::string text = fmt::format("{}: {}", most.resource, most.limit.text);
-        if (units_ > 1 && !communicates(*graph_))
-            text += "; network not bounded";
+        if (units_ > 1 && !communicates(*graph_)) text += "; network not bounded";
         return text;
     }
 
@@ -90,6 +91,7 @@ public:
         if (std::string why = missing_peak(*c.graph, *c.system); !why.empty()) return Support::no(std::move(why));
         if (const auto most = joinable_units(*c.system); most && c.units > *most)
             return Support::no(fmt::format("{} units are more than the {:.0f} that {} joins", c.units, *most, id));
+        if (only_moves(*c.graph)) return transfer_support(c);
         const Bytes needed = resident_bytes(*c.graph, c.units);
         if (const auto room = capacity(*c.system, c.units); room && needed > *room)
             return Support::no(fmt::format("needs {} and {} x {} hold {}", format(needed), c.units, id, format(*room)));
@@ -100,6 +102,7 @@ public:
     }
 
     std::unique_ptr<Session> prepare(const Case& c, Comm&) const override {
+        if (only_moves(*c.graph)) return transfer_session(c, true);
         return std::make_unique<RooflineSession>(c);
     }
 };

@@ -59,6 +59,10 @@ bool trains(const Graph& g) {
     return std::any_of(g.ops().begin(), g.ops().end(), [](const Op& op) { return op.kind == OpKind::adamw; });
 }
 
+bool has_loss(const Graph& g) {
+    return std::any_of(g.ops().begin(), g.ops().end(), [](const Op& op) { return op.kind == OpKind::cross_entropy; });
+}
+
 double cache_tokens(const Machine& m, const Graph& g, int wafers, CacheManager manager, int rows) {
     const Cached c = cached(g);
     const Footprint f = footprint(g);

@@ -17,6 +17,8 @@ Footprint footprint(const Graph& g);
 
 /// The graph's ops without the phases "backward" and "update".
 bool trains(const Graph& g);
+/// Training, and the loss of held-out tokens: what a job that streams its weights does.
+bool has_loss(const Graph& g);
 
 /// The manager of a cache of keys and values (He et al., OSDI 2025): `shift` moves rows of tokens so that all rows of
 /// PEs hold as many; `concat` appends to the last row, which fills alone.

@@ -115,7 +115,7 @@ std::string refusal(const Machine& m, const Request& r) {
                            m.mesh.columns);
     if (r.wafers > m.joined)
         return fmt::format("{} wafers are more than the {:.0f} that are joined", r.wafers, m.joined);
-    if (r.partial() || r.streamed() || trains(r.graph)) return "";
+    if (r.partial() || r.streamed() || has_loss(r.graph)) return "";
     if (is_bare(r)) return bare_op(m, r.graph, r.mapping).refused;
     const double need = footprint(r.graph).total(), room = r.wafers * m.whole().pes() * m.usable_bytes();
     if (need <= room) return "";

@@ -58,7 +58,7 @@ Search place(const Machine& m, const Request& request);
 /// One placement without search.
 Placement evaluate(const Machine& m, const Request& request, Grid grid, std::int64_t pieces);
 
-/// The step of a training run whose weights are streamed (see training.cpp).
+/// A step of training or evaluation whose weights are streamed (see training.cpp).
 Placement evaluate_training(const Machine& m, const Request& request, const System& system);
 
 }  // namespace wb::wafer

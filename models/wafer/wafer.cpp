@@ -5,6 +5,8 @@
 #include "core/backend.hpp"
 #include "core/units.hpp"
 #include "models/bounds.hpp"
+#include "models/transfer.hpp"
+#include "models/transfer_session.hpp"
 #include "models/wafer/bare_op.hpp"
 #include "models/wafer/placement.hpp"
 
@@ -20,7 +22,7 @@ wafer::Request request_of(const Case& c) { return {*c.graph, c.units, c.mapping}
 
 Placement solve(const Machine& m, const Case& c) {
     const Request r = request_of(c);
-    return trains(*c.graph) ? evaluate_training(m, r, *c.system) : place(m, r).best;
+    return has_loss(*c.graph) ? evaluate_training(m, r, *c.system) : place(m, r).best;
 }
 
 /// The SRAM of one PE counts the fullest, the wafer's the sum.
@@ -102,6 +104,7 @@ public:
 
     Support supports(const Case& c, int) const override {
         if (c.system->kind != SystemKind::wafer) return Support::no(fmt::format("{} is no wafer", c.system->id));
+        if (only_moves(*c.graph)) return transfer_support(c);
         if (std::string why = missing_peak(*c.graph, *c.system); !why.empty()) return Support::no(std::move(why));
         if (std::string why = missing_type(*c.graph, *c.system); !why.empty()) return Support::no(std::move(why));
         if (std::string why = refusal(Machine(*c.system), request_of(c)); !why.empty())
@@ -111,7 +114,10 @@ public:
 
     std::vector<std::string> algorithms() const override { return known_algorithms(); }
 
-    std::unique_ptr<Session> prepare(const Case& c, Comm&) const override { return std::make_unique<WaferSession>(c); }
+    std::unique_ptr<Session> prepare(const Case& c, Comm&) const override {
+        if (only_moves(*c.graph)) return transfer_session(c, false);
+        return std::make_unique<WaferSession>(c);
+    }
 
     std::optional<double> cache_tokens(const Case& c) const override {
         const Machine m(*c.system);

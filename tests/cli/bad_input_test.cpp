@@ -139,8 +139,8 @@ TEST_CASE("the command line itself") {
         {{"list", "workload"}, "waferbench: list: there are no \"workload\". Did you mean \"workloads\"?\n"},
         {{"describe", "h100-sx"}, "waferbench: describe: nothing is called \"h100-sx\". Did you mean \"h100-sxm\"?\n"},
         {{"run", "nothing"},
-         "waferbench: run: there is no experiment \"nothing\". Known: baseline, baseline_models, quick. Or give a TOML "
-         "file.\n"},
+         "waferbench: run: there is no experiment \"nothing\". Known: agreement, agreement_experts, "
+         "agreement_steps, baseline, baseline_models, contention, quick. Or give a TOML file.\n"},
         {{"run", "quik"},
          "waferbench: run: there is no experiment \"quik\". Did you mean \"quick\"? Or give a TOML file.\n"},
         {{"run", "nothing.toml"},

@@ -174,7 +174,7 @@ TEST_CASE("a layer's operators have the shapes of one device, and their sum is t
         "model=gpt3-175b;phase=prefill;batch=8;seq_in=2048;seq_out=0;tp=4;hidden=12288;heads=96;"
         "kv_heads=96;ffn=49152;dtype=fp16;op=";
     const auto op = [&](const std::string& name) { return m.ask(point("layer", "a100-sxm-80g", layer + name)); };
-    CHECK(only(op("qkv_proj")).params.key() == "m=16384 n=9216 k=12288 batch=1 trans_a=false trans_b=false dtype=f16");
+    CHECK(only(op("qkv_proj")).params.key() == "m=16384 n=3072 k=12288 batch=1 trans_a=false trans_b=false dtype=f16");
     CHECK(only(op("q_mul_k")).params.key() == "m=2048 n=2048 k=128 batch=192 trans_a=false trans_b=false dtype=f16");
     CHECK(only(op("softmax")).params.integer("rows") == 8 * 24 * 2048);
     CHECK(only(op("allreduce_mha")).units == 4);

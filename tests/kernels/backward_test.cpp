@@ -18,7 +18,7 @@ using reference::Execution;
 
 namespace {
 
-constexpr Fill reals{Fill::Kind::uniform, 1.0};
+const Fill reals{Fill::Kind::uniform, 1.0};
 using Ids = std::vector<TensorId>;
 
 /// Walks a graph as a backend would and writes into every 64-byte cell of the arena whose value lies there.

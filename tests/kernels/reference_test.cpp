@@ -20,7 +20,7 @@ using reference::Execution;
 namespace {
 
 using Values = std::vector<double>;
-constexpr Fill reals{Fill::Kind::uniform, 1.0};
+const Fill reals{Fill::Kind::uniform, 1.0};
 
 struct Given {
     Shape shape;

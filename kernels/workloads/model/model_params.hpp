@@ -10,6 +10,8 @@ std::vector<ParamSpec> model_params(const char* about_seq);
 /// The model they name, with `layers` and `shrunk` applied, and the sequence.
 ModelConfig model_of(const Params& params, const Files& files);
 Sequence sequence_of(const Params& params);
+/// What was understood of the model: architecture, where its weights come from, what of its files is left aside.
+Findings model_findings(const Params& params, const Files& files);
 /// Same architecture, few features and tokens.
 Params shrunk(const Params& params);
 

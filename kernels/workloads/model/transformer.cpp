@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/error.hpp"
+#include "kernels/workloads/weights/model_weights.hpp"
 
 namespace wb {
 namespace {
@@ -25,25 +26,30 @@ public:
     }
 
     void build() {
-        g_.phase(pass_ == Pass::train ? "forward" : pass_ == Pass::prefill ? "prefill" : "decode");
+        g_.phase(pass_ == Pass::train || pass_ == Pass::forward ? "forward"
+                 : pass_ == Pass::prefill                       ? "prefill"
+                                                                : "decode");
         TensorId x = embedding();
         const auto pattern = static_cast<std::int64_t>(m_.windows.size());
         const std::int64_t dense = m_.experts > 0 ? m_.dense_layers : m_.layers;
-        if (m_.experts == 0 || dense > 0) x = stack(x, "dense", dense, pattern, false);
-        if (m_.experts > 0) x = stack(x, "layers", m_.layers - dense, pattern, true);
+        if (m_.experts == 0 || dense > 0) x = stack(x, "dense", 0, dense, pattern, false);
+        if (m_.experts > 0) x = stack(x, "layers", dense, m_.layers - dense, pattern, true);
         head(x);
     }
 
 private:
     // --- small words -------------------------------------------------------------------------------------------
 
+    /// Values from the model's files; hashed ones where there are none.
+    TensorId filled(const std::string& name, Shape shape, Fill hashed) {
+        const std::string role = name.substr(prefix_.size());
+        const Fill fill = m_.weights ? m_.weights->fill(role, shape, instances_) : std::move(hashed);
+        return g_.weight(name, std::move(shape), s_.dtype, fill);
+    }
     TensorId weight(const std::string& name, Shape shape, std::int64_t fan_in) {
-        return g_.weight(name, std::move(shape), s_.dtype,
-                         {Fill::Kind::uniform, std::sqrt(3.0 / static_cast<double>(fan_in))});
+        return filled(name, std::move(shape), {Fill::Kind::uniform, std::sqrt(3.0 / static_cast<double>(fan_in))});
     }
-    TensorId bias(const std::string& name, std::int64_t n) {
-        return g_.weight(name, {n}, s_.dtype, {Fill::Kind::uniform, 0.1});
-    }
+    TensorId bias(const std::string& name, std::int64_t n) { return filled(name, {n}, {Fill::Kind::uniform, 0.1}); }
 
     TensorId linear(const std::string& name, TensorId x, std::int64_t in, std::int64_t out, bool with_bias) {
         std::vector<TensorId> operands{x, weight(name + ".weight", {in, out}, in)};
@@ -70,9 +76,17 @@ private:
     TensorId norm(const std::string& name, TensorId x, std::int64_t width) {
         Attributes a;
         a.eps = m_.eps;
-        const TensorId gamma = g_.weight(name + ".weight", {width}, s_.dtype, {Fill::Kind::constant, 1.0});
+        const TensorId gamma = filled(name + ".weight", {width}, {Fill::Kind::constant, 1.0});
         if (m_.rmsnorm) return g_.add(OpKind::rmsnorm, name, {x, gamma}, a);
         return g_.add(OpKind::layernorm, name, {x, gamma, bias(name + ".bias", width)}, a);
+    }
+
+    TensorId head_norm(const std::string& name, TensorId x, std::int64_t heads) {
+        Attributes a;
+        a.eps = m_.eps;
+        a.heads = heads;
+        return g_.add(OpKind::rmsnorm, name, {x, filled(name + ".weight", {m_.head_dim}, {Fill::Kind::constant, 1.0})},
+                      a);
     }
 
     Attributes positions(std::int64_t heads) const {
@@ -100,9 +114,12 @@ private:
             g_.input("tokens", {tokens_}, DType::int32, {Fill::Kind::integers, static_cast<double>(m_.vocab)});
         table_ = weight("embed.weight", {m_.vocab, m_.hidden}, m_.hidden);
         TensorId x = g_.add(OpKind::embed, "embed", {ids, table_});
-        if (m_.learned_positions)
+        if (m_.learned_positions) {
+            Attributes a = positions(1);
+            a.offset += m_.first_position;
             x = g_.add(OpKind::position_embed, "positions",
-                       {x, weight("positions.weight", {m_.positions, m_.hidden}, m_.hidden)}, positions(1));
+                       {x, weight("positions.weight", {m_.positions, m_.hidden}, m_.hidden)}, a);
+        }
         if (m_.token_types > 0) {
             const TensorId types = g_.input("token_types", {tokens_}, DType::int32,
                                             {Fill::Kind::integers, static_cast<double>(m_.token_types)});
@@ -140,7 +157,8 @@ private:
 
     // --- layers ------------------------------------------------------------------------------------------------
 
-    TensorId stack(TensorId x, const std::string& name, std::int64_t layers, std::int64_t pattern, bool experts) {
+    TensorId stack(TensorId x, const std::string& name, std::int64_t first, std::int64_t layers, std::int64_t pattern,
+                   bool experts) {
         if (layers % pattern != 0)
             throw Error({"layers", fmt::format("{} layers are no multiple of the pattern of {}", layers, pattern),
                          "the model alternates between kinds of layers", ""});
@@ -148,8 +166,14 @@ private:
             .repeat(layers / pattern, {x},
                     [&](const std::vector<TensorId>& in) {
                         TensorId h = in[0];
-                        for (std::int64_t i = 0; i < pattern; ++i)
-                            h = layer(pattern == 1 ? name : fmt::format("{}{}", name, i), h, m_.windows[i], experts);
+                        for (std::int64_t i = 0; i < pattern; ++i) {
+                            const std::string n = pattern == 1 ? name : fmt::format("{}{}", name, i);
+                            prefix_ = n + ".";
+                            instances_ = {first + i, pattern, layers / pattern};
+                            h = layer(n, h, m_.windows[i], experts);
+                        }
+                        prefix_.clear();
+                        instances_ = {};
                         return std::vector<TensorId>{h};
                     })
             .front();
@@ -165,7 +189,8 @@ private:
         const TensorId n1 = norm(n + ".norm1", h, m_.hidden);
         const TensorId a = attention(n + ".attention", n1, window);
         if (m_.parallel_residual) {
-            const TensorId both = g_.add(OpKind::add, n + ".add1", {a, mlp_of(n1)});
+            const TensorId n2 = m_.parallel_norms ? norm(n + ".norm2", h, m_.hidden) : n1;
+            const TensorId both = g_.add(OpKind::add, n + ".add1", {a, mlp_of(n2)});
             return g_.add(OpKind::add, n + ".add2", {h, both});
         }
         const TensorId h1 = g_.add(OpKind::add, n + ".add1", {h, a});
@@ -190,13 +215,14 @@ private:
     /// Puts the new rows into the cache of this layer and returns what attention reads: the cache, or in prefill the
     /// rows.
     TensorId cached(const std::string& name, TensorId x) {
-        if (pass_ == Pass::train) return x;
+        if (pass_ == Pass::train || pass_ == Pass::forward) return x;
         Attributes a;
         a.batch = s_.batch;
         a.seq = step_;
         a.offset = context_;
         a.seq_kv = context_ + step_;
-        const TensorId cache = g_.state(name + "_cache", {s_.batch * a.seq_kv, g_.tensor(x).shape[1]}, s_.dtype,
+        const TensorId cache = g_.state(name + "_cache", {s_.batch * a.seq_kv, g_.tensor(x).shape[1]},
+                                        s_.cache.value_or(s_.dtype),
                                         {Fill::Kind::uniform, 1.0});
         g_.apply(OpKind::cache_write, name + "_write", {cache, x}, a);
         return pass_ == Pass::prefill ? x : cache;
@@ -208,6 +234,10 @@ private:
         TensorId q = adapted(n + ".q", x, m_.hidden, q_width, m_.qkv_bias);
         TensorId k = adapted(n + ".k", x, m_.hidden, kv_width, m_.qkv_bias);
         TensorId v = adapted(n + ".v", x, m_.hidden, kv_width, m_.qkv_bias);
+        if (m_.head_norms) {
+            q = head_norm(n + ".q_head_norm", q, m_.heads);
+            k = head_norm(n + ".k_head_norm", k, m_.kv_heads);
+        }
         if (m_.rotary_dim > 0) {
             q = rope(n + ".rope_q", q, m_.heads, m_.rotary_dim);
             k = rope(n + ".rope_k", k, m_.kv_heads, m_.rotary_dim);
@@ -316,6 +346,8 @@ private:
     const Adapters& adapters_;
     std::int64_t context_, step_, tokens_;
     TensorId table_{};
+    std::string prefix_;    // of the names in the layer at hand
+    LayerRange instances_;  // the layers its weights stand for
 };
 
 }  // namespace

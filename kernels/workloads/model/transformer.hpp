@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "core/graph.hpp"
 #include "kernels/workloads/model/model_config.hpp"
 
@@ -8,6 +10,7 @@ namespace wb {
 /// What a forward pass is for.
 enum class Pass {
     train,    ///< all positions, loss
+    forward,  ///< all positions, logits of all of them, no cache: what an exported graph computes
     prefill,  ///< all positions, fills the KV cache, logits of the last position
     decode    ///< one position after `seq` cached ones, logits
 };
@@ -16,6 +19,7 @@ struct Sequence {
     std::int64_t batch = 1;
     std::int64_t seq = 1;  ///< tokens of each sequence; decode: tokens already in the cache
     DType dtype = DType::f32;
+    std::optional<DType> cache = {};  ///< of keys and values, where it differs
 };
 
 /// Low-rank adapters (Hu et al. 2021): beside a matrix W [in, out] stand A [in, rank] and B [rank, out], and the product

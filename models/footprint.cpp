@@ -1,4 +1,4 @@
-#include "models/cluster/memory.hpp"
+#include "models/footprint.hpp"
 
 #include <fmt/format.h>
 

@@ -1,0 +1,176 @@
+#include "harness/phase_table.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "core/units.hpp"
+#include "harness/text_table.hpp"
+
+namespace wb {
+namespace {
+
+struct Section {
+    std::string title;
+    std::vector<const Result*> results;
+};
+
+bool composed(const Result& r) { return r.m.status == Status::ok && !r.m.phases.empty(); }
+
+/// Results with phases by label, in the order of the run.
+std::vector<Section> sections(const ResultSet& set, const std::string& filter) {
+    std::vector<Section> out;
+    for (const Result& r : set.results) {
+        if (!composed(r) || (!filter.empty() && r.key.find(filter) == std::string::npos)) continue;
+        auto at = std::find_if(out.begin(), out.end(), [&](const Section& s) { return s.title == r.label; });
+        if (at == out.end()) at = out.insert(out.end(), {r.label, {}});
+        at->results.push_back(&r);
+    }
+    return out;
+}
+
+Seconds total(const Result& r) {
+    Seconds sum;
+    for (const PhaseUse& p : r.m.phases) sum += p.time;
+    return sum;
+}
+
+double share(const PhaseUse& p, Seconds all) { return all > Seconds(0) ? p.time / all : 0; }
+
+const PhaseUse& longest(const Result& r) {
+    return *std::max_element(r.m.phases.begin(), r.m.phases.end(),
+                             [](const PhaseUse& a, const PhaseUse& b) { return a.time < b.time; });
+}
+
+std::string name_of(const Result& r) {
+    std::string out = r.system;
+    if (r.units > 1) out += fmt::format(" x{}", r.units);
+    if (r.ranks > 1) out += fmt::format(", {} ranks", r.ranks);
+    return out;
+}
+
+std::string rendered(const TextTable& table, Format format, bool colour) {
+    switch (format) {
+        case Format::markdown: return table.markdown();
+        case Format::csv: return table.csv();
+        case Format::json: return table.json();
+        default: return table.terminal(colour);
+    }
+}
+
+/// Every phase of any of them, in the order of the first that has it.
+std::vector<std::string> phase_names(const Section& section) {
+    std::vector<std::string> names;
+    for (const Result* r : section.results)
+        for (const PhaseUse& p : r->m.phases)
+            if (std::find(names.begin(), names.end(), p.name) == names.end()) names.push_back(p.name);
+    return names;
+}
+
+std::string side_by_side(const Section& section, Format format, bool colour) {
+    const std::vector<std::string> names = phase_names(section);
+    std::vector<TextColumn> columns{{"system"}, {"backend"}, {"kind"}, {"all phases", Align::right, "", "s"}};
+    for (const std::string& n : names) columns.push_back({n, Align::right, "", "s"});
+    columns.push_back({"decides"});
+    TextTable table(columns);
+    table.section(section.title + ", phases");
+    for (const Result* r : section.results) {
+        const Seconds all = total(*r);
+        const PhaseUse& most = longest(*r);
+        std::vector<Cell> row{name_of(*r), r->backend, std::string(name(r->m.kind)), {wb::format(all), all.si()}};
+        for (const std::string& n : names) {
+            const auto p =
+                std::find_if(r->m.phases.begin(), r->m.phases.end(), [&](const PhaseUse& x) { return x.name == n; });
+            if (p == r->m.phases.end())
+                row.emplace_back("");
+            else
+                row.push_back({fmt::format("{} {:3.0f} %", wb::format(p->time), 100 * share(*p, all)), p->time.si(),
+                               p->name == most.name ? Emphasis::strong : Emphasis::none});
+        }
+        row.emplace_back(fmt::format("{}{}{}", most.name, most.limit.empty() ? "" : ": ", most.limit));
+        table.row(std::move(row));
+    }
+    return rendered(table, format, colour);
+}
+
+std::string spread(const Result& r, const PhaseUse& p) {
+    if (r.ranks < 2 || r.m.kind != Kind::measured || !(p.time > Seconds(0))) return "";
+    return fmt::format("{:.1f} %", 100 * (1 - p.fastest / p.time));
+}
+
+std::string band(const Result& r, const PhaseUse& p) {
+    if (r.m.kind == Kind::measured || r.m.kind == Kind::bound) return "";
+    if (p.band.source.empty() && p.band.low == 1 && p.band.high == 1) return "unknown";
+    return fmt::format("{:.2f}x..{:.2f}x", p.band.low, p.band.high);
+}
+
+/// Seconds of the same phase's bound on the same machine.
+using PhaseBounds = std::map<std::string, double>;
+std::string place(const Result& r, const PhaseUse& p) {
+    return fmt::format("{}|{}|{}|{}", r.fingerprint, r.system, r.units, p.name);
+}
+
+void detail_rows(TextTable& table, const Result& r, const PhaseBounds& bounds) {
+    const Seconds all = total(r);
+    for (const PhaseUse& p : r.m.phases) {
+        const auto bound = bounds.find(place(r, p));
+        std::vector<Cell> row{
+            name_of(r),
+            r.backend,
+            std::string(name(r.m.kind)),
+            p.name,
+            {std::to_string(p.times), static_cast<double>(p.times)},
+            {format(p.time), p.time.si(), p.name == longest(r).name ? Emphasis::strong : Emphasis::none},
+            spread(r, p),
+            {fmt::format("{:.1f} %", 100 * share(p, all)), share(p, all)}};
+        row.push_back(p.memory > Bytes(0) ? Cell(format(p.memory), p.memory.si()) : Cell(""));
+        row.push_back(p.communication > Bytes(0) ? Cell(format(p.communication), p.communication.si()) : Cell(""));
+        row.push_back(p.exposed > Seconds(0) ? Cell(format(p.exposed), p.exposed.si()) : Cell(""));
+        row.push_back(p.energy ? Cell(format(*p.energy), p.energy->si()) : Cell(""));
+        row.push_back(bound == bounds.end() || r.m.kind == Kind::bound
+                          ? Cell("")
+                          : Cell(format(Seconds(bound->second)), bound->second));
+        row.emplace_back(band(r, p));
+        row.push_back({p.limit, Emphasis::faint});
+        table.row(std::move(row));
+    }
+}
+
+}  // namespace
+
+std::string show_phases(const ResultSet& set, Format format, bool colour, const std::string& filter) {
+    std::string out;
+    for (const Section& s : sections(set, filter)) out += (out.empty() ? "" : "\n") + side_by_side(s, format, colour);
+    return out;
+}
+
+std::string show_phase_details(const ResultSet& set, Format format, bool colour, const std::string& filter) {
+    TextTable table({{"system"},
+                     {"backend"},
+                     {"kind"},
+                     {"phase"},
+                     {"runs", Align::right, "", "1"},
+                     {"time", Align::right, "", "s"},
+                     {"ranks differ", Align::right},
+                     {"share", Align::right, "", "1"},
+                     {"memory", Align::right, "", "B"},
+                     {"communication", Align::right, "", "B"},
+                     {"exposed", Align::right, "", "s"},
+                     {"energy", Align::right, "", "J"},
+                     {"bound", Align::right, "", "s"},
+                     {"band", Align::right},
+                     {"limit"}});
+    PhaseBounds bounds;
+    for (const Result& r : set.results)
+        if (composed(r) && r.m.kind == Kind::bound)
+            for (const PhaseUse& p : r.m.phases) bounds[place(r, p)] = p.time.si();
+    for (const Section& s : sections(set, filter)) {
+        table.section(s.title);
+        for (const Result* r : s.results) detail_rows(table, *r, bounds);
+    }
+    if (table.empty()) return "no phases: only composed workloads (pipeline, generate, checkpoint, coe) have them\n";
+    return rendered(table, format, colour);
+}
+
+}  // namespace wb

@@ -1,0 +1,141 @@
+#include "harness/serving/replica.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/resize.hpp"
+#include "core/units.hpp"
+
+namespace wb::serving {
+namespace {
+
+constexpr std::int64_t usual_batch = 256;  // whose activations lie beside the cache
+
+std::shared_ptr<const Graph> phase_named(const Graph& g, const char* name) {
+    for (const Phase& p : g.phases())
+        if (p.name == name) return p.graph;
+    return nullptr;
+}
+
+/// Tokens that fit by the numbers of the system file alone.
+std::optional<double> room_for_cache(const Case& c) {
+    constexpr double smallest_main = 4e9;
+    const Memory* main = nullptr;
+    for (const Memory& m : c.system->memories)
+        if (m.capacity && (!main || (main->capacity->value < smallest_main))) main = &m;
+    if (!main) return std::nullopt;
+    const double left = main->capacity->value * c.units - weight_bytes(*c.graph).si();
+    return left / cache_bytes_per_token(*c.graph);
+}
+
+Case with_graph(const Case& c, std::shared_ptr<const Graph> graph) {
+    Case out = c;
+    out.graph = out.small = std::move(graph);
+    out.small_text.clear();
+    return out;
+}
+
+/// The ways to cut the units into equal replicas.
+std::vector<Division> candidates(const Case& c, const StepGraphs& graphs) {
+    const auto& graph = graphs.decode ? graphs.decode : graphs.prefill;
+    StepShape one = step_shape(*graph);
+    one.batch = 1;
+    const Case base = with_graph(c, std::make_shared<const Graph>(resized(*graph, one)));
+    const auto divided = [&](int replicas, int tensor) {
+        Division d{base, replicas, 0, ""};
+        d.replica.units = c.units / replicas;
+        d.replica.mapping.data = 1;
+        if (tensor > 0) d.replica.mapping.tensor = tensor;
+        return d;
+    };
+    const bool named = c.mapping.units() > 1 || c.system->kind != SystemKind::cluster;
+    if (named) return {divided(std::max(1, c.mapping.data), 0)};
+    std::vector<Division> out;
+    for (int tensor = 1; tensor <= c.units; ++tensor)
+        if (c.units % tensor == 0) out.push_back(divided(c.units / tensor, tensor));
+    return out;
+}
+
+}  // namespace
+
+StepGraphs step_graphs(const Graph& composition) {
+    return {phase_named(composition, "prefill"), phase_named(composition, "decode")};
+}
+
+Divisions divisions(const Backend& backend, const Case& c, const Serving& serving, int ranks) {
+    Divisions out;
+    double longest = 0;
+    for (const Request& r : serving.requests) longest = std::max(longest, static_cast<double>(r.input + r.output));
+    const auto refuse = [&](std::string why) {
+        if (out.refusal.empty()) out.refusal = std::move(why);
+    };
+    for (Division& d : candidates(c, step_graphs(*c.graph))) {
+        if (serving.policy == BatchPolicy::disaggregated && d.replicas < 2) {
+            refuse("prompts and answers on machines of their own need two replicas at least");
+            continue;
+        }
+        if (const Support s = backend.supports(d.replica, ranks); !s.yes) {
+            refuse(s.reason);
+            continue;
+        }
+        StepShape shape = step_shape(*d.replica.graph);
+        shape.batch = usual_batch;
+        const Case usual = with_graph(d.replica, std::make_shared<const Graph>(resized(*d.replica.graph, shape)));
+        std::optional<double> tokens = backend.cache_tokens(usual);
+        d.limit = tokens ? "cache as the model places it" : "cache by the capacity of the memory";
+        if (!tokens) tokens = room_for_cache(usual);
+        d.cache_tokens = tokens ? std::floor(*tokens * serving.cache_fraction) : 0;
+        if (tokens && d.cache_tokens < longest) {
+            refuse(fmt::format("a request of {:.0f} tokens is more than the {:.0f} that fit beside the weights on {} units",
+                               longest, std::max(0.0, d.cache_tokens), d.replica.units));
+            continue;
+        }
+        out.all.push_back(std::move(d));
+    }
+    if (!out.all.empty()) out.refusal.clear();
+    return out;
+}
+
+double full_load_rate(const Division& d, const Serving& serving, StepTimes& times) {
+    const auto n = static_cast<double>(serving.requests.size());
+    double input = 0, output = 0;
+    for (const Request& r : serving.requests)
+        input += static_cast<double>(r.input) / n, output += static_cast<double>(r.output) / n;
+    double batch = std::max(1.0, std::floor(n / d.replicas));
+    if (d.cache_tokens > 0) batch = std::min(batch, std::floor(d.cache_tokens / (input + output)));
+    if (serving.max_batch > 0) batch = std::min(batch, static_cast<double>(serving.max_batch));
+    batch = std::max(1.0, batch);
+    const double together =
+        std::clamp(std::floor(static_cast<double>(serving.token_budget) / input), 1.0, batch);
+    Step read;
+    read.prompts = static_cast<std::int64_t>(together);
+    read.prompt_tokens = static_cast<std::int64_t>(together * input);
+    double seconds = batch / together * times.seconds(read);
+    if (output > 1) {
+        Step write;
+        write.decodes = static_cast<std::int64_t>(batch);
+        write.cached_tokens = batch * (input + output / 2);
+        seconds += (output - 1) * times.seconds(write);
+    }
+    return d.replicas * batch / seconds;
+}
+
+EngineTime engine_time(const Backend& backend, const System& system) {
+    if (backend.kind() == Kind::measured || backend.kind() == Kind::bound) return {};
+    const auto constant = [&](const char* key) {
+        const auto at = system.fitted.find(key);
+        return at == system.fitted.end() ? 0.0 : at->second.value;
+    };
+    return {constant("engine_step_time"), constant("engine_sequence_time")};
+}
+
+double transfer_s_per_token(const Case& whole, const Division& d) {
+    for (const Fabric& f : whole.system->fabrics)
+        if (f.bandwidth && f.bandwidth->value > 0 && (!f.units || f.units->value >= whole.units))
+            return cache_bytes_per_token(*d.replica.graph) / (f.bandwidth->value * d.replica.units);
+    return 0;
+}
+
+}  // namespace wb::serving

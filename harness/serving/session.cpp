@@ -1,0 +1,151 @@
+#include "harness/serving/session.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.hpp"
+#include "core/resize.hpp"
+#include "core/units.hpp"
+#include "harness/serving/fleet.hpp"
+#include "harness/serving/replica.hpp"
+
+namespace wb::serving {
+namespace {
+
+class ServingSession final : public Session {
+public:
+    ServingSession(const Backend& backend, const Case& c, Comm& comm)
+        : graph_(c.graph), serving_(*serving_of(*c.graph)), first_(comm.rank() == 0 || !backend.collective()) {
+        const Divisions found = divisions(backend, c, serving_, comm.size());
+        if (found.all.empty()) throw Error({"serve", found.refusal, "", ""});
+        const StepGraphs graphs = step_graphs(*c.graph);
+        double best = -1;
+        for (const Division& d : found.all) {
+            auto times = std::make_unique<BackendSteps>(backend, d.replica, graphs.prefill, graphs.decode,
+                                                        engine_time(backend, *c.system), comm);
+            const double rate = found.all.size() == 1 ? 0 : full_load_rate(d, serving_, *times);
+            if (rate <= best) continue;
+            best = rate;
+            division_ = d;
+            times_ = std::move(times);
+        }
+        fleet_.engine = {serving_.policy, serving_.max_batch, serving_.token_budget, division_.cache_tokens, false};
+        fleet_.replicas = division_.replicas;
+        if (serving_.policy == BatchPolicy::disaggregated) {
+            const double share = std::round(serving_.prefill_share * division_.replicas);
+            fleet_.prefill_replicas = std::clamp(static_cast<int>(share), 1, division_.replicas - 1);
+            fleet_.transfer_s_per_token = transfer_s_per_token(c, division_);
+        }
+    }
+
+    Sample run() override {
+        if (serving_.knee) {
+            Knee k = find_knee(serving_, fleet_, *times_);
+            rate_ = k.rate_per_s;
+            run_ = std::move(k.run);
+            report_ = std::move(k.report);
+        } else {
+            run_ = serve(serving_.requests, fleet_, *times_);
+            report_ = report(serving_, run_.served, run_.makespan_s);
+        }
+        Sample out{Seconds(run_.makespan_s), {}};
+        const double parts[] = {run_.sum.prefill_s / fleet_.replicas,
+                                (run_.sum.busy_s - run_.sum.prefill_s) / fleet_.replicas};
+        for (int i = 0; i < 2; ++i) {
+            Span s;
+            s.resource = "phase";
+            s.phase = i == 0 ? "prefill" : "decode";
+            s.start = Seconds(i == 0 ? 0 : parts[0]);
+            s.duration = Seconds(parts[i]);
+            out.spans.push_back(s);
+        }
+        return out;
+    }
+
+    ResourceUse usage() const override {
+        ResourceUse use;
+        use.mapping = mapping();
+        use.detail = detail();
+        use.series = series_of(report_, run_.sum.moments);
+        const double per_token = cache_bytes_per_token(*division_.replica.graph) / division_.replica.units;
+        use.memory.push_back({"weights", Bytes(0), weight_bytes(*division_.replica.graph) / division_.replica.units,
+                              Bytes(0)});
+        use.memory.push_back({"cache", Bytes(division_.cache_tokens * per_token),
+                              Bytes(run_.sum.peak_cache_tokens * per_token), Bytes(0)});
+        for (const char* name : {"prefill", "decode"}) use.phases.push_back(phase(name));
+        for (const PhaseUse& p : use.phases)
+            if (first_) use.useful += p.useful;
+        return use;
+    }
+
+private:
+    /// The useful work of a phase, as far as its tokens were really gone through.
+    PhaseUse phase(const std::string& name) const {
+        const bool reads = name == "prefill";
+        std::int64_t wanted = 0;
+        for (const Request& r : serving_.requests) wanted += reads ? r.input : r.output - 1;
+        const auto requests = static_cast<std::int64_t>(serving_.requests.size());
+        const std::int64_t done = reads ? run_.sum.prompt_tokens : run_.sum.new_tokens - requests;
+        PhaseUse p;
+        p.name = name;
+        p.times = 0;
+        for (const Phase& of : graph_->phases()) {
+            if (of.name != name) continue;
+            p.times += of.times;
+            p.useful += of.graph->flops() * static_cast<double>(of.times);
+        }
+        if (wanted > 0) p.useful = p.useful * (static_cast<double>(done) / static_cast<double>(wanted));
+        if (!first_) p.useful = Flops(0);
+        p.time = p.fastest = Seconds((reads ? run_.sum.prefill_s : run_.sum.busy_s - run_.sum.prefill_s) / fleet_.replicas);
+        return p;
+    }
+
+    std::string mapping() const {
+        Mapping m = division_.replica.mapping;
+        m.data = division_.replicas;
+        return m.text();
+    }
+
+    std::string detail() const {
+        std::string out = serving_line(use_series());
+        if (serving_.knee) out += fmt::format("; knee at {:.4g} requests/s", rate_);
+        out += fmt::format("; {:.4g} sequences at once", run_.sum.mean_batch);
+        if (division_.cache_tokens > 0)
+            out += fmt::format(", {:.0f} % of {:.4g} tokens ({})",
+                               100 * run_.sum.peak_cache_tokens / division_.cache_tokens, division_.cache_tokens,
+                               division_.limit);
+        if (fleet_.prefill_replicas > 0)
+            out += fmt::format("; {} of {} replicas read prompts", fleet_.prefill_replicas, fleet_.replicas);
+        if (report_.excess > 1)
+            out += fmt::format("; the service level is missed by a factor of {:.2f} at {:.3g} %", report_.excess,
+                               100 * serving_.attained);
+        return out + fmt::format("; {} steps of {} sizes", run_.sum.steps, times_->asked());
+    }
+
+    std::vector<Series> use_series() const { return series_of(report_, {}); }
+
+    std::shared_ptr<const Graph> graph_;
+    Serving serving_;
+    bool first_;
+    Division division_;
+    std::unique_ptr<BackendSteps> times_;
+    Fleet fleet_;
+    FleetRun run_;
+    Report report_;
+    double rate_ = 0;
+};
+
+}  // namespace
+
+Support supports_serving(const Backend& backend, const Case& c, int ranks) {
+    const Divisions found = divisions(backend, c, *serving_of(*c.graph), ranks);
+    return found.all.empty() ? Support::no(found.refusal) : Support{};
+}
+
+std::unique_ptr<Session> prepare_serving(const Backend& backend, const Case& c, Comm& comm) {
+    return std::make_unique<ServingSession>(backend, c, comm);
+}
+
+}  // namespace wb::serving

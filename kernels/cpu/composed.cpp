@@ -1,0 +1,369 @@
+#include "kernels/cpu/composed.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "core/element.hpp"
+#include "core/error.hpp"
+#include "kernels/cpu/energy.hpp"
+
+namespace wb::cpu {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+bool has(const Graph& g, OpKind kind) {
+    return std::any_of(g.ops().begin(), g.ops().end(), [&](const Op& op) { return op.kind == kind; });
+}
+
+void add(std::vector<CommUse>& to, const std::vector<CommUse>& more) {
+    for (const CommUse& c : more) {
+        auto same = std::find_if(to.begin(), to.end(), [&](const CommUse& x) {
+            return x.fabric == c.fabric && x.operation == c.operation;
+        });
+        if (same == to.end()) same = to.insert(to.end(), {c.fabric, c.operation, 0, {}, {}, {}});
+        same->calls += c.calls;
+        same->bytes += c.bytes;
+        same->time += c.time;
+        same->exposed += c.exposed;
+    }
+}
+
+/// Rows of the table that token ids look up.
+std::int64_t vocabulary(const Graph& g) {
+    for (const Op& op : g.ops())
+        if (op.kind == OpKind::embed && g.tensor(op.in[0]).name == "tokens") return g.tensor(op.in[1]).shape[0];
+    return 0;
+}
+
+struct Sequences {
+    std::int64_t batch = 1, seq = 1;
+};
+Sequences sequences(const Graph& g) {
+    for (const Op& op : g.ops())
+        if (op.kind == OpKind::attention) return {op.attributes.batch, op.attributes.seq};
+    return {};
+}
+
+}  // namespace
+
+double memory_needed(const Graph& composition, const Mapping& mapping, int rank) {
+    double arenas = 0, kept = 0;
+    for (const Graph* g : composition.leaves()) {
+        const MemoryPlan plan = plan_memory(part_of(*g, mapping, rank).local);
+        arenas += (plan.inputs + plan.activations).si();
+        kept = std::max(kept, (plan.weights + plan.state).si());
+    }
+    return arenas + kept;
+}
+
+ComposedSession::Does ComposedSession::does(const Graph& g) {
+    const bool reads = has(g, OpKind::read), loads = has(g, OpKind::load);
+    if (has(g, OpKind::compile)) return Does::compile;
+    if (has(g, OpKind::write)) return Does::write;
+    if (reads) return loads ? Does::stage : Does::restore;
+    if (loads) return Does::load;
+    if (has(g, OpKind::adamw)) return Does::train;
+    return has(g, OpKind::cross_entropy) ? Does::judge : Does::compute;
+}
+
+ComposedSession::ComposedSession(const Case& c, Comm& comm, int threads)
+    : case_(c), comm_(comm), threads_(threads), taken_(c.graph->phases().size()) {
+    if (times_of(Does::compile) == 0) open_sessions();
+    if (times_of(Does::load) == 0) pool_.fill(case_.seed, comm_.rank(), threads_);
+}
+
+Case ComposedSession::case_of(const std::shared_ptr<const Graph>& graph) const {
+    Case c = case_;
+    c.graph = c.small = graph;
+    return c;
+}
+
+std::int64_t ComposedSession::times_of(Does what) const {
+    std::int64_t sum = 0;
+    for (const Phase& p : case_.graph->phases())
+        if (does(*p.graph) == what) sum += p.times;
+    return sum;
+}
+
+/// One session for each graph that computes; of a composition that only moves memory, for each that moves it.
+void ComposedSession::open_sessions() {
+    const bool computes = times_of(Does::train) + times_of(Does::judge) + times_of(Does::compute) > 0;
+    for (const Phase& p : case_.graph->phases()) {
+        const Does what = does(*p.graph);
+        const bool moves = what == Does::write || what == Does::load || what == Does::restore;
+        if (what == Does::train || what == Does::judge || what == Does::compute || (moves && !computes))
+            if (auto& s = sessions_[p.graph.get()]; !s)
+                s = std::make_unique<CpuSession>(case_of(p.graph), comm_, threads_, &pool_);
+    }
+}
+
+/// Takes up what an earlier run has left, in the first run only. True if there was a checkpoint.
+bool ComposedSession::begin() {
+    ++runs_;
+    losses_.clear();
+    held_out_losses_.clear();
+    done_ = resumed_ = saved_ = 0;
+    std::fill(taken_.begin(), taken_.end(), Taken{});
+    if (runs_ > 1 || !case_.storage || times_of(Does::train) == 0) return false;
+    const std::optional<Snapshot> found = case_.storage->newest();
+    if (!found) return false;
+    resumed_ = saved_ = found->step;
+    remark_ = found->remark;
+    const auto note = [&](const char* name) {
+        const auto at = found->notes.find(name);
+        return at == found->notes.end() ? std::vector<double>{} : at->second;
+    };
+    losses_ = note("loss");
+    losses_.resize(static_cast<std::size_t>(resumed_));
+    const std::vector<double> seconds = note("seconds"), energy = note("joules");
+    for (std::size_t i = 0; i < std::min(seconds.size(), taken_.size()); ++i) taken_[i].time = Seconds(seconds[i]);
+    for (std::size_t i = 0; i < std::min(energy.size(), taken_.size()); ++i) taken_[i].energy = Joules(energy[i]);
+    return true;
+}
+
+Sample ComposedSession::run() {
+    bool restore_due = begin();
+    Sample out;
+    const std::vector<Phase> phases(case_.graph->phases().begin(), case_.graph->phases().end());
+    for (std::size_t i = 0; i < phases.size(); ++i) {
+        const Phase& p = phases[i];
+        const Does what = does(*p.graph);
+        const bool earlier = (what == Does::train && done_ + p.times <= resumed_) ||
+                             (what == Does::write && done_ > 0 && done_ <= resumed_);
+        if (what == Does::train && earlier) done_ += p.times;
+        Taken& taken = taken_[i];
+        if (!earlier) {
+            const auto start = Clock::now();
+            const std::optional<Joules> before = package_energy();
+            if (restore_due && what != Does::stage && what != Does::compile && what != Does::load) {
+                restore(taken);
+                restore_due = false;
+            }
+            carry_out(p, taken);
+            taken.time += Seconds(seconds_since(start));
+            if (const std::optional<Joules> after = package_energy(); before && after && *after >= *before)
+                taken.energy = taken.energy.value_or(Joules(0)) + (*after - *before);
+        }
+        Span span;
+        span.resource = "phase";
+        span.phase = p.name;
+        span.start = out.elapsed;
+        span.duration = taken.time;
+        span.flops = p.graph->flops() * static_cast<double>(p.times);
+        out.spans.push_back(span);
+        out.elapsed += taken.time;
+    }
+    return out;
+}
+
+void ComposedSession::carry_out(const Phase& phase, Taken& taken) {
+    const Does what = does(*phase.graph);
+    if (what == Does::compile) {
+        sessions_.clear();
+        return open_sessions();
+    }
+    open_sessions();
+    const auto found = sessions_.find(phase.graph.get());
+    switch (what) {
+        case Does::stage:
+            stage();
+            if (training_) taken.stored += training_->bytes() * (1.0 / comm_.size());
+            if (held_out_) taken.stored += held_out_->bytes() * (1.0 / comm_.size());
+            return;
+        case Does::load: return pool_.fill(case_.seed, comm_.rank(), threads_);
+        case Does::write: return write(taken);
+        case Does::restore: return restore(taken);
+        case Does::train: return train(*found->second, phase.times, taken);
+        case Does::judge: return judge(*found->second, phase.times, taken);
+        default:
+            for (std::int64_t k = 0; k < phase.times; ++k) {
+                found->second->run();
+                add(taken.communication, found->second->communication());
+            }
+    }
+}
+
+void ComposedSession::stage() {
+    if (!case_.storage || !case_.storage->dataset()) return;
+    for (const Phase& p : case_.graph->phases()) {
+        const Does what = does(*p.graph);
+        if (what != Does::train && what != Does::judge) continue;
+        auto& batches = what == Does::train ? training_ : held_out_;
+        const Sequences s = sequences(*p.graph);
+        batches = Batches::read(*case_.storage, what == Does::train ? Split::training : Split::held_out, comm_,
+                                times_of(what), s.batch, s.seq, vocabulary(*p.graph));
+        if (training_ && (held_out_ || times_of(Does::judge) == 0)) return;
+    }
+}
+
+double ComposedSession::mean_loss(const CpuSession& session) {
+    const std::span<const float> mine = session.losses();
+    double sum[2] = {std::accumulate(mine.begin(), mine.end(), 0.0), static_cast<double>(mine.size())};
+    if (comm_.size() > 1 && case_.mapping.data > 1) comm_.allreduce(sum, sum, 2, DType::f64);
+    return sum[0] / sum[1];
+}
+
+void ComposedSession::stop_at_nan(CpuSession& session, const std::string& where) {
+    std::string found = session.first_nonfinite();
+    const std::vector<std::string> all = comm_.gather(found);
+    for (auto rank = all.rbegin(); rank != all.rend(); ++rank)
+        if (!rank->empty()) found = *rank;
+    found = comm_.share(found);
+    throw Error({where, fmt::format("the loss is not a number, and first of all is \"{}\"", found),
+                 "every later step would compute nothing", "Lower the learning rate, or use a wider dtype."},
+                Exit::failed);
+}
+
+void ComposedSession::train(CpuSession& session, std::int64_t times, Taken& taken) {
+    session.at_step(done_);
+    for (std::int64_t k = 0; k < times; ++k) {
+        if (training_) {
+            const Batches::Batch batch = training_->at(done_);
+            session.put("tokens", batch.tokens);
+            session.put("targets", batch.targets);
+        }
+        double loss = 0;
+        session.run([&] {
+            loss = mean_loss(session);
+            if (!std::isfinite(loss)) stop_at_nan(session, fmt::format("step {}", done_ + 1));
+        });
+        add(taken.communication, session.communication());
+        losses_.push_back(loss);
+        ++done_;
+    }
+}
+
+void ComposedSession::judge(CpuSession& session, std::int64_t times, Taken& taken) {
+    for (std::int64_t k = 0; k < times; ++k) {
+        if (held_out_) {
+            const Batches::Batch batch = held_out_->at(static_cast<std::int64_t>(held_out_losses_.size()));
+            session.put("tokens", batch.tokens);
+            session.put("targets", batch.targets);
+        }
+        session.run();
+        add(taken.communication, session.communication());
+        held_out_losses_.push_back(mean_loss(session));
+    }
+}
+
+std::map<std::string, std::vector<double>> ComposedSession::notes() const {
+    std::vector<double> seconds, joules;
+    for (const Taken& t : taken_) {
+        seconds.push_back(t.time.si());
+        if (t.energy) joules.push_back(t.energy->si());
+    }
+    return {{"loss", losses_}, {"seconds", seconds}, {"joules", joules.size() == seconds.size() ? joules : std::vector<double>{}}};
+}
+
+void ComposedSession::write(Taken& taken) {
+    const std::vector<StoredPiece> pieces = pool_.pieces();
+    saved_ = done_;
+    if (case_.storage) {
+        taken.stored += Bytes(static_cast<double>(case_.storage->save({done_, notes(), ""}, pieces)) / comm_.size());
+        return;
+    }
+    for (const StoredPiece& p : pieces)
+        aside_[p.name].assign(p.data, p.data + p.instances * p.stride);
+}
+
+void ComposedSession::restore(Taken& taken) {
+    const std::vector<StoredPiece> pieces = pool_.pieces();
+    if (case_.storage) {
+        taken.stored += Bytes(static_cast<double>(case_.storage->restore(saved_, pieces)) / comm_.size());
+        return;
+    }
+    for (const StoredPiece& p : pieces)
+        if (const auto found = aside_.find(p.name); found != aside_.end())
+            std::copy(found->second.begin(), found->second.end(), p.data);
+}
+
+std::string ComposedSession::detail() const {
+    std::string out;
+    if (case_.storage && case_.storage->dataset()) {
+        const Dataset& d = *case_.storage->dataset();
+        out += fmt::format("; {}: {} tokens to train on, {} held out, read by {}", d.name, d.training, d.held_out, d.how);
+    }
+    if (resumed_ > 0)
+        out += fmt::format("; resumed at step {} from a checkpoint, times include the run that wrote it", resumed_);
+    if (!remark_.empty()) out += "; " + remark_;
+    return out;
+}
+
+ResourceUse ComposedSession::usage() const {
+    ResourceUse use;
+    std::map<std::string, Bytes> arenas;
+    for (const auto& [graph, session] : sessions_) {
+        const ResourceUse u = session->usage();
+        for (const MemoryUse& m : u.memory)
+            if (m.level == "inputs" || m.level == "activations") arenas[m.level] += m.peak;
+        if (use.detail.empty()) use.detail = u.detail;
+    }
+    Bytes held = pool_.bytes(Role::weight) + pool_.bytes(Role::state), stored;
+    std::vector<CommUse> all;
+    for (std::size_t i = 0; i < taken_.size(); ++i) {
+        const Phase& p = case_.graph->phases()[i];
+        const Taken& t = taken_[i];
+        auto at = std::find_if(use.phases.begin(), use.phases.end(), [&](const PhaseUse& x) { return x.name == p.name; });
+        if (at == use.phases.end()) {
+            at = use.phases.insert(use.phases.end(), PhaseUse{});
+            at->name = p.name;
+            at->times = 0;
+        }
+        at->times += p.times;
+        at->time += t.time;
+        at->fastest = at->time;
+        at->memory = held;
+        if (const auto s = sessions_.find(p.graph.get()); s != sessions_.end()) {
+            const ResourceUse u = s->second->usage();
+            for (const MemoryUse& m : u.memory)
+                if (m.level == "inputs" || m.level == "activations") at->memory += m.peak;
+            at->useful += u.useful * static_cast<double>(p.times);
+            use.useful += u.useful * static_cast<double>(p.times);
+            use.overhead += u.overhead * static_cast<double>(p.times);
+        }
+        for (const CommUse& c : t.communication) {
+            at->communication += c.bytes;
+            at->calls += c.calls;
+            at->exposed += c.exposed;
+        }
+        if (t.energy) {
+            at->energy = at->energy.value_or(Joules(0)) + *t.energy;
+            use.energy = use.energy.value_or(Joules(0)) + *t.energy;
+        }
+        stored += t.stored;
+        add(all, t.communication);
+    }
+    use.communication = all;
+    for (const char* level : {"inputs", "activations"}) use.memory.push_back({level, Bytes(0), arenas[level], Bytes(0)});
+    use.memory.push_back({"weights", Bytes(0), pool_.bytes(Role::weight), Bytes(0)});
+    use.memory.push_back({"state", Bytes(0), pool_.bytes(Role::state), Bytes(0)});
+    use.memory.push_back({"process", Bytes(0), peak_resident(), Bytes(0)});
+    Bytes staged = (training_ ? training_->bytes() : Bytes(0)) + (held_out_ ? held_out_->bytes() : Bytes(0));
+    use.memory.push_back({"storage", Bytes(0), staged, stored});
+    const auto series = [&](const char* name, const char* about, const std::vector<double>& values, bool at_end) {
+        if (values.empty()) return;
+        Series s{name, "nats", about, "step", {}, {}};
+        for (std::size_t i = 0; i < values.size(); ++i)
+            s.at.push_back(at_end ? static_cast<double>(done_) : static_cast<double>(i + 1));
+        s.values = values;
+        use.series.push_back(std::move(s));
+    };
+    series("loss", "mean over the batch of a step, before its update", losses_, false);
+    if (!held_out_losses_.empty())
+        series("held-out loss", "mean over all held-out batches, after the last step",
+               {std::accumulate(held_out_losses_.begin(), held_out_losses_.end(), 0.0) /
+                static_cast<double>(held_out_losses_.size())},
+               true);
+    use.mapping = case_.mapping.text();
+    use.detail += detail();
+    return use;
+}
+
+}  // namespace wb::cpu

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/backend.hpp"
+#include "kernels/cpu/batches.hpp"
+#include "kernels/cpu/session.hpp"
+
+namespace wb::cpu {
+
+/// A composition for real: its graphs share weights and states, training reads a new batch each step, checkpoints are
+/// written, and a run that finds one of its own goes on from there.
+class ComposedSession final : public Session {
+public:
+    /// Collective over `comm`, which must outlive this. `threads` >= 1.
+    ComposedSession(const Case& c, Comm& comm, int threads);
+
+    Sample run() override;
+    ResourceUse usage() const override;
+
+private:
+    /// What a phase of a run took on this rank, earlier parts of a resumed run included.
+    struct Taken {
+        Seconds time;
+        std::optional<Joules> energy;
+        std::vector<CommUse> communication;
+        Bytes stored;  ///< read from or written to storage
+    };
+    enum class Does { stage, compile, load, write, restore, train, judge, compute };
+    static Does does(const Graph& g);
+
+    bool begin();
+    void carry_out(const Phase& phase, Taken& taken);
+    void open_sessions();
+    void stage();
+    void train(CpuSession& session, std::int64_t times, Taken& taken);
+    void judge(CpuSession& session, std::int64_t times, Taken& taken);
+    void write(Taken& taken);
+    void restore(Taken& taken);
+    double mean_loss(const CpuSession& session);
+    [[noreturn]] void stop_at_nan(CpuSession& session, const std::string& where);
+    std::map<std::string, std::vector<double>> notes() const;
+    std::int64_t times_of(Does what) const;
+    std::string detail() const;
+    Case case_of(const std::shared_ptr<const Graph>& graph) const;
+
+    const Case case_;
+    Comm& comm_;
+    const int threads_;
+    Pool pool_;
+    std::map<const Graph*, std::unique_ptr<CpuSession>> sessions_;
+    std::optional<Batches> training_, held_out_;
+    std::vector<Taken> taken_;  // by phase
+    std::vector<double> losses_;
+    std::vector<double> held_out_losses_;
+    std::int64_t done_ = 0;                            // optimizer steps
+    std::int64_t resumed_ = 0, saved_ = 0, runs_ = 0;  // steps of the checkpoint begun from, of the last; runs begun
+    std::string remark_;
+    std::map<std::string, std::vector<std::byte>> aside_;  // a checkpoint where there is no storage
+};
+
+/// Bytes one rank needs for all of a composition.
+double memory_needed(const Graph& composition, const Mapping& mapping, int rank);
+
+}  // namespace wb::cpu
