@@ -11,13 +11,15 @@ namespace {
 /// Walks the forward part of a graph backwards and appends the gradient of each op.
 class Differentiator {
 public:
-    Differentiator(Graph& g, const std::vector<Gradient>& seeds, const std::vector<TensorId>& wanted)
+    Differentiator(Graph& g, const std::vector<Gradient>& seeds, const std::vector<TensorId>& wanted,
+                   const std::vector<TensorId>& frozen)
         : g_(g),
           blocks_(g.blocks().begin(), g.blocks().end()),
           ops_(g.ops().begin(), g.ops().end()),
           needed_(g.tensors().size(), false),
           gradient_(g.tensors().size(), none) {
         for (std::size_t i = 0; i < needed_.size(); ++i) needed_[i] = g.tensors()[i].role == Role::weight;
+        for (TensorId id : frozen) needed_[index(id)] = false;
         for (TensorId id : wanted) needed_[index(id)] = true;
         find_needed();
         for (const Gradient& s : seeds) gradient_[index(s.of)] = s.gradient;
@@ -165,6 +167,7 @@ private:
                          "its gradient would be a sum over the batch", "Make the batch part of the rows."});
         Attributes to_a, to_b;
         to_a.trans_b = !a.trans_b;
+        to_a.adapter = to_b.adapter = a.adapter;
         if (needed_[index(op.in[1])]) {
             to_b.trans_a = true;
             const Ids in = a.trans_b ? Ids{dy, op.in[0]} : Ids{op.in[0], dy};
@@ -269,9 +272,9 @@ void Differentiator::differentiate(const Op& op) {
 
 }  // namespace
 
-std::vector<Gradient> derive_backward(Graph& g, const std::vector<Gradient>& seeds,
-                                      const std::vector<TensorId>& wanted) {
-    Differentiator d(g, seeds, wanted);
+std::vector<Gradient> derive_backward(Graph& g, const std::vector<Gradient>& seeds, const std::vector<TensorId>& wanted,
+                                      const std::vector<TensorId>& frozen) {
+    Differentiator d(g, seeds, wanted, frozen);
     g.phase("backward");
     d.run();
     return d.result(wanted);

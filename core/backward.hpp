@@ -13,9 +13,11 @@ struct Gradient {
 
 /// Appends the backward pass of everything `g` holds so far, derived op by op, and returns the gradients of all weights
 /// and of the inputs in `wanted`. It starts from the `seeds` (gradients that are given) and from every cross_entropy,
-/// whose mean over rows is the loss. A repeated block becomes a repeated block that runs the other way.
+/// whose mean over rows is the loss. A repeated block becomes a repeated block that runs the other way. Weights in
+/// `frozen` get no gradient, nor does what leads to them alone.
 std::vector<Gradient> derive_backward(Graph& g, const std::vector<Gradient>& seeds = {},
-                                      const std::vector<TensorId>& wanted = {});
+                                      const std::vector<TensorId>& wanted = {},
+                                      const std::vector<TensorId>& frozen = {});
 
 /// AdamW (Loshchilov, Hutter 2019) with the moments in f32 (f64 for f64 weights) and, for narrower weights, a master
 /// copy in f32: one update op for each gradient, in a phase "update".

@@ -22,6 +22,7 @@ struct Protocol {
     Seconds timeout{60};      ///< stop sampling a case after this long
     double max_noise = 0.03;  ///< good enough: width of the median's 95 % interval over the median
     bool verify = true;
+    bool brief = false;  ///< the time is all that is asked for: models leave out what would explain it
     Seconds case_limit{3600};  ///< a case that takes longer, verification included, is taken for hanging and ends the job
 };
 

@@ -258,6 +258,7 @@ const std::string& Graph::fingerprint() const {
             d.add(v);
         for (double v : {a.scale, a.eps, a.theta, a.rate, a.beta1, a.beta2, a.decay, a.share}) d.add(v);
         d.add(wb::name(a.collective));
+        if (a.adapter) d.add("adapter");
     }
     for (const Block& b : blocks_) {
         d.add(b.phase).add(b.repeat).add(b.reversed).add(b.first).add(b.last);

@@ -60,6 +60,7 @@ struct Attributes {
     double rate = 0, beta1 = 0, beta2 = 0, decay = 0;  ///< adamw
     CollectiveKind collective = CollectiveKind::none;
     std::int64_t ranks = 1;  ///< collective: participants
+    bool adapter = false;    ///< matmul, add: of a low-rank adapter, too narrow to be cut (hashed only where true)
     double share = 1;        ///< of a partition: the part of this op's work that repeats no other rank's
 };
 

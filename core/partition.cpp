@@ -75,6 +75,7 @@ TensorId Partitioner::whole(TensorId id) {
     a.ranks = ranks_;
     const TensorId sum = editor_.op(OpKind::collective, "allreduce_" + g_.tensor(id).name, {here}, a, block_).front();
     bind(id, sum, replicated);
+    summand_[index(id)] = here;
     return sum;
 }
 

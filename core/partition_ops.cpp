@@ -53,6 +53,7 @@ bool Partitioner::use_accepts_columns(const Op& op, std::size_t i) const {
                    columns_may_be_cut(op.out[0]);
         case OpKind::gelu:
         case OpKind::silu_mul: return columns_may_be_cut(op.out[0]);
+        case OpKind::add: return op.attributes.adapter && columns_may_be_cut(op.out[0]);
         case OpKind::cache_write:
             return i == 0 || columns_may_be_cut(op.in[0]);  // the cache itself lies as its rows do
         case OpKind::cross_entropy:
@@ -99,7 +100,12 @@ void Partitioner::matmul(const Op& op) {
     }
     if (is_cut(a, m_a))
         return emit(op, with_bias({as_is(a), whole(b)}, false, true), at, {sharded(dc - 2)}, first_of(a));
-    if (free_choice(b) && sb[n_b] >= ranks_ && columns_may_be_cut(c)) {
+    if (at.adapter && at.trans_b && !is_cut(b, n_b) && summand_[index(a)] != none) {
+        Attributes repeated_rows = at;  // of summands, to be summed with what the full matrix gives
+        repeated_rows.share = at.share / ranks_;
+        return emit(op, {summand_[index(a)], whole(b)}, repeated_rows, {partial});
+    }
+    if (free_choice(b) && !at.adapter && sb[n_b] >= ranks_ && columns_may_be_cut(c)) {
         whole(a);
         decide(b, sharded(n_b), 1);
     }

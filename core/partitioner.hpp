@@ -18,6 +18,7 @@ public:
           rank_(rank),
           editor_(g),
           local_(g.tensors().size(), none),
+          summand_(g.tensors().size(), none),
           layout_(g.tensors().size()) {}
 
     Partition run();
@@ -88,6 +89,7 @@ private:
     int block_ = 0;
     GraphEditor editor_;
     Ids local_;
+    Ids summand_;  ///< of tensors that were summed over the ranks: this rank's part
     std::vector<std::optional<Layout>> layout_;
     std::vector<Partition::Piece> pieces_;
 };

@@ -91,6 +91,7 @@ private:
         for (const Block& b : g_.blocks())
             for (const Carry& c : b.carries)
                 if (b.phase == "forward") carried.insert(c.out);
+        const std::set<TensorId> light = unfused_ ? std::set<TensorId>{} : light_values();
         for (std::size_t i = 0; i < plan.places.size(); ++i) {
             const Tensor& t = g_.tensors()[i];
             const MemoryPlan::Place& p = plan.places[i];
@@ -103,8 +104,17 @@ private:
             }
             if (p.slots != block.repeat) continue;  // gone with its layer
             (cut(i) ? out_.kept_cut : out_.kept_whole) += bytes(tensor_id(i));
+            if (light.contains(tensor_id(i))) (cut(i) ? out_.light_cut : out_.light_whole) += bytes(tensor_id(i));
             if (carried.contains(tensor_id(i))) out_.inputs += bytes(tensor_id(i));
         }
+    }
+
+    /// What is made from values that are kept, without a product with weights.
+    std::set<TensorId> light_values() const {
+        std::set<TensorId> out;
+        for (const Op& op : g_.ops())
+            if (is_light(op.kind) || op.kind == OpKind::attention) out.insert(op.out[0]);
+        return out;
     }
 
     bool cut(std::size_t i) const { return i < pieces_.size() && pieces_[i].layout.kind != Layout::Kind::replicated; }
@@ -167,10 +177,11 @@ Footprint footprint(const ModelMemory& memory, const Mapping& m) {
     const double layer = (whole + scores) / std::max(1.0, memory.layers_count);
     using Recompute = Mapping::Recompute;
     if (m.recompute == Recompute::none) f.activations = flight * (whole + scores);
-    if (m.recompute == Recompute::selective) f.activations = flight * whole;
+    const double light = (memory.light_cut + memory.light_whole * sp) * part;
+    if (m.recompute == Recompute::selective) f.activations = flight * (whole - light);
     if (m.recompute == Recompute::full) f.activations = flight * memory.inputs * part * sp;
     if (m.recompute == Recompute::full) f.buffers += layer;  // the layer being recomputed
-    if (m.recompute == Recompute::selective) f.buffers += scores / std::max(1.0, memory.layers_count);
+    if (m.recompute == Recompute::selective) f.buffers += (scores + light) / std::max(1.0, memory.layers_count);
     f.loss = memory.ends * part;
     return f;
 }
@@ -191,6 +202,12 @@ constexpr Row rows[] = {{"weights", &Footprint::weights},
                         {"buffers", &Footprint::buffers}};
 
 }  // namespace
+
+Footprint blend(const Footprint& a, const Footprint& b, double of_b) {
+    Footprint out = a;
+    for (const Row& row : rows) out.*row.bytes += of_b * (b.*row.bytes - a.*row.bytes);
+    return out;
+}
 
 std::vector<MemoryUse> Footprint::levels(double capacity) const {
     std::vector<MemoryUse> out;

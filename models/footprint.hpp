@@ -19,12 +19,13 @@ struct ModelMemory {
     Parameters layers, experts;  ///< of all layers; `experts` are not in `layers`
     Parameters first, last;      ///< beside the layers: the embedding; the final norm and the head
     // What the backward pass needs of the forward pass, all layers, all tokens of the batch:
-    double kept_cut = 0, kept_whole = 0;  ///< cut by tensor parallelism; repeated on every rank of it
-    double scores = 0;                    ///< of attention that does not fuse them; recomputed selectively
-    double inputs = 0;                    ///< of the layers: all that full recomputation keeps
-    double ends = 0;                      ///< before and after the layers: logits above all
-    double cache = 0;                     ///< keys and values of an inference
-    double working = 0;                   ///< arena of an inference, all tokens
+    double kept_cut = 0, kept_whole = 0;    ///< cut by tensor parallelism; repeated on every rank of it
+    double light_cut = 0, light_whole = 0;  ///< of these: what selective recomputation makes again
+    double scores = 0;                      ///< of attention that does not fuse them; recomputed selectively
+    double inputs = 0;                      ///< of the layers: all that full recomputation keeps
+    double ends = 0;                        ///< before and after the layers: logits above all
+    double cache = 0;                       ///< keys and values of an inference
+    double working = 0;                     ///< arena of an inference, all tokens
     double layers_count = 0;
     bool training = false;
 };
@@ -46,6 +47,8 @@ struct Footprint {
     std::string text() const;  ///< "140.00 GB: weights 20.00 GB, ..."
 };
 Footprint footprint(const ModelMemory& memory, const Mapping& mapping);
+/// Of a model of which the part `of_b` is kept as in `b`.
+Footprint blend(const Footprint& a, const Footprint& b, double of_b);
 
 /// Layers of a stage's share that are kept at once, as microbatches of all layers of the model: GPipe keeps all, 1F1B
 /// one for each stage to come, interleaved a little more (Korthikanti et al. 2022, section 4.2.3).

@@ -42,7 +42,7 @@ struct Constants {
         if (p.along_depth) memory = of_type("gemm_depth_memory_fraction", memory);
         tile_loss = of_type("gemm_tile_loss", 0);
         if (p.searched) tile_loss = d.constant_or("gemm_searched_tile_loss", tile_loss);
-        prologue = of_type("gemm_prologue", 0);
+        prologue = p.ready && d.has(ready) ? d.constant_or("gemm_prologue", 0) : of_type("gemm_prologue", 0);
         power = of_type("gemm_overlap_power", 0);
         smallest = d.constant_or("gemm_smallest_tile", 32);
     }

@@ -1,6 +1,7 @@
 #include "models/model_work.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "models/collective_time.hpp"
 #include "models/operator_cost.hpp"
@@ -13,6 +14,21 @@ bool is_vector(OpKind kind) {
            kind != OpKind::attention && kind != OpKind::attention_backward;
 }
 
+/// The type products run in. Quantised training takes the 8-bit type the unit multiplies, whatever the graph calls it.
+std::optional<DType> multiplied_type(const Device& d, const Graph& g, bool training) {
+    const std::optional<DType> type = product_type(g);
+    const auto& peaks = d.system().peak;
+    if (training && type && bits(*type) == 8 && !peaks.contains(*type) && peaks.contains(DType::int8))
+        return DType::int8;
+    return type;
+}
+
+double held_experts(const Graph& g, const Mapping& m) {
+    double experts = 0;
+    for (const Op& op : g.ops()) experts = std::max(experts, static_cast<double>(op.attributes.experts));
+    return experts / m.expert;
+}
+
 class Reader {
 public:
     Reader(const Graph& g, const Device& d, const Mapping& m)
@@ -23,9 +39,13 @@ public:
           tokens_(1.0 / (static_cast<double>(m.data) * m.context * m.expert * m.microbatches)),
           gap_(d.constant("gap_time")),
           prefill_gap_(d.constant_or("prefill_gap_time", gap_)),
-          type_(product_type(g)) {}
+          unfused_(d.constant_or("attention_score_passes", 0) > 0),
+          sustained_(d.constant_or("sustained_fraction", 1)),
+          expert_launches_(held_experts(g, m) * d.constant_or("expert_launch_time", 0)),
+          type_(multiplied_type(d, g, training_)) {}
 
     ModelWork read() {
+        weights();
         for (const Block& block : graph_.blocks())
             for (int i = block.first; i < block.last; ++i) add(block, graph_.ops()[static_cast<std::size_t>(i)]);
         for (const Block& block : graph_.blocks())
@@ -37,13 +57,28 @@ public:
     }
 
 private:
+    void weights() {
+        for (const Op& op : graph_.ops())
+            if (op.kind == OpKind::adamw) trained_.insert(op.in[0]);
+        for (std::size_t i = 0; i < graph_.tensors().size(); ++i) {
+            const Tensor& t = graph_.tensors()[i];
+            if (t.role != Role::weight) continue;
+            const bool expert = t.shape.size() == 3;  // [experts, in, out]
+            const double bytes = static_cast<double>(graph_.instances(tensor_id(i))) * graph_.bytes(tensor_id(i)).si();
+            (expert ? work_.expert_weight_bytes : work_.weight_bytes) += bytes / (expert ? mapping_.expert : 1);
+        }
+    }
+
     void add(const Block& block, const Op& op) {
         const double times = static_cast<double>(block.repeat);
         if (op.kind == OpKind::adamw) {
             const bool expert = graph_.tensor(op.in[0]).shape.size() == 3;  // [experts, in, out]
             const double held = expert ? 1.0 / mapping_.expert : 1;
             work_.update += times * (held * kernel_of(device_, graph_, op).time + gap_);
-            (expert ? work_.expert_bytes : work_.parameter_bytes) += times * held * graph_.bytes(op.in[1]).si();
+            const double width =
+                std::max(2.0, bits(graph_.tensor(op.in[1]).dtype) / 8.0);  // at least 16 bits are summed
+            (expert ? work_.expert_bytes : work_.parameter_bytes) +=
+                times * held * width * static_cast<double>(graph_.elements(op.in[1]));
             return;
         }
         const bool backward = training_ && block.phase != "forward";
@@ -60,14 +95,38 @@ private:
             call({CollectiveKind::alltoall, Axis::expert, bytes, times, 0, backward}, mapping_.expert,
                  std::max(1, domain_units(device_.system()) / mapping_.tensor), pass);
         }
+        // What stands before and after the layers keeps its precision.
+        const bool rounded = !training_ || (block.repeat > 1 && !op.attributes.adapter);
+        if (rounded) casts(op, times, pass);
         const bool serving = block.phase == "prefill" || block.phase == "decode";
         Kernel k =
-            kernel_of(device_, graph_, op, {tokens_, static_cast<double>(mapping_.expert), type_, false, serving});
+            kernel_of(device_, graph_, op,
+                      {tokens_, static_cast<double>(mapping_.expert), rounded ? type_ : std::nullopt, false, serving});
+        if (training_ && op.kind == OpKind::grouped_matmul) pass.layers += times * expert_launches_;
+        if (training_ && !is_vector(op.kind) && !(rounded && type_ && bits(*type_) <= 8)) k.time /= sustained_;
         if (mapping_.sequence_parallel && is_vector(op.kind)) k.time *= op.attributes.share;
         const double gap = block.phase == "prefill" ? prefill_gap_ : gap_;  // prompts are of any length: no CUDA graph
         (block.repeat > 1 ? pass.layers : pass.ends) += times * (k.time + gap);
         if (training_ && block.repeat > 1) pass.kernels += times;  // an inference replays a graph of launches
+        if (is_light(op.kind) && block.repeat > 1 && !unfused_) pass.light += times * (k.time + gap_);
         if (op.kind == OpKind::attention) add_attention(op, times, times * (k.time + gap), pass);
+    }
+
+    /// 8-bit recipes round what the products of a layer read, once for each value: it is read, and written along its
+    /// rows, and along its columns where the gradient of the weight will need it (Micikevicius et al. 2022).
+    void casts(const Op& op, double times, Pass& pass) {
+        if (!training_ || !type_ || bits(*type_) > 8) return;
+        if (op.kind != OpKind::matmul && op.kind != OpKind::grouped_matmul) return;
+        for (std::size_t i = 0; i < 2; ++i) {
+            const Tensor& t = graph_.tensor(op.in[i]);
+            if (t.role == Role::weight || bits(t.dtype) <= bits(*type_) || !cast_.insert(op.in[i]).second) continue;
+            const bool frozen = graph_.tensor(op.in[1]).role == Role::weight && !trained_.contains(op.in[1]);
+            const double copies = 1 + (frozen ? 1.0 : 2.0) * bits(*type_) / bits(t.dtype);
+            const Kernel k = moving(device_, "elementwise", tokens_ * copies * graph_.bytes(op.in[i]).si());
+            pass.layers += times * (k.time + gap_);
+            pass.kernels += times;
+            if (op.kind == OpKind::grouped_matmul) pass.layers += times * expert_launches_;
+        }
     }
 
     void add_attention(const Op& op, double times, double seconds, Pass& pass) {
@@ -89,7 +148,11 @@ private:
     const Mapping& mapping_;
     bool training_;
     double tokens_, gap_, prefill_gap_;
+    bool unfused_;
+    double sustained_;        ///< speed of 16-bit products in a step, where power runs short, over that of single ones
+    double expert_launches_;  ///< s of a kernel that is launched expert by expert once their tokens are counted
     std::optional<DType> type_;
+    std::set<TensorId> cast_, trained_;
     ModelWork work_;
 };
 
@@ -105,7 +168,16 @@ double layer_seconds(const Device& device, const Pass& pass) {
 
 double repeated_seconds(const Device& device, const ModelWork& w, Mapping::Recompute recompute) {
     if (recompute == Mapping::Recompute::full) return layer_seconds(device, w.forward) + w.forward.network;
-    return recompute == Mapping::Recompute::selective ? w.forward.attention : 0;
+    return recompute == Mapping::Recompute::selective ? w.forward.attention + w.forward.light : 0;
+}
+
+bool is_light(OpKind kind) {
+    return kind == OpKind::layernorm || kind == OpKind::rmsnorm || kind == OpKind::gelu || kind == OpKind::silu_mul;
+}
+
+double ring_exposed(const ModelWork& w, double seconds, double least) {
+    constexpr double passes = 3.5;  // of attention, forward and backward, in those of the forward pass
+    return seconds > 0 ? std::max(least, 1 - passes * w.forward.attention / seconds) : 1;
 }
 
 bool is_training(const Graph& graph) {

@@ -14,6 +14,7 @@ struct Pass {
     double layers = 0, ends = 0;
     double network = 0;    ///< calls between the units of a stage, all layers
     double attention = 0;  ///< of all layers: what selective recomputation repeats
+    double light = 0;      ///< of their norms and activation functions: repeated too where attention is fused
     double kernels = 0;    ///< launched in all layers of a training step: the host issues them one by one
 };
 
@@ -32,11 +33,12 @@ struct Call {
 struct ModelWork {
     Pass forward, backward;  ///< an inference has no backward pass
     double update = 0;
-    double parameter_bytes = 0;   ///< gradients of this tensor rank, all layers, without those of experts
-    double expert_bytes = 0;      ///< those of experts, which fewer replicas share
-    double boundary_bytes = 0;    ///< one microbatch between two stages
-    double collective_bytes = 0;  ///< one microbatch, tensor-parallel
-    double key_value_bytes = 0;   ///< keys and values of one microbatch, of one layer: what context ranks exchange
+    double parameter_bytes = 0;  ///< gradients of this tensor rank, all layers, without those of experts
+    double expert_bytes = 0;     ///< those of experts, which fewer replicas share
+    double weight_bytes = 0, expert_weight_bytes = 0;  ///< of the weights themselves, frozen ones included
+    double boundary_bytes = 0;                         ///< one microbatch between two stages
+    double collective_bytes = 0;                       ///< one microbatch, tensor-parallel
+    double key_value_bytes = 0;  ///< keys and values of one microbatch, of one layer: what context ranks exchange
     double attention_layers = 0;
     std::vector<Call> calls;
 };
@@ -49,6 +51,13 @@ ModelWork model_work(const Graph& local, const Device& device, const Mapping& ma
 double layer_seconds(const Device& device, const Pass& pass);
 /// Seconds a microbatch's backward pass repeats of its forward pass.
 double repeated_seconds(const Device& device, const ModelWork& work, Mapping::Recompute recompute);
+
+/// Norms and activation functions: quickly made again from what is kept of a layer.
+bool is_light(OpKind kind);
+
+/// Part of a training step's `seconds` of exchanges between context ranks, a microbatch, that waits. Keys and values go
+/// round in a ring, the next ones under the attention over those at hand (Liu et al. 2023); `least` is never hidden.
+double ring_exposed(const ModelWork& work, double seconds, double least);
 
 /// True if the graph updates weights.
 bool is_training(const Graph& graph);

@@ -111,6 +111,10 @@ private:
         }
         if (m_.context == 1) return;
         const double bytes = w_.key_value_bytes * m_.context;
+        const int neighbours = std::max(1, domain_units(device_.system()) / m_.tensor);
+        const double gather =
+            collective_time(device_, CollectiveKind::allgather, bytes, m_.context, neighbours) * w_.attention_layers;
+        context_exposed_ = training_ ? ring_exposed(w_, 3 * gather, send_exposed_) : 1;
         call(t, run, CollectiveKind::allgather, Axis::context, bytes, w_.attention_layers);
         if (t.backward) call(t, run, CollectiveKind::reduce_scatter, Axis::context, bytes, w_.attention_layers);
     }
@@ -122,8 +126,8 @@ private:
         const char* phase = axis == Axis::tensor    ? "tensor parallel"
                             : axis == Axis::context ? "context parallel"
                                                     : "expert exchange";
-        const double exposed =
-            axis == Axis::tensor && training_ ? device_.constant_or("tensor_exposed_fraction", 1) : 1;
+        const double tensor = training_ ? device_.constant_or("tensor_exposed_fraction", 1) : 1;
+        const double exposed = axis == Axis::tensor ? tensor : axis == Axis::context ? context_exposed_ : 1;
         for (int i = 0; i < count; ++i) collective(t, kind, axis, bytes, phase, exposed);
     }
 
@@ -135,21 +139,48 @@ private:
         s.exposed = exposed;
     }
 
-    void end() {
-        const auto both = [&](CollectiveKind kind) {
-            const auto one = [&](Axis axis, double bytes) {
-                if (bytes > 0 && extent(m_, axis) > 1)
-                    collective({-1, 0, true}, kind, axis, bytes / m_.pipeline, "gradients", gradient_exposed_);
-            };
-            one(Axis::replicas, w_.parameter_bytes);
-            one(Axis::expert_replicas, w_.expert_bytes);
+    /// Exchanges of replicas at the end of a step, one of each sort for every time they happen.
+    std::vector<std::pair<CollectiveKind, int>> exchanges() const {
+        if (m_.shard < 2) return {{CollectiveKind::allreduce, 1}};
+        if (m_.shard == 2) return {{CollectiveKind::reduce_scatter, m_.microbatches}, {CollectiveKind::allgather, 1}};
+        return {{CollectiveKind::reduce_scatter, m_.microbatches}, {CollectiveKind::allgather, 2 * m_.microbatches}};
+    }
+
+    /// The part of them that no pass hides, as in the closed form.
+    double exposed_gradients() const {
+        const StepSeconds seconds = step_seconds(device_, m_);
+        double data = 0;
+        for (const auto& [kind, times] : exchanges())
+            for (const auto& [axis, bytes] : gradients()) {
+                Step step;
+                step.kind = Step::Kind::collective;
+                step.operation = kind;
+                step.axis = axis;
+                step.bytes = bytes;
+                data += times * seconds(step);
+            }
+        const double layers = layer_seconds(device_, w_.forward) + layer_seconds(device_, w_.backward) +
+                              repeated_seconds(device_, w_, m_.recompute);
+        const double room = (m_.shard >= 2 ? m_.microbatches : 1) * layers / m_.pipeline;
+        return data > 0 ? std::max(gradient_exposed_, 1 - room / data) : 1;
+    }
+
+    std::vector<std::pair<Axis, double>> gradients() const {
+        std::vector<std::pair<Axis, double>> out;
+        const auto one = [&](Axis axis, double bytes) {
+            if (bytes > 0 && extent(m_, axis) > 1) out.emplace_back(axis, bytes / m_.pipeline);
         };
-        if (m_.shard < 2) both(CollectiveKind::allreduce);
-        for (int i = 0; m_.shard >= 2 && i < m_.microbatches; ++i) {
-            both(CollectiveKind::reduce_scatter);
-            for (int gathers = 0; m_.shard == 3 && gathers < 2; ++gathers) both(CollectiveKind::allgather);
-        }
-        if (m_.shard == 2) both(CollectiveKind::allgather);
+        one(Axis::replicas, w_.parameter_bytes);
+        one(Axis::expert_replicas, w_.expert_bytes);
+        return out;
+    }
+
+    void end() {
+        const double exposed = exposed_gradients();
+        for (const auto& [kind, times] : exchanges())
+            for (int i = 0; i < times; ++i)
+                for (const auto& [axis, bytes] : gradients())
+                    collective({-1, 0, true}, kind, axis, bytes, "gradients", exposed);
         add(Step::Kind::compute, "update", {-1, 0, true}).seconds =
             w_.update / m_.pipeline / (m_.shard > 0 ? m_.data * m_.context * m_.expert : 1);
     }
@@ -159,7 +190,7 @@ private:
     const Mapping& m_;
     bool training_;
     int chunks_, stage_ = 0;
-    double end_share_, send_exposed_, gradient_exposed_;
+    double end_share_, send_exposed_, gradient_exposed_, context_exposed_ = 1;
     std::vector<Step> steps_;
 };
 
@@ -173,7 +204,9 @@ StepSeconds step_seconds(const Device& device, const Mapping& m) {
     const int neighbours = std::max(1, domain_units(device.system()) / m.tensor);
     return [&device, m, neighbours](const Step& s) {
         if (s.kind == Step::Kind::send) return collective_time(device, CollectiveKind::send_recv, s.bytes, 2);
-        const int near = s.axis == Axis::tensor ? 0 : neighbours;
+        const int near = s.axis == Axis::tensor            ? 0
+                         : s.axis == Axis::expert_replicas ? std::max(1, neighbours / m.expert)
+                                                           : neighbours;
         return collective_time(device, s.operation, s.bytes, extent(m, s.axis), near);
     };
 }

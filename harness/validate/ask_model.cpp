@@ -69,12 +69,15 @@ Question ask_serve(const Point& p, CaseMaker& make) {
 }
 
 Question ask_train(const Point& p, CaseMaker& make) {
-    if (p.has("finetune")) throw Unanswerable(fmt::format("no workload for fine-tuning ({}) yet", p.word("finetune")));
+    const std::string tuned = p.word_or("finetune", "sft");  // of all weights, as pre-training does
+    if (tuned != "sft" && tuned != "lora")
+        throw Unanswerable(fmt::format("no workload for fine-tuning ({}) yet", tuned));
     const Setting s = make.setting(p);
     const std::int64_t batch = p.integer("global_batch");
     Question q;
     q.search_units = !s.units_known;
-    q.terms.push_back({make.make("train", model_params(p, make, batch, p.integer("seq")), s), 1});
+    q.terms.push_back(
+        {make.make(tuned == "lora" ? "finetune" : "train", model_params(p, make, batch, p.integer("seq")), s), 1});
     const Graph& g = *q.terms[0].c.graph;
     set_metric(q, p,
                {.tokens = static_cast<double>(batch * p.integer("seq")),

@@ -49,6 +49,14 @@ std::string case_key(const Case& c) {
 CaseMaker::CaseMaker(const Files& files, SystemBook& systems, std::vector<Condition> conditions)
     : files_(files), systems_(systems), conditions_(std::move(conditions)) {}
 
+Point CaseMaker::completed(Point point) const {
+    for (const Condition& c : conditions_)
+        if (c.holds(point))
+            for (const auto& [key, value] : c.states)
+                if (!point.has(key)) point.params.emplace_back(key, value);
+    return point;
+}
+
 std::map<std::string, std::string> CaseMaker::choices(const Point& point, const std::string& system) {
     const auto plain = systems_.load(system);
     std::map<std::string, std::string> out;
@@ -79,7 +87,9 @@ Setting CaseMaker::setting(const Point& point, const std::string& system) {
     m.pipeline = static_cast<int>(point.integer_or("pp", 1));
     m.context = static_cast<int>(point.integer_or("cp", 1));
     m.virtual_stages = static_cast<int>(point.integer_or("vp", 1));
-    m.sequence_parallel = point.flag("sequence_parallel");
+    // Frameworks since 2022 deal by tokens what tensor ranks would repeat, unless told otherwise.
+    m.sequence_parallel = point.has("sequence_parallel") ? point.flag("sequence_parallel")
+                                                         : point.workload == "train_step" && m.tensor > 1;
     const std::string again = point.word_or("recompute", "none");
     m.recompute = again == "full"        ? Mapping::Recompute::full
                   : again == "selective" ? Mapping::Recompute::selective
@@ -88,7 +98,9 @@ Setting CaseMaker::setting(const Point& point, const std::string& system) {
     const int inner = m.tensor * m.pipeline * m.context;
     const auto gpus = static_cast<int>(point.integer_or("gpus", 0));
     int data = static_cast<int>(point.integer_or("dp", spread && gpus > 0 ? std::max(1, gpus / inner) : 1));
-    const int experts = static_cast<int>(point.integer_or("ep", 1));  // a way to use data-parallel ranks
+    int experts = static_cast<int>(point.integer_or("ep", 1));  // a way to use data-parallel ranks
+    // Or tensor ranks too, each of which then has whole experts: as many bytes and FLOPs as a part of each.
+    if (data % experts != 0 && experts % m.tensor == 0) experts /= m.tensor;
     m.expert = experts > 1 && data % experts == 0 ? experts : 1;
     m.data = data / m.expert;
     m.open = point.workload == "train_step";
@@ -121,6 +133,7 @@ Case CaseMaker::make(const std::string& workload, const ParamList& given, const 
     c.units = setting.units;
     c.mapping = setting.mapping;
     c.protocol.verify = false;
+    c.protocol.brief = true;
     c.protocol.warmup = 0;
     c.protocol.min_samples = c.protocol.max_samples = 1;
     const auto n16 = c.system->native16, n8 = c.system->native8;
@@ -143,6 +156,8 @@ std::string CaseMaker::dtype(const Point& point) {
                                                           {"fp16", "f16"},      {"int8", "int8"}, {"fp8", "fp8_e4m3"},
                                                           {"mxfp8", "fp8_e4m3"}};
     if (!point.has("dtype")) return "16-bit";
+    // Quantised training keeps floats, and rounds them to the 8-bit type of the unit where it multiplies.
+    if (point.workload == "train_step" && point.word("dtype") == "int8") return "fp8_e4m3";
     const auto at = names.find(point.word("dtype"));
     if (at == names.end()) throw Unanswerable(fmt::format("no workload in {} yet", point.word("dtype")));
     return at->second;
@@ -169,7 +184,8 @@ std::string CaseMaker::model(const Point& point, int tensor) const {
     return "{" + shape + "}";
 }
 
-Question question_of(const Point& point, CaseMaker& make) {
+Question question_of(const Point& row, CaseMaker& make) {
+    const Point point = make.completed(row);
     using Ask = Question (*)(const Point&, CaseMaker&);
     static const std::map<std::string, Ask> table{
         {"gemm", ask_operator}, {"attention", ask_operator}, {"vector", ask_operator},   {"collective", ask_operator},

@@ -34,6 +34,8 @@ public:
     Setting setting(const Point& point, const std::string& system);
     /// Throws Unanswerable where a type is unknown to the system, Error where the workload refuses.
     Case make(const std::string& workload, const ParamList& given, const Setting& setting);
+    /// The row with what the conditions that hold for it state and it leaves out.
+    Point completed(Point point) const;
     /// The parameter `model`: a name in configs/models where its shape is the row's, else the row's own shape.
     /// Throws Unanswerable where neither is known.
     /// More tensor ranks than key-value heads keep copies of them: then the row's shape with a head for each rank.

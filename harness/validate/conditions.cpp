@@ -34,7 +34,12 @@ std::vector<Condition> read_conditions(const Files& files) {
                 {c.where(), "a condition names no group, library or params", "it would hold for every row", ""});
         if (const auto options = c.maybe_table("options"))
             for (const std::string& key : options->keys()) x.options[key] = options->text(key);
+        if (const auto states = c.maybe_table("states"))
+            for (const std::string& key : states->keys()) x.states[key] = states->text(key);
         x.algorithm = c.text_or("algorithm", "");
+        if (x.options.empty() && x.states.empty() && x.algorithm.empty())
+            throw Error(
+                {c.where(), "a condition chooses no options and states no keys", "it would change nothing", ""});
         c.text("why");
         out.push_back(std::move(x));
     }

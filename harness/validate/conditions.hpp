@@ -9,12 +9,13 @@
 
 namespace wb {
 
-/// Under what conditions a source measured, where its rows do not say: choices of options of the system file, or the
-/// algorithm of a mapping.
+/// Under what conditions a source measured, where its rows do not say: choices of options of the system file, values of
+/// keys, or the algorithm of a mapping.
 struct Condition {
     std::string group, library;                 ///< "prefix*" or a whole name; empty: any
     std::map<std::string, std::string> params;  ///< values that keys of the row must have
     std::map<std::string, std::string> options;
+    std::map<std::string, std::string> states;  ///< values of keys the row leaves out
     std::string algorithm;  ///< empty: as the row says
 
     bool holds(const Point& point) const;

@@ -27,6 +27,7 @@ bool is_bare_collective(const Graph& g) { return g.ops().size() == 1 && g.ops()[
 struct Choice {
     Mapping mapping;
     std::string refusal, why;
+    double again = 1;  ///< part of the layers that are recomputed, where the mapping recomputes
 };
 
 bool is_named(const Mapping& m) {
@@ -39,24 +40,51 @@ std::string too_large(const cluster::Footprint& f, double room, const Mapping& m
     return fmt::format("{} does not fit the {} of a unit: it needs {}", m.text(), format(Bytes(room)), f.text());
 }
 
-/// The fastest way to make a mapping fit by what it leaves open: sequence parallelism, sharing, recomputation.
-std::optional<Mapping> completed(cluster::Planner& planner, const Mapping& given, double room) {
-    std::optional<cluster::Candidate> best;
+/// What comes before a way to recompute: selective before full, nothing before selective.
+Mapping lighter(Mapping m) {
+    using Recompute = Mapping::Recompute;
+    m.recompute = m.recompute == Recompute::full ? Recompute::selective : Recompute::none;
+    return m;
+}
+
+/// A mapping that recomputes its way in the part `again` of its layers, the lighter way in the others.
+cluster::Candidate evaluated(cluster::Planner& planner, const Mapping& m, double again) {
+    cluster::Candidate c = planner.evaluate(m);
+    if (m.recompute == Mapping::Recompute::none || again >= 1) return c;
+    const cluster::Candidate less = planner.evaluate(lighter(m));
+    c.step = cluster::blend(less.step, c.step, again);
+    c.memory = cluster::blend(less.memory, c.memory, again);
+    return c;
+}
+
+/// The fastest way to make a mapping fit by what it leaves open: sequence parallelism, sharing of the optimizer's state
+/// (runs that share more say so), and recomputation in as many layers as it takes.
+std::optional<Choice> completed(cluster::Planner& planner, const Mapping& given, double room) {
+    std::optional<Choice> best;
+    double best_time = 0;
     using Recompute = Mapping::Recompute;
     Mapping m = given;
     for (const Recompute r : {Recompute::none, Recompute::selective, Recompute::full})
         for (const bool sp : {false, true})
-            for (int shard = given.shard; shard <= 3; ++shard) {
+            for (int shard = given.shard; shard <= std::max(1, given.shard); ++shard) {
                 if (given.recompute != Recompute::none && r != given.recompute) continue;
                 if (sp < given.sequence_parallel || (sp && m.tensor == 1)) continue;
                 m.recompute = r;
                 m.sequence_parallel = sp;
                 m.shard = shard;
-                if (cluster::footprint(planner.memory(m.tensor), m).total() > room) continue;
-                cluster::Candidate c = planner.evaluate(m);
-                if (!best || c.step.time < best->step.time) best = std::move(c);
+                const double all = cluster::footprint(planner.memory(m.tensor), m).total();
+                if (all > room) continue;
+                double again = 1;
+                if (r != Recompute::none && given.recompute == Recompute::none) {
+                    const double without = cluster::footprint(planner.memory(m.tensor), lighter(m)).total();
+                    again = without > room ? (without - room) / (without - all) : 0;
+                }
+                const double time = evaluated(planner, m, again).step.time;
+                if (best && best_time <= time) continue;
+                best = Choice{m, "", "", again};
+                best_time = time;
             }
-    return best ? std::optional(best->mapping) : std::nullopt;
+    return best;
 }
 
 Choice named(cluster::Planner& planner, const Mapping& m, int units, const System& s) {
@@ -70,19 +98,24 @@ Choice named(cluster::Planner& planner, const Mapping& m, int units, const Syste
         if (!fits && !open) return {m, too_large(f, room, m), ""};
         if (!fits)  // it ran, so its authors kept less than this model knows of
             return {m, "", fmt::format("taken to fit, as it ran: {}", too_large(f, room, m))};
-        out = {*fits, "", fmt::format("{} chosen, as {} needs {}", fits->text(), m.text(), format(Bytes(f.total())))};
+        out = *fits;
+        out.why = fmt::format("{} chosen, as {} needs {}", out.mapping.text(), m.text(), format(Bytes(f.total())));
+        if (out.mapping.recompute != Mapping::Recompute::none && out.again < 1)
+            out.why += fmt::format(", in {:.0f} % of the layers", 100 * out.again);
     }
     planner.evaluate(m);  // throws where the fabrics do not reach
     return out;
 }
 
-Choice searched(cluster::Planner& planner, int units) {
-    const cluster::Found found = planner.search(units);
+Choice searched(cluster::Planner& planner, const Case& c) {
+    constexpr int optimizer_state = 1;  // published runs that share more say so
+    cluster::Found found = planner.search(c.units, c.mapping.open ? optimizer_state : 3);
+    if (!found.best && c.mapping.open) found = planner.search(c.units);
     if (found.best) return {found.best->mapping, "", found.text()};
     if (!found.smallest)
         return {
             {},
-            fmt::format("no mapping of {} units divides the model and its batch of {}", units, planner.shape().batch),
+            fmt::format("no mapping of {} units divides the model and its batch of {}", c.units, planner.shape().batch),
             ""};
     return {{},
             fmt::format("none of {} mappings fits; nearest: ", found.lawful) +
@@ -90,28 +123,30 @@ Choice searched(cluster::Planner& planner, int units) {
             ""};
 }
 
-Choice choose(const Case& c) {
+Choice choose(const Case& c, cluster::Parts& parts) {
     const cluster::Device device(*c.system);
-    cluster::Planner planner(*c.graph, device);
+    cluster::Planner planner(c.graph, device, parts);
     if (!planner.shape().is_model() && !is_named(c.mapping)) {
         Mapping m = c.mapping;
         if (m.units() == 1) m.tensor = c.units;
         return {m, "", ""};
     }
     if (is_named(c.mapping)) return named(planner, c.mapping, c.units, *c.system);
-    return searched(planner, c.units);
+    return searched(planner, c);
 }
 
 class ClusterSession final : public Session {
 public:
-    ClusterSession(const Case& c, Choice choice)
+    ClusterSession(const Case& c, Choice choice, cluster::Parts& parts)
         : graph_(c.graph),
           system_(c.system),
           mapping_(choice.mapping),
+          again_(choice.again),
           detail_(std::move(choice.why)),
-          units_(c.units) {
+          units_(c.units),
+          brief_(c.protocol.brief) {
         const cluster::Device device(*system_);
-        cluster::Planner planner(*graph_, device);
+        cluster::Planner planner(graph_, device, parts);
         if (planner.shape().is_model())
             model(planner, device);
         else
@@ -154,11 +189,12 @@ private:
     }
 
     void model(cluster::Planner& planner, const cluster::Device& device) {
-        const cluster::Candidate c = planner.evaluate(mapping_);
+        const cluster::Candidate c = evaluated(planner, mapping_, again_);
         const cluster::ModelStep& step = c.step;
         const double room = cluster::unit_capacity(*system_);
         sample_ = {Seconds(step.time), step.spans()};
         parts_ = c.memory.levels(room);
+        if (brief_) return;
         network_ = Seconds(step.tensor_network + step.context_network + step.pipeline_network + step.data_network);
         describe(planner.part(mapping_.tensor).local);
         play(planner.work(mapping_), device, step);
@@ -193,8 +229,10 @@ private:
     std::shared_ptr<const Graph> graph_;
     std::shared_ptr<const System> system_;
     Mapping mapping_;
+    double again_;
     std::string detail_;
     int units_;
+    bool brief_;
     Sample sample_;
     std::vector<MemoryUse> parts_;
     Bytes traffic_{0}, resident_{0};
@@ -207,7 +245,7 @@ class LastChoice {
 public:
     const Choice& of(const Case& c) {
         if (graph_ != c.graph || system_ != c.system || units_ != c.units || mapping_ != key(c)) {
-            choice_ = choose(c);
+            choice_ = choose(c, parts_);
             graph_ = c.graph;
             system_ = c.system;
             units_ = c.units;
@@ -215,6 +253,8 @@ public:
         }
         return choice_;
     }
+
+    cluster::Parts& parts() { return parts_; }
 
 private:
     static std::string key(const Case& c) { return c.mapping.text() + (c.mapping.open ? " open" : ""); }
@@ -224,6 +264,7 @@ private:
     int units_ = 0;
     std::string mapping_;
     Choice choice_;
+    cluster::Parts parts_;
 };
 
 class Cluster final : public Backend {
@@ -253,7 +294,8 @@ public:
             if (const auto room = capacity(s, c.units); room && needed > *room)
                 return Support::no(
                     fmt::format("needs {} and {} x {} hold {}", format(needed), c.units, s.id, format(*room)));
-            if (!cluster::shape_of(*c.graph).is_model()) ClusterSession(c, choice);  // throws where it cannot be cut
+            if (!cluster::shape_of(*c.graph).is_model())
+                ClusterSession(c, choice, last_.parts());  // throws where it cannot be cut
         } catch (const Error& e) {
             return Support::no(without_stop(e.what()));
         }
@@ -262,7 +304,7 @@ public:
 
     std::unique_ptr<Session> prepare(const Case& c, Comm&) const override {
         if (only_moves(*c.graph)) return transfer_session(c, false);
-        return std::make_unique<ClusterSession>(c, last_.of(c));
+        return std::make_unique<ClusterSession>(c, last_.of(c), last_.parts());
     }
 
     std::optional<Mapping> best_mapping(const Case& c) const override {
@@ -280,7 +322,7 @@ public:
             only_moves(*c.graph))
             return {};
         const cluster::Device device(*c.system);
-        cluster::Planner planner(*c.graph, device);
+        cluster::Planner planner(c.graph, device, last_.parts());
         if (!planner.shape().is_model() || !cluster::unlawful(planner.shape(), c.mapping, c.units).empty()) return {};
         return cluster::footprint(planner.memory(c.mapping.tensor), c.mapping)
             .levels(cluster::unit_capacity(*c.system));

@@ -14,13 +14,14 @@ namespace wb::cluster {
 /// All that depends on the count of tensor ranks.
 struct Planner::Tensor {
     int ranks = 1;
-    Partition part{Graph(""), {}};
-    std::optional<ModelMemory> memory;
+    std::shared_ptr<const Part> part;
     std::map<std::tuple<std::int64_t, int, bool>, ModelWork> work;  ///< by shares of the tokens, expert ranks, sp
 };
 
+Planner::Planner(std::shared_ptr<const Graph> graph, const Device& device, Parts& parts)
+    : graph_(std::move(graph)), device_(device), parts_(parts), shape_(shape_of(*graph_)), constants_(device) {}
 Planner::Planner(const Graph& graph, const Device& device)
-    : graph_(graph), device_(device), shape_(shape_of(graph)), constants_(device) {}
+    : Planner(std::shared_ptr<const Graph>(std::shared_ptr<const Graph>(), &graph), device, own_) {}
 Planner::~Planner() = default;
 
 Planner::Tensor& Planner::tensor(int ranks) {
@@ -28,27 +29,14 @@ Planner::Tensor& Planner::tensor(int ranks) {
         if (t->ranks == ranks) return *t;
     auto t = std::make_unique<Tensor>();
     t->ranks = ranks;
-    if (ranks == 1) {
-        t->part = {graph_, {}};
-    } else {
-        Mapping m;
-        m.tensor = ranks;
-        t->part = partition(graph_, m, 0);
-        // The rules of operators name classes of types again where a product is wider than its operands.
-        const System& s = device_.system();
-        t->part.local = t->part.local.resolved(s.native16.value_or(DType::any16), s.native8.value_or(DType::any8));
-    }
+    t->part = parts_.of(graph_, device_, ranks);
     tensors_.push_back(std::move(t));
     return *tensors_.back();
 }
 
-const Partition& Planner::part(int ranks) { return tensor(ranks).part; }
+const Partition& Planner::part(int ranks) { return tensor(ranks).part->cut; }
 
-const ModelMemory& Planner::memory(int ranks) {
-    Tensor& t = tensor(ranks);
-    if (!t.memory) t.memory = model_memory(t.part, device_);
-    return *t.memory;
-}
+const ModelMemory& Planner::memory(int ranks) { return tensor(ranks).part->memory; }
 
 const ModelWork& Planner::work(const Mapping& m) {
     Tensor& t = tensor(m.tensor);
@@ -56,7 +44,7 @@ const ModelWork& Planner::work(const Mapping& m) {
     const auto key = std::tuple(shares, m.expert, m.sequence_parallel);
     const auto found = t.work.find(key);
     return found != t.work.end() ? found->second
-                                 : t.work.emplace(key, model_work(t.part.local, device_, m)).first->second;
+                                 : t.work.emplace(key, model_work(t.part->cut.local, device_, m)).first->second;
 }
 
 Candidate Planner::evaluate(const Mapping& m) {
@@ -85,7 +73,7 @@ Ranks ranks_of(const Mapping& m) { return {m.tensor, m.pipeline, m.data, m.conte
 /// One search: loops from the slow choices to the quick ones.
 class Planner::Walk {
 public:
-    Walk(Planner& p, int units) : p_(p), shape_(p.shape_), units_(units) {
+    Walk(Planner& p, int units, int most_shared) : p_(p), shape_(p.shape_), units_(units), most_shared_(most_shared) {
         found_.capacity = unit_capacity(p.device_.system());
     }
 
@@ -154,7 +142,7 @@ private:
             for (const Recompute r : {Recompute::none, Recompute::selective, Recompute::full}) {
                 if (r != Recompute::none && !shape_.training) continue;
                 m.recompute = r;
-                const int share = shape_.training && m.data * m.context * m.expert > 1 ? 3 : 0;
+                const int share = shape_.training && m.data * m.context * m.expert > 1 ? most_shared_ : 0;
                 for (m.shard = 0; m.shard <= share; ++m.shard) judge(m, work, x);
             }
         }
@@ -189,12 +177,12 @@ private:
 
     Planner& p_;
     const ModelShape& shape_;
-    int units_;
+    int units_, most_shared_;
     Found found_;
     std::map<Ranks, Candidate> families_;
 };
 
-Found Planner::search(int units) { return Walk(*this, units).run(); }
+Found Planner::search(int units, int most_shared) { return Walk(*this, units, most_shared).run(); }
 
 namespace {
 

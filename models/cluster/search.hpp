@@ -7,6 +7,7 @@
 
 #include "core/graph.hpp"
 #include "core/partition.hpp"
+#include "models/cluster/parts.hpp"
 #include "models/cluster/training.hpp"
 #include "models/footprint.hpp"
 #include "models/lawful.hpp"
@@ -37,6 +38,8 @@ class Planner {
 public:
     /// `graph` of the whole batch; its dtypes resolved for the system. Both must outlive the planner.
     Planner(const Graph& graph, const Device& device);
+    /// Takes its parts from, and leaves them to, planners before and after it.
+    Planner(std::shared_ptr<const Graph> graph, const Device& device, Parts& parts);
     ~Planner();
 
     const ModelShape& shape() const { return shape_; }
@@ -48,15 +51,18 @@ public:
     Candidate evaluate(const Mapping& mapping);
 
     /// Every lawful mapping of exactly `units`: tensor x pipeline x data x context x expert ranks, microbatches,
-    /// virtual stages, sequence parallelism, recomputation and sharing by replicas.
-    Found search(int units);
+    /// virtual stages, sequence parallelism, recomputation and sharing by replicas (up to `most_shared`, as
+    /// Mapping::shard).
+    Found search(int units, int most_shared = 3);
 
 private:
     struct Tensor;
     class Walk;
     Tensor& tensor(int ranks);
-    const Graph& graph_;
+    std::shared_ptr<const Graph> graph_;
     const Device& device_;
+    Parts own_;
+    Parts& parts_;
     ModelShape shape_;
     ScheduleConstants constants_;
     std::vector<std::unique_ptr<Tensor>> tensors_;

@@ -22,6 +22,8 @@ struct ModelStep {
     double gradient_bytes = 0, activation_bytes = 0;  ///< a rank hands to data-parallel and to tensor-parallel calls
     std::vector<Span> spans() const;
 };
+/// The step of a model of which the part `of_b` is worked on as in `b`.
+ModelStep blend(const ModelStep& a, const ModelStep& b, double of_b);
 
 /// Seconds of what the units of a mapping say to each other, microbatches and recomputation aside: the slow part of a
 /// step, shared by many mappings of a search.
@@ -31,13 +33,17 @@ struct Exchange {
     double gradients = 0;       ///< of all replicas, summed and given back: before any is hidden
     double gather_weights = 0;  ///< of one pass, where replicas share the weights
     double scatter_gradients = 0;
+    double between = 0;  ///< gradients between domains, where only the units of a domain share
 };
 Exchange exchange(const ModelWork& work, const Device& device, const Mapping& mapping);
 
 /// Constants of the schedule, looked up once.
 struct ScheduleConstants {
     explicit ScheduleConstants(const Device& device);
-    double end_stage_share, send_exposed, gradient_exposed;
+    double end_stage_share;
+    double launch_time,
+        stage_time;  ///< the latter: s the host of a pipeline stage needs for one microbatch beside the launches
+    double send_exposed, gradient_exposed;
 };
 
 /// A step from its parts: arithmetic alone.

@@ -115,3 +115,25 @@ TEST_CASE("models: a token costs two flop for each parameter it meets") {
     const Graph train = build("train", "llama2-7b", 16);
     CHECK(train.matmul_flops().si() / 16 == doctest::Approx(6 * met).epsilon(0.01));
 }
+
+TEST_CASE("models: a step of low-rank adapters has no gradients of what is frozen") {
+    // Frozen matrices: a product forward and one for the gradient of their input, 4 flop a weight and token; adapters
+    // [h, r] and [r, h] beside q, k, v and the output of attention: 6. Causal attention: 14 h a pair, as above.
+    const double B = 2, s = 256, L = 32, h = 4096, f = 11008, V = 32000, r = 16;
+    const double frozen = L * (4 * h * h + 3 * h * f) + V * h, adapters = L * 4 * 2 * h * r;
+    const double expected = (4 * frozen + 6 * adapters) * B * s + 14 * h * B * L * s * (s + 1) / 2;
+    const Graph g = build("finetune", "llama2-7b", 256, 0, 2);
+    CHECK(g.matmul_flops().si() == doctest::Approx(expected).epsilon(1e-12));
+    double updated = 0, gradients = 0;
+    for (const Block& block : g.blocks())
+        for (int i = block.first; i < block.last; ++i) {
+            const Op& op = g.ops()[static_cast<std::size_t>(i)];
+            if (op.kind != OpKind::adamw) continue;
+            updated += static_cast<double>(block.repeat * g.elements(op.in[0]));
+            gradients += static_cast<double>(block.repeat * g.elements(op.in[1]));
+        }
+    CHECK(updated == adapters);
+    CHECK(gradients == adapters);
+    CHECK(static_cast<double>(g.parameters()) ==
+          static_cast<double>(build("train", "llama2-7b", 256).parameters()) + adapters);
+}

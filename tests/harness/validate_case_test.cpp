@@ -76,6 +76,20 @@ TEST_CASE("units, mapping and microbatches of a training step") {
     CHECK(q.factor == doctest::Approx(c.graph->matmul_flops().si() / 512 / peak));
 }
 
+TEST_CASE("fine-tuning: adapters are a workload of their own, all weights are trained as ever") {
+    Maker m;
+    const std::string row = "model=llama2-7b;seq=4096;global_batch=8;gpus=8;dp=8;dtype=fp8;finetune=";
+    CHECK(only(m.ask(point("train_step", "h100-sxm", row + "lora", "time", 1))).workload == "finetune");
+    CHECK(only(m.ask(point("train_step", "h100-sxm", row + "sft", "time", 1))).workload == "train");
+    CHECK(m.ask(point("train_step", "h100-sxm", row + "prefix", "time", 1)).reason.find("(prefix)") !=
+          std::string::npos);
+    // Tensor ranks deal by tokens what they would repeat, unless the row says otherwise.
+    const std::string shared = "model=llama2-7b;seq=4096;global_batch=8;gpus=8;tp=8";
+    CHECK(only(m.ask(point("train_step", "h100-sxm", shared, "time", 1))).mapping.sequence_parallel);
+    CHECK_FALSE(only(m.ask(point("train_step", "h100-sxm", shared + ";sequence_parallel=0", "time", 1)))
+                    .mapping.sequence_parallel);
+}
+
 TEST_CASE("bus bandwidth and time say the same of a collective") {
     Maker m;
     const std::string params = "op=allreduce;bytes=1000000;gpus=4;nodes=1;gpus_per_node=4";

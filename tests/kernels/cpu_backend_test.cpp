@@ -26,8 +26,7 @@ namespace {
 using Overrides = std::vector<std::pair<std::string, ParamValue>>;
 
 const Files& files() {
-    static const Files all(
-        {std::string(WB_SOURCE_DIR) + "/configs"});
+    static const Files all({std::string(WB_SOURCE_DIR) + "/configs"});
     return all;
 }
 
@@ -204,6 +203,16 @@ TEST_CASE("cpu: small models train, prefill and decode as the reference does") {
             }
 }
 
+TEST_CASE("cpu: adapters are trained as the reference does, beside attention or beside all") {
+    for (const char* name : {"tiny-gpt2", "tiny-llama", "tiny-moe", "tiny-mla"})
+        for (const char* where : {"attention", "all"}) {
+            Overrides with = model(name);
+            with.emplace_back("adapters", std::string(where));
+            with.emplace_back("rank", 4_i);
+            check("finetune", with, "f32", 2);
+        }
+}
+
 TEST_CASE("cpu: every model's architecture, shrunk, as the reference does") {
     for (const std::string& name : files().names("models", ""))
         for (const char* pass : {"train", "prefill", "decode"}) check(pass, model(name, 7), "f32");
@@ -251,6 +260,12 @@ TEST_CASE("cpu: models shared by tensor parallelism give the same results and lo
     for (const std::string& name : files().names("models", ""))
         for (const char* pass : {"train", "decode"}) CHECK(check_shared(pass, model(name, 6), 2, "f32"));
     CHECK(check_shared("train", model("tiny-gpt2", 9), 4, "bf16"));
+    for (const char* name : {"tiny-gpt2", "tiny-llama", "tiny-moe", "tiny-mla"}) {
+        Overrides with = model(name, 9);
+        with.emplace_back("adapters", std::string("all"));
+        with.emplace_back("rank", 4_i);
+        CHECK(check_shared("finetune", with, 2, "f32"));
+    }
     CHECK(check_shared("decode", model("gptj-6b", 9), 2, "bf16"));
 }
 

@@ -223,3 +223,64 @@ TEST_CASE("laws of memory") {
     CHECK(held("tp4 dp4 mb8 recompute").activations < 0.2 * plain.activations);
     CHECK(held("tp4 pp4 mb16 gpipe").activations == doctest::Approx(4 * held("tp4 pp4 mb16").activations));
 }
+
+TEST_CASE("a published run that does not fit recomputes in as many layers as it takes") {
+    Case c;
+    c.graph = std::make_shared<Graph>(model("train", "llama3-70b", 64, 8192));
+    c.system = std::make_shared<System>(shipped("h100-sxm"));
+    c.units = 64;
+    c.mapping = Mapping::parse("tp4 pp4 dp4 mb16 sp zero1");
+    const auto backend = make_cluster();
+    const auto seconds = [&](const char* mapping) {
+        const Device device(*c.system);
+        Planner planner(*c.graph, device);
+        return planner.evaluate(Mapping::parse(mapping)).step.time;
+    };
+    CHECK(backend->supports(c, 1).reason.find("does not fit") != std::string::npos);
+    c.mapping.open = true;
+    REQUIRE(backend->supports(c, 1).reason == "");
+    const auto session = backend->prepare(c, *single_process());
+    const ResourceUse use = session->usage();
+    CAPTURE(use.detail);
+    CHECK(use.detail.find("% of the layers") != std::string::npos);
+    double held = 0;
+    for (const MemoryUse& m : use.memory) held += m.peak.si();
+    CHECK(held <= 80e9 * 1.000001);
+    CHECK(held > 80e9 * 0.999);
+    const double t = session->run().elapsed.si();
+    CHECK(t > seconds("tp4 pp4 dp4 mb16 sp zero1"));
+    CHECK(t < seconds("tp4 pp4 dp4 mb16 sp zero1 recompute"));
+}
+
+TEST_CASE("adapters cost less than training all weights, in time and in memory") {
+    const System s = shipped("h100-sxm");
+    const Device device(s);
+    const Graph all = model("train", "llama2-7b", 16, 4096), adapters = model("finetune", "llama2-7b", 16, 4096);
+    Planner whole(all, device), tuned(adapters, device);
+    for (const char* text : {"dp8 mb2", "tp4 dp2 mb8 sp", "pp4 dp2 mb8"}) {
+        const Mapping m = Mapping::parse(text);
+        const Candidate a = whole.evaluate(m), b = tuned.evaluate(m);
+        CHECK(b.step.time < 0.85 * a.step.time);
+        CHECK(b.step.time > 0.5 * a.step.time);
+        CHECK(b.memory.optimizer < 0.01 * a.memory.optimizer);
+        CHECK(b.step.gradient_bytes < 0.01 * a.step.gradient_bytes);
+        CHECK(tuned.work(m).weight_bytes > 0.99 * whole.work(m).weight_bytes);
+    }
+}
+
+TEST_CASE("experts are launched one by one in training, and their replicas stand apart") {
+    System s = shipped("b200");
+    const Graph g = model("train", "mixtral-8x7b", 64, 4096);
+    const auto step = [&](const char* mapping) {
+        const Device device(s);
+        return Planner(g, device).evaluate(Mapping::parse(mapping)).step;
+    };
+    const double with = step("ep8 mb8").compute;
+    s.fitted.at("expert_launch_time").value = 0;
+    const double without = step("ep8 mb8").compute;
+    // 32 layers, 8 microbatches, one expert here, 3 products forward and 6 backward
+    const double launch = shipped("b200").fitted.at("expert_launch_time").value;
+    CHECK(with - without == doctest::Approx(32 * 8 * 9 * launch).epsilon(1e-6));
+    // Experts fill a node, so their gradients go between nodes: no faster than one port each.
+    CHECK(step("dp8 ep8 mb1").data_network > step("dp8 mb8").data_network);
+}

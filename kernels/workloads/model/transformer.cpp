@@ -13,7 +13,8 @@ namespace {
 /// Builds the layers of one model; every method takes and returns activations [tokens, features].
 class Builder {
 public:
-    Builder(Graph& g, const ModelConfig& m, Pass pass, const Sequence& s) : g_(g), m_(m), pass_(pass), s_(s) {
+    Builder(Graph& g, const ModelConfig& m, Pass pass, const Sequence& s, const Adapters& adapters)
+        : g_(g), m_(m), pass_(pass), s_(s), adapters_(adapters) {
         context_ = pass == Pass::decode ? s.seq : 0;
         step_ = pass == Pass::decode ? 1 : s.seq;
         tokens_ = s.batch * step_;
@@ -54,6 +55,22 @@ private:
         std::vector<TensorId> operands{x, weight(name + ".weight", {in, out}, in)};
         if (with_bias) operands.push_back(bias(name + ".bias", out));
         return g_.add(OpKind::matmul, name, operands);
+    }
+
+    TensorId adapted(const std::string& name, TensorId x, std::int64_t in, std::int64_t out, bool with_bias,
+                     bool wanted = true) {
+        const TensorId y = linear(name, x, in, out, with_bias);
+        if (adapters_.rank == 0 || !wanted) return y;
+        const std::int64_t rank = adapters_.rank;
+        const auto matrix = [&](const char* end, Shape shape, std::int64_t fan_in) {
+            return g_.weight(name + end, std::move(shape), bits(s_.dtype) < 16 ? DType::any16 : s_.dtype,
+                             {Fill::Kind::uniform, std::sqrt(3.0 / static_cast<double>(fan_in))});
+        };
+        Attributes a;
+        a.adapter = true;
+        const TensorId u = g_.add(OpKind::matmul, name + ".down_to_rank", {x, matrix(".adapter_a", {in, rank}, in)}, a);
+        const TensorId v = g_.add(OpKind::matmul, name + ".up_from_rank", {u, matrix(".adapter_b", {rank, out}, rank)});
+        return g_.add(OpKind::add, name + ".adapter_sum", {y, v}, a);
     }
 
     TensorId norm(const std::string& name, TensorId x, std::int64_t width) {
@@ -214,9 +231,9 @@ private:
     TensorId attention(const std::string& n, TensorId x, std::int64_t window) {
         if (m_.latent()) return latent_attention(n, x);
         const std::int64_t q_width = m_.heads * m_.head_dim, kv_width = m_.kv_heads * m_.head_dim;
-        TensorId q = linear(n + ".q", x, m_.hidden, q_width, m_.qkv_bias);
-        TensorId k = linear(n + ".k", x, m_.hidden, kv_width, m_.qkv_bias);
-        TensorId v = linear(n + ".v", x, m_.hidden, kv_width, m_.qkv_bias);
+        TensorId q = adapted(n + ".q", x, m_.hidden, q_width, m_.qkv_bias);
+        TensorId k = adapted(n + ".k", x, m_.hidden, kv_width, m_.qkv_bias);
+        TensorId v = adapted(n + ".v", x, m_.hidden, kv_width, m_.qkv_bias);
         if (m_.head_norms) {
             q = head_norm(n + ".q_head_norm", q, m_.heads);
             k = head_norm(n + ".k_head_norm", k, m_.kv_heads);
@@ -228,7 +245,7 @@ private:
         k = cached(n + ".k", k);
         v = cached(n + ".v", v);
         const TensorId o = g_.apply(OpKind::attention, n, {q, k, v}, attention_attributes(window)).front();
-        return linear(n + ".out", o, q_width, m_.hidden, m_.out_bias);
+        return adapted(n + ".out", o, q_width, m_.hidden, m_.out_bias);
     }
 
     TensorId concat(const std::string& name, TensorId a, TensorId shared, std::int64_t heads, std::int64_t dim) {
@@ -248,7 +265,7 @@ private:
             q_in = norm(n + ".q_norm", linear(n + ".q_down", x, m_.hidden, m_.q_rank, false), m_.q_rank);
             q_width = m_.q_rank;
         }
-        TensorId q = linear(n + ".q_up", q_in, q_width, m_.heads * m_.head_dim, false);
+        TensorId q = adapted(n + ".q_up", q_in, q_width, m_.heads * m_.head_dim, false);
         q = rope(n + ".rope_q", q, m_.heads, m_.rope_dim, m_.nope_dim);
         const TensorId latent =
             norm(n + ".kv_norm", linear(n + ".kv_down", x, m_.hidden, m_.kv_rank, false), m_.kv_rank);
@@ -279,20 +296,20 @@ private:
             const TensorId k = concat(n + ".keys", k_up, k_rope, m_.heads, m_.nope_dim);
             o = g_.apply(OpKind::attention, n, {q, k, v}, a).front();
         }
-        return linear(n + ".out", o, m_.heads * m_.v_head_dim, m_.hidden, false);
+        return adapted(n + ".out", o, m_.heads * m_.v_head_dim, m_.hidden, false);
     }
 
     TensorId mlp(const std::string& n, TensorId x, std::int64_t width) {
-        TensorId y = linear(n + ".up", x, m_.hidden, width, m_.mlp_bias);
+        TensorId y = adapted(n + ".up", x, m_.hidden, width, m_.mlp_bias, adapters_.mlp);
         if (m_.gated) {
-            const TensorId gate = linear(n + ".gate", x, m_.hidden, width, m_.mlp_bias);
+            const TensorId gate = adapted(n + ".gate", x, m_.hidden, width, m_.mlp_bias, adapters_.mlp);
             y = g_.add(OpKind::silu_mul, n + ".silu_mul", {gate, y});
         } else {
             Attributes a;
             a.tanh_form = m_.gelu_tanh;
             y = g_.add(OpKind::gelu, n + ".gelu", {y}, a);
         }
-        return linear(n + ".down", y, width, m_.hidden, m_.mlp_bias);
+        return adapted(n + ".down", y, width, m_.hidden, m_.mlp_bias, adapters_.mlp);
     }
 
     TensorId experts_matmul(const std::string& name, TensorId x, TensorId index, std::int64_t in, std::int64_t out) {
@@ -326,6 +343,7 @@ private:
     const ModelConfig& m_;
     const Pass pass_;
     const Sequence& s_;
+    const Adapters& adapters_;
     std::int64_t context_, step_, tokens_;
     TensorId table_{};
     std::string prefix_;    // of the names in the layer at hand
@@ -334,8 +352,9 @@ private:
 
 }  // namespace
 
-void build_transformer(Graph& g, const ModelConfig& model, Pass pass, const Sequence& sequence) {
-    Builder(g, model, pass, sequence).build();
+void build_transformer(Graph& g, const ModelConfig& model, Pass pass, const Sequence& sequence,
+                       const Adapters& adapters) {
+    Builder(g, model, pass, sequence, adapters).build();
 }
 
 }  // namespace wb

@@ -22,8 +22,16 @@ struct Sequence {
     std::optional<DType> cache = {};  ///< of keys and values, where it differs
 };
 
+/// Low-rank adapters (Hu et al. 2021): beside a matrix W [in, out] stand A [in, rank] and B [rank, out], and the product
+/// is x W + (x A) B. In 16 bits where the model has fewer.
+struct Adapters {
+    std::int64_t rank = 0;  ///< 0: none
+    bool mlp = false;       ///< beside the matrices of the MLP too, not those of attention alone
+};
+
 /// Appends the forward pass of a transformer to `g`. Train marks the loss, the others the logits [batch, vocab] as
-/// output.
-void build_transformer(Graph& g, const ModelConfig& model, Pass pass, const Sequence& sequence);
+/// output. The names of the adapters' matrices end with ".adapter_a" and ".adapter_b".
+void build_transformer(Graph& g, const ModelConfig& model, Pass pass, const Sequence& sequence,
+                       const Adapters& adapters = {});
 
 }  // namespace wb
