@@ -10,6 +10,7 @@
 #include "core/element.hpp"
 #include "core/error.hpp"
 #include "kernels/cpu/energy.hpp"
+#include "kernels/cpu/gemm.hpp"
 
 namespace wb::cpu {
 namespace {
@@ -119,6 +120,7 @@ bool ComposedSession::begin() {
         const auto at = found->notes.find(name);
         return at == found->notes.end() ? std::vector<double>{} : at->second;
     };
+    adopt_gemm_choices(note("gemm choices"));
     losses_ = note("loss");
     losses_.resize(static_cast<std::size_t>(resumed_));
     const std::vector<double> seconds = note("seconds"), energy = note("joules");
@@ -258,7 +260,8 @@ std::map<std::string, std::vector<double>> ComposedSession::notes() const {
         seconds.push_back(t.time.si());
         if (t.energy) joules.push_back(t.energy->si());
     }
-    return {{"loss", losses_},
+    return {{"gemm choices", gemm_choices()},
+            {"loss", losses_},
             {"seconds", seconds},
             {"joules", joules.size() == seconds.size() ? joules : std::vector<double>{}}};
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace wb::cpu {
 
@@ -49,5 +50,10 @@ public:
 private:
     std::unique_ptr<GemmEngine> engine_;
 };
+
+/// Which library this process chose for every shape it timed, as rows of numbers; and taking over such rows, so that a
+/// job that goes on computes bit for bit what it would have. Rows of another layout are ignored.
+std::vector<double> gemm_choices();
+void adopt_gemm_choices(const std::vector<double>& rows);
 
 }  // namespace wb::cpu

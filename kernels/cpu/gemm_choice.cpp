@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <limits>
 #include <map>
@@ -47,6 +48,10 @@ public:
         const std::lock_guard lock(mutex_);
         won_[key] = factory;
     }
+    std::map<Key, GemmFactory> all() {
+        const std::lock_guard lock(mutex_);
+        return won_;
+    }
 
 private:
     std::mutex mutex_;
@@ -80,10 +85,12 @@ struct Candidate {
     double spent_s = 0;
 };
 
+constexpr std::array<GemmFactory, 6> factories{make_gemv,          make_onednn_matmul, make_onednn_sgemm,
+                                               make_openblas_gemm, make_widened_gemm,  make_turned_gemm};
+
 std::vector<Candidate> candidates(const GemmShape& shape, GemmType type, int threads) {
     std::vector<Candidate> found;  // the first one is taken where nothing is timed
-    for (const GemmFactory factory :
-         {make_gemv, make_onednn_matmul, make_onednn_sgemm, make_openblas_gemm, make_widened_gemm, make_turned_gemm}) {
+    for (const GemmFactory factory : factories) {
         auto engine = factory(shape, type, threads);
         if (engine) found.push_back({factory, std::move(engine)});
     }
@@ -116,11 +123,39 @@ void race(std::vector<Candidate>& field, const GemmShape& shape, GemmType type, 
     }
 }
 
+constexpr std::size_t row_size = 14;
+
 }  // namespace
+
+std::vector<double> gemm_choices() {
+    std::vector<double> rows;
+    for (const auto& [key, factory] : Winners::of_process().all()) {
+        std::apply([&](const auto&... part) { (rows.push_back(static_cast<double>(part)), ...); }, key);
+        rows.push_back(static_cast<double>(std::find(factories.begin(), factories.end(), factory) - factories.begin()));
+    }
+    return rows;
+}
+
+void adopt_gemm_choices(const std::vector<double>& rows) {
+    if (rows.size() % row_size != 0) return;
+    for (std::size_t at = 0; at < rows.size(); at += row_size) {
+        const double* r = rows.data() + at;
+        const auto whole = [&](int i) { return static_cast<std::int64_t>(r[i]); };
+        GemmShape s;
+        s.m = whole(0), s.n = whole(1), s.k = whole(2), s.batch = whole(3);
+        s.trans_a = whole(4) != 0, s.trans_b = whole(5) != 0;
+        s.stride_a = whole(6), s.stride_b = whole(7), s.stride_c = whole(8);
+        s.accumulate = whole(9) != 0, s.bias = whole(10) != 0;
+        if (whole(13) < 0 || whole(13) >= static_cast<std::int64_t>(factories.size())) continue;
+        Winners::of_process().remember(key_of(s, static_cast<GemmType>(whole(11)), static_cast<int>(r[12])),
+                                       factories[static_cast<std::size_t>(whole(13))]);
+    }
+}
 
 std::unique_ptr<GemmEngine> make_fastest_gemm(const GemmShape& shape, GemmType type, int threads) {
     const auto key = key_of(shape, type, threads);
-    if (const GemmFactory known = Winners::of_process().find(key)) return known(shape, type, threads);
+    if (const GemmFactory known = Winners::of_process().find(key))
+        if (auto engine = known(shape, type, threads)) return engine;
     std::vector<Candidate> field = candidates(shape, type, threads);
     if (field.empty()) return nullptr;
     if (field.size() > 1 && shape.flops() >= smallest_timed_flops) race(field, shape, type, threads);

@@ -20,7 +20,7 @@ max_samples = 1
 verify = false
 [[workload]]
 use = "pipeline"
-batch = 4
+batch = 1
 seq = 16
 steps = 4000
 checkpoint_every = 200

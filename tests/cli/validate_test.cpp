@@ -47,7 +47,7 @@ TEST_CASE("validate: a table, a row per point, the errors by group, and a result
     CHECK(o.code == 0);
     CHECK(o.says("by group"));
     CHECK(o.says("by family"));
-    CHECK(o.says("P3     pipeline: no workload for stage init yet"));
+    CHECK(o.says("P3     pipeline: the row does not say \"model\""));
     const std::vector<std::string> rows = lines(box.read("rows.csv"));
     REQUIRE(rows.size() == 4);
     CHECK(rows[0] + "\n" == header.substr(0, header.size() - 1) + ",backend,predicted,ratio,reason\n");
@@ -55,7 +55,7 @@ TEST_CASE("validate: a table, a row per point, the errors by group, and a result
         "P1,h100-sxm,gemm,m=1000;n=1000;k=1000;dtype=fp16,time,0.002,s,mine,raw,a paper,table 1,fake,0.00"));
     CHECK(rows[3] ==
           "P3,h100-sxm,pipeline,stage=init,time,5,s,stages,claim,a paper,table 2,fake,,,"
-          "no workload for stage init yet");
+          "the row does not say 'model'");
     const auto json = nlohmann::json::parse(box.read("e.json"));
     REQUIRE(json["groups"].size() == 2);
     const auto& group = json["groups"][0];
