@@ -4,6 +4,7 @@
 
 #include "core/tables.hpp"
 #include "core/workload.hpp"
+#include "models/bounds.hpp"
 #include "models/cluster/search.hpp"
 #include "models/operator_cost.hpp"
 #include "models/pipeline_schedule.hpp"
@@ -30,6 +31,8 @@ Graph model(const std::string& pass, const std::string& name, std::int64_t batch
     throw Error({pass, "is no workload", "", ""});
 }
 
+constexpr double most_units = 4096;  // of the searches below
+
 /// The first system with all constants that multiplies in bf16 and joins thousands of units.
 const System& system_file() {
     static const System found = [] {
@@ -37,7 +40,7 @@ const System& system_file() {
         for (const std::string& id : files.names("systems", ".toml")) {
             System s = load_system(files.find("systems/" + id + ".toml"));
             if (s.kind == SystemKind::cluster && missing_constant(s).empty() && s.peak.contains(DType::bf16) &&
-                s.fabrics.size() > 1)
+                s.fabrics.size() > 1 && joinable_units(s).value_or(most_units) >= most_units)
                 return s;
         }
         throw Error({configs, "no cluster with fitted constants", "there is nothing to plan for", ""});
