@@ -49,6 +49,9 @@ struct CommUse {
     Seconds time, exposed;  ///< in the calls; not hidden behind compute
 };
 
+/// Adds the calls of `times` runs alike to those over the same fabric of the same operation.
+void add_calls(std::vector<CommUse>& to, const std::vector<CommUse>& run, std::int64_t times = 1);
+
 /// How far off a number that is not measured may be, as factors of it; 1 and 1 when exact by definition (a bound).
 struct Band {
     double low = 1, high = 1;
@@ -75,6 +78,10 @@ struct Series {
     std::string name, unit, about, at_unit;  ///< at_unit: "step", "s"
     std::vector<double> at, values;
 };
+
+/// The entry of a phase, appended if there is none yet, with `times` more runs and what they handed to collectives.
+PhaseUse& add_phase(std::vector<PhaseUse>& phases, const std::string& name, std::int64_t times,
+                    const std::vector<CommUse>& calls);
 
 struct Verification {
     bool done = false;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/error.hpp"
 
 namespace wb {
@@ -73,6 +75,22 @@ std::string Params::key() const {
         out += name + "=" + text(value);
     }
     return out;
+}
+
+Params complete(const std::vector<ParamSpec>& specs, const ParamList& given) {
+    const auto same = [](const auto& name) { return [&name](const auto& x) { return x.first == name; }; };
+    Params p;
+    for (const ParamSpec& spec : specs) {
+        const auto at = std::find_if(given.rbegin(), given.rend(), same(spec.name));
+        if (at != given.rend())
+            p.set(spec.name, at->second);
+        else if (spec.fallback)
+            p.set(spec.name, *spec.fallback);
+    }
+    for (const auto& [name, value] : given)
+        if (std::none_of(specs.begin(), specs.end(), [&n = name](const ParamSpec& s) { return s.name == n; }))
+            throw Error({name, "is no parameter of the workload", "it would change nothing", ""});
+    return p;
 }
 
 }  // namespace wb

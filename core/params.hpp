@@ -39,4 +39,10 @@ private:
     std::vector<std::pair<std::string, ParamValue>> values_;
 };
 
+/// Parameters by name.
+using ParamList = std::vector<std::pair<std::string, ParamValue>>;
+/// All of `specs`: what is given, else the fallback. Throws Error for a name that is none of them; what has no fallback
+/// and is not given is left out.
+Params complete(const std::vector<ParamSpec>& specs, const ParamList& given);
+
 }  // namespace wb

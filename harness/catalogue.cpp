@@ -114,13 +114,10 @@ std::string describe_backend(const BackendRow& b, Format format, bool colour) {
 
 /// The parameters of a workload that reads a file or model called `name`, for one sequence of 128 tokens.
 Params sample_of(const Workload& w, const std::string& name) {
-    Params p;
-    for (const ParamSpec& s : w.params)
-        if (s.fallback) p.set(s.name, *s.fallback);
-    p.set(w.params.front().name, name);
-    if (w.params.front().name == "model") p.set("seq", std::int64_t{128});  // a file has its own
-    p.set("dtype", std::string("16-bit"));
-    return p;
+    const std::string& reader = w.params.front().name;
+    ParamList given{{reader, name}, {"dtype", std::string("16-bit")}};
+    if (reader == "model") given.emplace_back("seq", std::int64_t{128});  // a file has its own
+    return complete(w.params, given);
 }
 
 std::string describe_findings(const Workload& w, const std::string& name, const Files& files, Format format,

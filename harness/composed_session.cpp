@@ -27,7 +27,6 @@ class ComposedSession final : public Session {
 public:
     ComposedSession(const Backend& backend, const Case& c, Comm& comm)
         : graph_(c.graph), real_(backend.kind() == Kind::measured) {
-        Case at = c;
         const bool open = c.mapping.text() == "1";
         const auto heaviest =
             std::max_element(graph_->phases().begin(), graph_->phases().end(),
@@ -88,12 +87,12 @@ public:
             const ResourceUse& u = of.at(p.graph.get());
             const double times = static_cast<double>(p.times), seconds = times_[i].time.si();
             add_memory(use, u);
-            add_communication(use, u, times);
+            add_calls(use.communication, u.communication, p.times);
             use.useful += u.useful * times;
             use.overhead += u.overhead * times;
             if (u.energy) use.energy = use.energy.value_or(Joules(0)) + *u.energy * times;
             low += seconds * u.band.low, high += seconds * u.band.high, all += seconds;
-            add_phase(use, p, u, times_[i].time, times_[i].limit);
+            describe(use, p, u, times_[i].time, times_[i].limit);
         }
         if (all > 0) use.band = {low / all, high / all, ""};
         use.mapping = mapping_.empty() ? of.at(graph_->phases().front().graph.get()).mapping : mapping_;
@@ -112,14 +111,13 @@ private:
 
     std::unique_ptr<Session> prepared(const Backend& backend, const Case& c, const Phase& p, bool open,
                                       Comm& comm) const {
-        Case at = case_of(c, p.graph);
         if (open && !mapping_.empty()) try {
-                Case kept = at;
+                Case kept = case_of(c, p.graph);
                 kept.mapping = Mapping::parse(mapping_);
                 if (backend.supports(kept, comm.size()).yes) return backend.prepare(kept, comm);
             } catch (const std::exception&) {  // a phase that cannot be spread like that is spread its own way
             }
-        return backend.prepare(at, comm);
+        return backend.prepare(case_of(c, p.graph), comm);
     }
 
     static void add_memory(ResourceUse& use, const ResourceUse& u) {
@@ -135,46 +133,22 @@ private:
         }
     }
 
-    static void add_communication(ResourceUse& use, const ResourceUse& u, double times) {
-        for (const CommUse& c : u.communication) {
-            auto same = std::find_if(use.communication.begin(), use.communication.end(), [&](const CommUse& x) {
-                return x.fabric == c.fabric && x.operation == c.operation;
-            });
-            if (same == use.communication.end())
-                same = use.communication.insert(use.communication.end(), {c.fabric, c.operation, 0, {}, {}, {}});
-            same->calls += c.calls * static_cast<std::int64_t>(times);
-            same->bytes += c.bytes * times;
-            same->time += c.time * times;
-            same->exposed += c.exposed * times;
-        }
-    }
-
-    static void add_phase(ResourceUse& use, const Phase& p, const ResourceUse& u, Seconds time,
-                          const std::string& limit) {
-        auto at =
-            std::find_if(use.phases.begin(), use.phases.end(), [&](const PhaseUse& x) { return x.name == p.name; });
-        if (at == use.phases.end()) {
-            at = use.phases.insert(use.phases.end(), PhaseUse{});
-            at->name = p.name;
-            at->times = 0;
-            at->band = u.band;
-        }
-        const double times = static_cast<double>(p.times);
-        at->times += p.times;
-        at->time += time;
-        at->fastest = at->time;
+    static void describe(ResourceUse& use, const Phase& p, const ResourceUse& u, Seconds time,
+                         const std::string& limit) {
+        std::vector<CommUse> calls;
+        add_calls(calls, u.communication, p.times);
+        PhaseUse& at = add_phase(use.phases, p.name, p.times, calls);
+        at.band = u.band;
+        at.time += time;
+        at.fastest = at.time;
         Bytes held;
         for (const MemoryUse& m : u.memory)
             if (m.level != "process") held += m.peak;
-        at->memory = std::max(at->memory, held);
-        for (const CommUse& c : u.communication) {
-            at->communication += c.bytes * times;
-            at->calls += c.calls * p.times;
-            at->exposed += c.exposed * times;
-        }
-        if (u.energy) at->energy = at->energy.value_or(Joules(0)) + *u.energy * times;
-        at->useful += u.useful * times;
-        at->limit = limit;
+        at.memory = std::max(at.memory, held);
+        const double times = static_cast<double>(p.times);
+        if (u.energy) at.energy = at.energy.value_or(Joules(0)) + *u.energy * times;
+        at.useful += u.useful * times;
+        at.limit = limit;
     }
 
     std::shared_ptr<const Graph> graph_;

@@ -11,22 +11,6 @@
 namespace wb {
 namespace {
 
-const Workload& workload_named(const std::string& name) {
-    for (const Workload& w : all_workloads())
-        if (w.name == name) return w;
-    throw Unanswerable(fmt::format("no workload \"{}\" yet", name));
-}
-
-Params complete(const Workload& w, const ParamList& given) {
-    Params p;
-    for (const ParamSpec& spec : w.params) {
-        if (spec.fallback) p.set(spec.name, *spec.fallback);
-        for (const auto& [name, value] : given)
-            if (name == spec.name) p.set(name, value);
-    }
-    return p;
-}
-
 /// "RxC" as rows and columns of PEs.
 std::pair<int, int> rectangle(const std::string& text) {
     int rows = 0, columns = 0;
@@ -128,7 +112,7 @@ Case CaseMaker::make(const std::string& workload, const ParamList& given, const 
     const Workload& w = workload_named(workload);
     Case c;
     c.workload = workload;
-    c.params = complete(w, given);
+    c.params = complete(w.params, given);
     c.system = setting.system;
     c.units = setting.units;
     c.mapping = setting.mapping;

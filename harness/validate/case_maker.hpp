@@ -22,8 +22,6 @@ struct Setting {
     Mapping mapping;
 };
 
-using ParamList = std::vector<std::pair<std::string, ParamValue>>;
-
 /// Makes cases as a run does: the same workloads, the same system files, one graph for all systems of the same types.
 class CaseMaker {
 public:

@@ -23,18 +23,6 @@ bool has(const Graph& g, OpKind kind) {
     return std::any_of(g.ops().begin(), g.ops().end(), [&](const Op& op) { return op.kind == kind; });
 }
 
-void add(std::vector<CommUse>& to, const std::vector<CommUse>& more) {
-    for (const CommUse& c : more) {
-        auto same = std::find_if(to.begin(), to.end(),
-                                 [&](const CommUse& x) { return x.fabric == c.fabric && x.operation == c.operation; });
-        if (same == to.end()) same = to.insert(to.end(), {c.fabric, c.operation, 0, {}, {}, {}});
-        same->calls += c.calls;
-        same->bytes += c.bytes;
-        same->time += c.time;
-        same->exposed += c.exposed;
-    }
-}
-
 /// Rows of the table that token ids look up.
 std::int64_t vocabulary(const Graph& g) {
     for (const Op& op : g.ops())
@@ -186,7 +174,7 @@ void ComposedSession::carry_out(const Phase& phase, Taken& taken) {
         default:
             for (std::int64_t k = 0; k < phase.times; ++k) {
                 found->second->run();
-                add(taken.communication, found->second->communication());
+                add_calls(taken.communication, found->second->communication());
             }
     }
 }
@@ -235,7 +223,7 @@ void ComposedSession::train(CpuSession& session, std::int64_t times, Taken& take
             loss = mean_loss(session);
             if (!std::isfinite(loss)) stop_at_nan(session, fmt::format("step {}", done_ + 1));
         });
-        add(taken.communication, session.communication());
+        add_calls(taken.communication, session.communication());
         losses_.push_back(loss);
         ++done_;
     }
@@ -249,7 +237,7 @@ void ComposedSession::judge(CpuSession& session, std::int64_t times, Taken& take
             session.put("targets", batch.targets);
         }
         session.run();
-        add(taken.communication, session.communication());
+        add_calls(taken.communication, session.communication());
         held_out_losses_.push_back(mean_loss(session));
     }
 }
@@ -314,14 +302,7 @@ ResourceUse ComposedSession::usage() const {
     for (std::size_t i = 0; i < taken_.size(); ++i) {
         const Phase& p = case_.graph->phases()[i];
         const Taken& t = taken_[i];
-        auto at =
-            std::find_if(use.phases.begin(), use.phases.end(), [&](const PhaseUse& x) { return x.name == p.name; });
-        if (at == use.phases.end()) {
-            at = use.phases.insert(use.phases.end(), PhaseUse{});
-            at->name = p.name;
-            at->times = 0;
-        }
-        at->times += p.times;
+        PhaseUse* const at = &add_phase(use.phases, p.name, p.times, t.communication);
         at->time += t.time;
         at->fastest = at->time;
         at->memory = held;
@@ -333,17 +314,12 @@ ResourceUse ComposedSession::usage() const {
             use.useful += u.useful * static_cast<double>(p.times);
             use.overhead += u.overhead * static_cast<double>(p.times);
         }
-        for (const CommUse& c : t.communication) {
-            at->communication += c.bytes;
-            at->calls += c.calls;
-            at->exposed += c.exposed;
-        }
         if (t.energy) {
             at->energy = at->energy.value_or(Joules(0)) + *t.energy;
             use.energy = use.energy.value_or(Joules(0)) + *t.energy;
         }
         stored += t.stored;
-        add(all, t.communication);
+        add_calls(all, t.communication);
     }
     use.communication = all;
     for (const char* level : {"inputs", "activations"})

@@ -17,15 +17,7 @@ ParamValue word(const char* s) { return std::string(s); }
 ParamValue whole(std::int64_t n) { return n; }
 
 Graph build(const std::string& workload, const Settings& settings) {
-    for (const Workload& w : all_workloads()) {
-        if (w.name != workload) continue;
-        Params p;
-        for (const ParamSpec& spec : w.params)
-            if (spec.fallback) p.set(spec.name, *spec.fallback);
-        for (const auto& [name, value] : settings) p.set(name, value);
-        return w.build(p, Files({configs}));
-    }
-    throw Error({workload, "is no workload", "", ""});
+    return build_workload(workload, settings, Files({configs}));
 }
 
 Graph gemm(std::int64_t m, std::int64_t n, std::int64_t k, const char* dtype = "f32") {

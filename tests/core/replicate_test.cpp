@@ -11,17 +11,7 @@ using namespace wb;
 namespace {
 
 Graph train(const char* model, std::int64_t batch) {
-    for (const Workload& w : all_workloads()) {
-        if (w.name != "train") continue;
-        Params p;
-        for (const ParamSpec& spec : w.params)
-            if (spec.fallback) p.set(spec.name, *spec.fallback);
-        p.set("model", std::string(model));
-        p.set("batch", batch);
-        p.set("seq", std::int64_t{8});
-        return w.build(p, Files({std::string(WB_SOURCE_DIR) + "/configs"}));
-    }
-    throw Error({"train", "is no workload", "", ""});
+    return build_workload("train", {{"model", std::string(model)}, {"batch", batch}, {"seq", std::int64_t{8}}}, Files({std::string(WB_SOURCE_DIR) + "/configs"}));
 }
 
 }  // namespace
@@ -47,7 +37,7 @@ TEST_CASE("replicas share the work of a step and sum every gradient once") {
                     CHECK(part.pieces[i].first == 16 * rank);
                 }
         }
-        CHECK(flops == doctest::Approx(whole.flops().si()).epsilon(1e-12));
+        CHECK(flops == doctest::Approx(whole.flops().si()).epsilon(1e-12).scale(0));
     }
 }
 

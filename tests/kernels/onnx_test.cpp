@@ -21,16 +21,9 @@ namespace {
 using Settings = std::vector<std::pair<std::string, ParamValue>>;
 
 Graph import(const std::string& file, const Settings& settings = {}) {
-    for (const Workload& w : all_workloads()) {
-        if (w.name != "onnx") continue;
-        Params p;
-        for (const ParamSpec& s : w.params)
-            if (s.fallback) p.set(s.name, *s.fallback);
-        p.set("file", file);
-        for (const auto& [name, value] : settings) p.set(name, value);
-        return w.build(p, Files({}));
-    }
-    throw std::runtime_error("no workload onnx");
+    Settings all = settings;
+    all.emplace_back("file", file);
+    return build_workload("onnx", all, Files({}));
 }
 
 std::string problem(const std::function<void()>& action) {

@@ -12,15 +12,7 @@ using namespace wb;
 namespace {
 
 Graph build(const std::string& workload, const std::vector<std::pair<std::string, ParamValue>>& asked) {
-    for (const Workload& w : all_workloads()) {
-        if (w.name != workload) continue;
-        Params p;
-        for (const ParamSpec& s : w.params)
-            if (s.fallback) p.set(s.name, *s.fallback);
-        for (const auto& [name, value] : asked) p.set(name, value);
-        return w.build(p, Files({std::string(WB_SOURCE_DIR) + "/configs"}));
-    }
-    throw std::runtime_error("no workload " + workload);
+    return build_workload(workload, asked, Files({std::string(WB_SOURCE_DIR) + "/configs"}));
 }
 
 std::int64_t n(std::int64_t v) { return v; }

@@ -28,19 +28,7 @@ constexpr std::int64_t batch = 2, seq = 7, vocabulary = 61;
 constexpr std::uint64_t seed = 7;
 
 Graph graph_of(const std::string& workload, const std::string& model, const char* dtype, bool shrunk = false) {
-    for (const Workload& w : all_workloads()) {
-        if (w.name != workload) continue;
-        Params p;
-        for (const ParamSpec& s : w.params)
-            if (s.fallback) p.set(s.name, *s.fallback);
-        p.set("model", model);
-        p.set("batch", batch);
-        p.set("seq", seq);
-        p.set("shrunk", shrunk);
-        p.set("dtype", std::string(dtype));
-        return w.build(p, Files({std::string(WB_SOURCE_DIR) + "/configs"}));
-    }
-    throw std::runtime_error("no workload " + workload);
+    return build_workload(workload, {{"model", model}, {"batch", batch}, {"seq", seq}, {"shrunk", shrunk}, {"dtype", std::string(dtype)}}, Files({std::string(WB_SOURCE_DIR) + "/configs"}));
 }
 
 /// What every graph's input "tokens" is filled with.

@@ -18,18 +18,7 @@ namespace {
 const std::string configs = std::string(WB_SOURCE_DIR) + "/configs";
 
 Graph model(const std::string& pass, const std::string& name, std::int64_t batch) {
-    for (const Workload& w : all_workloads()) {
-        if (w.name != pass) continue;
-        Params p;
-        for (const ParamSpec& spec : w.params)
-            if (spec.fallback) p.set(spec.name, *spec.fallback);
-        p.set("model", name);
-        p.set("batch", batch);
-        p.set("seq", std::int64_t{2048});
-        p.set("dtype", std::string("bf16"));
-        return w.build(p, Files({configs}));
-    }
-    throw ContractError(pass);
+    return build_workload(pass, {{"model", name}, {"batch", batch}, {"seq", std::int64_t{2048}}, {"dtype", std::string("bf16")}}, Files({configs}));
 }
 
 /// A pipeline of equal stages that talk for nothing: one second forward, two back.

@@ -156,17 +156,7 @@ inline StageSteps small_training(int tensor, int data, int microbatches) {
 inline Case train_case(const System& s, const std::string& model, std::int64_t batch, std::int64_t seq,
                        const std::string& mapping) {
     Case c;
-    for (const Workload& w : all_workloads()) {
-        if (w.name != "train") continue;
-        Params p;
-        for (const ParamSpec& spec : w.params)
-            if (spec.fallback) p.set(spec.name, *spec.fallback);
-        p.set("model", model);
-        p.set("batch", batch);
-        p.set("seq", seq);
-        p.set("dtype", std::string("f16"));
-        c.graph = std::make_shared<Graph>(w.build(p, Files({configs})));
-    }
+    c.graph = std::make_shared<Graph>(build_workload("train", {{"model", model}, {"batch", batch}, {"seq", seq}, {"dtype", std::string("f16")}}, Files({configs})));
     c.system = std::make_shared<System>(s);
     c.mapping = Mapping::parse(mapping);
     c.units = c.mapping.units();

@@ -29,15 +29,7 @@ inline System shipped(const std::string& id, const std::map<std::string, std::st
 inline System waferllm() { return shipped("wse2", {{"clock", "maximum"}}); }
 
 inline Graph built(const std::string& workload, const std::map<std::string, ParamValue>& given) {
-    for (const Workload& w : all_workloads()) {
-        if (w.name != workload) continue;
-        Params p;
-        for (const ParamSpec& spec : w.params)
-            if (spec.fallback) p.set(spec.name, *spec.fallback);
-        for (const auto& [key, value] : given) p.set(key, value);
-        return w.build(p, Files({configs}));
-    }
-    throw Error({workload, "is no workload", "", ""});
+    return build_workload(workload, {given.begin(), given.end()}, Files({configs}));
 }
 
 inline Graph model(const std::string& pass, const std::string& name, std::int64_t seq, std::int64_t batch = 1) {

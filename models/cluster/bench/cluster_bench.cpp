@@ -17,18 +17,7 @@ using namespace wb::cluster;
 const std::string configs = WB_SOURCE_DIR "/configs";
 
 Graph model(const std::string& pass, const std::string& name, std::int64_t batch, std::int64_t seq) {
-    for (const Workload& w : all_workloads()) {
-        if (w.name != pass) continue;
-        Params p;
-        for (const ParamSpec& spec : w.params)
-            if (spec.fallback) p.set(spec.name, *spec.fallback);
-        p.set("model", name);
-        p.set("batch", batch);
-        p.set("seq", seq);
-        p.set("dtype", std::string("bf16"));
-        return w.build(p, Files({configs}));
-    }
-    throw Error({pass, "is no workload", "", ""});
+    return build_workload(pass, {{"model", name}, {"batch", batch}, {"seq", seq}, {"dtype", std::string("bf16")}}, Files({configs}));
 }
 
 constexpr double most_units = 4096;  // of the searches below

@@ -14,17 +14,7 @@ using namespace wb::wafer;
 const std::string configs = WB_SOURCE_DIR "/configs";
 
 Graph model(const std::string& pass, const std::string& name, std::int64_t seq) {
-    for (const Workload& w : all_workloads()) {
-        if (w.name != pass) continue;
-        Params p;
-        for (const ParamSpec& spec : w.params)
-            if (spec.fallback) p.set(spec.name, *spec.fallback);
-        p.set("model", name);
-        p.set("seq", seq);
-        p.set("dtype", std::string("f16"));
-        return w.build(p, Files({configs}));
-    }
-    throw Error({pass, "is no workload", "", ""});
+    return build_workload(pass, {{"model", name}, {"seq", seq}, {"dtype", std::string("f16")}}, Files({configs}));
 }
 
 /// Any wafer that is joined with others.
