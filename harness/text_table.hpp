@@ -43,6 +43,11 @@ public:
     void section(std::string title);
     void row(std::vector<Cell> cells);
     bool empty() const { return rows_.empty(); }
+    const std::vector<TextColumn>& columns() const { return columns_; }
+    std::size_t rows() const { return rows_.size(); }
+    const Cell& cell(std::size_t row, std::size_t column) const { return rows_[row].cells[column]; }
+    /// The sub-header a row stands below; empty before the first.
+    const std::string& section_of(std::size_t row) const { return sections_[rows_[row].section]; }
 
     /// Aligned by display width, two spaces between columns, no boxes, no trailing blanks; ANSI colours if `colour`.
     std::string terminal(bool colour = false) const;

@@ -46,7 +46,7 @@ void own(const Bill& b, const Use& u, const Values& v, Hourly& h) {
         h.hall = power * pue * v(b.facility) * capital_recovery(r, v(b.facility_life) / year_s) / year_hours;
     h.energy = h.power_W * pue * v(b.electricity) * hour_s;
     h.support = v(b.maintenance) * hour_s * (price + host + network + storage + cooling);
-    h.replacement = hour_s / v(b.mtbf) * v(b.unwarranted) * price;
+    h.replacement = v(b.replaced) * hour_s * v(b.unwarranted) * price;
 }
 
 /// Part of the hours of running machines that yields something: Young and Daly's best interval where work is lost.
@@ -75,7 +75,7 @@ Bill bill_of(const Book& book, const std::string& system, bool rented) {
     b.price = own_key("price"), b.host = own_key("host"), b.network = own_key("network");
     b.cooling = own_key("cooling"), b.power = own_key("power"), b.space = own_key("space");
     b.rack = own_key("rack");
-    b.mtbf = own_key("mtbf"), b.rent = own_key("rent");
+    b.mtbf = own_key("mtbf"), b.replaced = own_key("replaced"), b.rent = own_key("rent");
     b.port = own_key("port"), b.tune = own_key("tune"), b.debug = own_key("debug"), b.upkeep = own_key("upkeep");
     b.rented = rented || b.price < 0;
     if (b.rented && b.rent < 0)

@@ -13,7 +13,7 @@ inline constexpr double year_hours = 8760;
 struct Bill {
     std::string device;
     bool rented = false;
-    int price, host, network, cooling, power, space, rack, mtbf, rent, port, tune, debug, upkeep;
+    int price, host, network, cooling, power, space, rack, mtbf, replaced, rent, port, tune, debug, upkeep;
     int discount, life, salvage, pue, electricity, load, colocation, facility, facility_life, maintenance, unwarranted,
         repair, restart, checkpoint, storage, storage_size, cluster, operated, operator_wage, developer_wage, loading,
         work_year, utilisation, rack_height, rack_power, rack_area;

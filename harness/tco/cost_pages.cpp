@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <string>
 
 #include "harness/tco/pages.hpp"
 
@@ -89,9 +90,9 @@ Page hours_page(const Study& study, const std::string& today) {
     }
     for (const TextColumn& c : spread_columns("USD/h of a unit, in use", "USD/h")) columns.push_back(c);
     Page page{"hours", fmt::format("Cost of an hour, preset {}", study.book().preset()), TextTable(columns), {}};
-    std::set<const HourTrials*> shown;
+    std::set<std::string> shown;
     for (const Row& row : study.rows()) {
-        if (!row.hour || !shown.insert(row.hour.get()).second) continue;
+        if (!row.hour || !shown.insert(fmt::format("{} {}", row.yield.name(), row.use.coupled)).second) continue;
         const auto letters = [&](double (*part)(const Hourly&)) {
             return marks(study.book(), moved_by(study, row, part), today);
         };

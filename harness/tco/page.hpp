@@ -44,5 +44,8 @@ Unit unit_of(const Row& row, const std::string& id);
 std::string pages_text(const std::vector<Page>& pages, Format format, bool colour);
 /// The same as LaTeX tabulars.
 std::string pages_latex(const std::vector<Page>& pages);
+/// Writes them as the end of the name says: .md, .csv, .tex, .json or .h5, where each table is a group below /tco.
+/// Throws Error for another end, and with Exit::io.
+void write_pages(const std::string& path, const std::vector<Page>& pages, const std::string& assumptions);
 
 }  // namespace wb::tco

@@ -33,7 +33,11 @@ std::vector<char> used_by(const Book& book, const std::vector<Row>& rows) {
     std::vector<char> used(book.all().size(), 0);
     std::vector<double> modes;
     for (const Assumption& a : book.all()) modes.push_back(a.mode);
-    for (const Row& row : rows) hourly_cost(row.bill, row.use, {modes.data(), &used});
+    for (const Row& row : rows) {
+        hourly_cost(row.bill, row.use, {modes.data(), &used});
+        if (row.bill.rent >= 0) used[static_cast<std::size_t>(row.bill.rent)] = 1;
+    }
+    for (const char* key : {"swing", "burst", "burst_time"}) used[static_cast<std::size_t>(book.need(key))] = 1;
     return used;
 }
 
