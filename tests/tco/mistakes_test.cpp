@@ -104,7 +104,7 @@ TEST_CASE("an overlay is as strict") {
     CHECK(says(overlay("without = [\"nothing\"]"), "matches nothing"));
     CHECK(says(overlay("without = [\"colocation\"]"), "neither rented (colocation) nor built (facility)"));
     CHECK(says(overlay("[facility]\nmode = \"10 USD/W\"\n" + entry), "paid twice"));
-    CHECK(says(overlay("[pue]\nmode = nan\n" + entry), "pue"));
+    CHECK(says(overlay("[pue]\nmode = nan\n" + entry), "mode is nan"));
     CHECK(says(overlay("[price.h100]\nmode = 30000\n" + entry), "has no unit"));
     CHECK(says(overlay("[price.h100]\nmode = \"30000 €\"\n" + entry), "is in €"));
     CHECK(says(overlay("[pue]\nmode = 1.2\ndate = \"2026-11-01\"\nconfidence = \"high\"\n"), "source"));
