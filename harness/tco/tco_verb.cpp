@@ -21,6 +21,7 @@ constexpr const char* footer = R"help(Examples:
   waferbench tco results/mine.h5                                  what an hour costs, and what each result does
   waferbench tco a.h5 --preset enterprise --set pue=1.3           other assumptions
   waferbench tco a.h5 --set "price.DEVICE=25 kUSD .. 30 kUSD"     a quote of your own, with its range
+  waferbench tco a.h5 --table systems                             every system with numbers, and what it is best for
   waferbench tco a.h5 --table parity --table tornado              prices at parity, and what moves a cost
   waferbench tco a.h5 --interactivity 50 --interactivity 200      the same service for all
   waferbench tco a.h5 --table all --output tables.tex             .md, .csv, .tex, .json, .h5
@@ -61,8 +62,10 @@ Page page_of(const std::string& table, const Study& study, const TcoOptions& o, 
     return assumptions_page(study, today);
 }
 
-std::vector<Page> pages_of(const Study& study, const TcoOptions& o, const std::string& today) {
+std::vector<Page> pages_of(const Study& study, const TcoOptions& o, const std::vector<ResultSet>& sets,
+                           const std::string& today) {
     std::vector<Page> out;
+    if (asks(o, "systems") || asks(o, "all")) out = systems_pages(study, systems_of(sets), today);
     for (const std::string& name : table_names()) {
         const bool asked = asks(o, name) || asks(o, "all");
         const bool usual = o.tables.empty() && o.interactivity.empty() && o.ttft.empty() &&
@@ -120,7 +123,7 @@ Exit run_tco(const TcoOptions& o, const VerbContext& context) {
     std::vector<ResultSet> sets;
     for (const std::string& file : o.files) sets.push_back(read_results(file));
     const Study study(book, yields_of(sets, o.filter), o.study);
-    const std::vector<Page> pages = pages_of(study, o, today);
+    const std::vector<Page> pages = pages_of(study, o, sets, today);
     std::string layers;
     for (const std::string& l : book.layers()) layers += l + "\n";
     deliver(o, context, pages, layers);
@@ -140,11 +143,11 @@ void define_tco_verb(CLI::App& app, const VerbContext& context) {
         ->allow_extra_args(false);
     verb->add_option("--filter", o->filter, "only cases whose key has all these words (-word: has not)");
     std::vector<std::string> names = table_names();
-    names.insert(names.end(), {"published", "all"});
-    verb->add_option(
-            "--table", o->tables,
-            "parity, costs, hours, chances, views, rent, importance, tornado, assumptions, all; published needs no "
-            "results; repeatable (default: the first three)")
+    names.insert(names.end(), {"systems", "published", "all"});
+    verb->add_option("--table", o->tables,
+                     "systems, parity, costs, hours, chances, views, rent, importance, tornado, assumptions, all; "
+                     "published needs no "
+                     "results; repeatable (default: parity, costs, hours)")
         ->allow_extra_args(false)
         ->check(CLI::IsMember(names));
     verb->add_option("--parity", o->parity,
