@@ -20,12 +20,15 @@ std::string marks(const Book& book, const std::vector<char>& used, const std::st
     return std::string(assumed ? "a" : "") + (recalled ? "r" : "") + (old ? "s" : "");
 }
 
-std::string marks(const Yield& y) { return y.extrapolated ? "e" : y.band_unknown ? "u" : ""; }
+std::string marks(const Yield& y) {
+    return std::string(y.extrapolated ? "e" : y.band_unknown ? "u" : "") + (y.unjudged ? "n" : "");
+}
 
 std::string legend() {
     return fmt::format(
         "Letters beside a number: it is built on something a assumed, r recalled, s priced more than {} days ago; its "
-        "time is a model's with e an extrapolated band, u no band at all. --table assumptions lists them all.",
+        "time is a model's with e an extrapolated band, u no band at all, n nothing published on that system to judge "
+        "it by. --table assumptions lists them all.",
         stale_days);
 }
 

@@ -7,10 +7,12 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <set>
 
 #include "harness/result_file.hpp"
 #include "harness/tco/pages.hpp"
 #include "harness/tco/published.hpp"
+#include "harness/validate/point_file.hpp"
 
 namespace wb {
 namespace {
@@ -36,6 +38,7 @@ struct TcoOptions {
     std::string preset = "neocloud", filter, today, output, parity;
     std::vector<double> interactivity;
     std::vector<std::string> ttft;
+    double tokens = 0;
     StudyOptions study;
 };
 
@@ -110,6 +113,21 @@ Exit run_published(const TcoOptions& o, const VerbContext& context) {
     return good ? Exit::ok : Exit::regression;
 }
 
+/// Results with what only this call knows: the training asked about, and which systems anything was published on.
+std::vector<Yield> yields(const TcoOptions& o, const std::vector<ResultSet>& sets, const Files& files) {
+    std::set<std::string> judged;
+    for (const Point& p : read_all_points(files, {})) judged.insert(p.system);
+    std::vector<Yield> out = yields_of(sets, o.filter);
+    for (Yield& y : out) {
+        y.training_tokens = o.tokens;
+        y.unjudged = y.kind != Kind::measured && !judged.contains(y.system);
+    }
+    if (out.empty())
+        throw Error({"tco", "no case is left to cost",
+                     o.filter.empty() ? "bounds are nobody's results" : "the filter excludes all", ""});
+    return out;
+}
+
 Exit run_tco(const TcoOptions& o, const VerbContext& context) {
     if (context.comm.rank() != 0) return Exit::ok;
     const std::string today = o.today.empty() ? date_of_today() : o.today;
@@ -122,7 +140,7 @@ Exit run_tco(const TcoOptions& o, const VerbContext& context) {
     const Book book = book_of(context.files(), o.preset, o.with, o.set);
     std::vector<ResultSet> sets;
     for (const std::string& file : o.files) sets.push_back(read_results(file));
-    const Study study(book, yields_of(sets, o.filter), o.study);
+    const Study study(book, yields(o, sets, context.files()), o.study);
     const std::vector<Page> pages = pages_of(study, o, sets, today);
     std::string layers;
     for (const std::string& l : book.layers()) layers += l + "\n";
@@ -159,6 +177,8 @@ void define_tco_verb(CLI::App& app, const VerbContext& context) {
     verb->add_option("--ttft", o->ttft, "all systems at this time to the first token, such as \"0.5 s\"; repeatable")
         ->allow_extra_args(false);
     verb->add_option("--output,-o", o->output, "write the tables: .md, .csv, .tex, .json or .h5");
+    verb->add_option("--tokens", o->tokens, "also the cost of a training on so many tokens, such as 15e12")
+        ->check(CLI::PositiveNumber);
     verb->add_flag("--rent", o->study.rented, "rent everything by the hour");
     verb->add_option("--trials", o->study.trials, "of the Monte Carlo")
         ->capture_default_str()
