@@ -20,6 +20,7 @@
 #include "harness/publish.hpp"
 #include "harness/result_file.hpp"
 #include "harness/run.hpp"
+#include "harness/tco/goodput_verb.hpp"
 #include "harness/tco/tco_verb.hpp"
 #include "harness/tokenize_verb.hpp"
 #include "harness/validate/validate_report.hpp"
@@ -234,6 +235,8 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     define_tokenize_verb(app,
                          {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
     define_tco_verb(app, {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
+    define_goodput_verb(app,
+                        {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
     auto* probe = app.add_subcommand("probe", "measure this machine and print it as a system file");
     probe->add_option("cpus", a.probe_cpus, "cores to use");
     probe->callback([&a, &chosen] { chosen = [&a] { return static_cast<Exit>(probe_main(a.probe_cpus)); }; });
