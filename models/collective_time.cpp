@@ -179,6 +179,18 @@ double collective_time(const Device& d, CollectiveKind kind, double bytes, int r
     return collective_choice(d, kind, bytes, ranks, per_domain, algorithm).seconds;
 }
 
+Link crossing_link(const Device& d, int apart) {
+    const int domain = std::max(1, domain_units(d.system()));
+    const NetworkLevel outer = network_levels(d.system(), std::max(domain, apart) + 1).back();
+    const double rate = std::min(outer.port, wire_of(d, outer, domain) / domain);
+    return {d.constant_or("node_send_time", 10e-6), d.constant_or("node_send_fraction", 0.7) * rate, 0};
+}
+
+double crossing_message_time(const Device& d, double bytes, int apart) {
+    const Link link = crossing_link(d, apart);
+    return d.constant_or("send_launch_time", collective_launch(d)) + link.hop + bytes / link.rate;
+}
+
 double stolen_seconds(const Device& d, double hidden, bool across) {
     return hidden * d.constant_or(across ? "node_stolen_fraction" : "stolen_fraction", 0);
 }

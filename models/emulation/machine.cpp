@@ -8,6 +8,7 @@
 
 #include "core/error.hpp"
 #include "models/collective_time.hpp"
+#include "models/stage_sends.hpp"
 
 namespace wb::emulation {
 namespace {
@@ -181,6 +182,14 @@ Machine::Protocol Machine::far_message() const {
             1 / (d.constant_or("node_send_fraction", 0.7) * system_->fabrics[1].bandwidth->value)};
 }
 
+/// The same from stage to stage, which all units of a domain send at once.
+Machine::Protocol Machine::stage_message() const {
+    expect_way_out();
+    const cluster::Device d(*system_);
+    const cluster::Link link = cluster::crossing_link(d, cluster::stage_stride(mapping_));
+    return {d.constant_or("send_launch_time", launch()), link.hop, 1 / link.rate};
+}
+
 bool Machine::reduces_in_switch(const System& s) {
     return !s.fabrics.empty() && s.fabrics.front().in_network_reduction &&
            s.fitted.contains("switch_network_fraction") && s.fitted.at("switch_network_fraction").value > 0;
@@ -339,7 +348,7 @@ Play Machine::message(const Step& step) const {
         return w;
     };
     p.near = whole(near_message(), 0);
-    p.wire = mapping_.units() > domain_ ? whole(far_message(), 1) : *p.near;
+    p.wire = mapping_.units() > domain_ ? whole(stage_message(), 1) : *p.near;
     return p;
 }
 
