@@ -35,7 +35,8 @@ double message(const Question& q) {
         return std::min(large, d.constant("send_small_launch_time") +
                                    q.bytes / (d.constant_or("small_network_fraction", 0.1) * port));
     }
-    return start + d.constant_or("node_send_time", 10e-6) +
+    const double turn = other_rail_hop(q.levels, protocols(d, q.levels[0]).back().link.hop);
+    return start + d.constant_or("node_send_time", 10e-6) + turn +
            q.bytes / (d.constant_or("node_send_fraction", 0.7) * q.levels.back().port);
 }
 
