@@ -40,6 +40,8 @@ public:
     virtual std::vector<std::string> deliver(const std::vector<std::string>& to_each) = 0;
     /// Rank 0's text on all ranks.
     virtual std::string share(const std::string& mine) = 0;
+    /// The ranks that give the same `colour`, in the same order as here. Must not outlive this.
+    virtual std::unique_ptr<Comm> split(int colour) = 0;
     /// Ends the whole job at once; for a rank that can no longer take part.
     [[noreturn]] virtual void end_job(int code) = 0;
 };

@@ -131,6 +131,10 @@ public:
     MpiComm(const MpiComm&) = delete;
     MpiComm& operator=(const MpiComm&) = delete;
     ~MpiComm() override {
+        if (comm_ != MPI_COMM_WORLD) {
+            MPI_Comm_free(&comm_);
+            return;
+        }
         if (!all_leave()) {
             fmt::print(stderr, "MPI: rank {} stops alone, by an error the other ranks do not share; ending the job.\n",
                        rank_);
@@ -150,13 +154,13 @@ public:
         return short_name({text.data(), static_cast<std::size_t>(length)});
     }
 
-    void barrier() override { check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier"); }
+    void barrier() override { check(MPI_Barrier(comm_), "MPI_Barrier"); }
 
     void allreduce(const void* in, void* out, std::int64_t count, DType type) override {
         const Wire& how = wire(type);
         in_parts(count, [&](std::int64_t start, int part) {
             const void* from = in == out ? MPI_IN_PLACE : at(in, start, type);
-            check(MPI_Allreduce(from, at(out, start, type), part, how.type, how.sum, MPI_COMM_WORLD), "MPI_Allreduce");
+            check(MPI_Allreduce(from, at(out, start, type), part, how.type, how.sum, comm_), "MPI_Allreduce");
         });
     }
 
@@ -170,7 +174,7 @@ public:
             const int n = static_cast<int>(count_each);
             const void* from = in == out || in == mine ? MPI_IN_PLACE : in;
             const Wire& how = wire(type);
-            check(MPI_Allgather(from, n, how.type, out, n, how.type, MPI_COMM_WORLD), "MPI_Allgather");
+            check(MPI_Allgather(from, n, how.type, out, n, how.type, comm_), "MPI_Allgather");
         }
     }
 
@@ -179,7 +183,7 @@ public:
         if (count_each * size_ > largest_) return reduce_each(in, out, count_each, type);
         const Wire& how = wire(type);
         check(MPI_Reduce_scatter_block(in == out ? MPI_IN_PLACE : in, out, static_cast<int>(count_each), how.type,
-                                       how.sum, MPI_COMM_WORLD),
+                                       how.sum, comm_),
               "MPI_Reduce_scatter_block");
     }
 
@@ -198,7 +202,7 @@ public:
             }
         } else if (count_each > 0) {
             const int n = static_cast<int>(count_each);
-            check(MPI_Alltoall(in, n, how.type, out, n, how.type, MPI_COMM_WORLD), "MPI_Alltoall");
+            check(MPI_Alltoall(in, n, how.type, out, n, how.type, comm_), "MPI_Alltoall");
         }
     }
 
@@ -206,7 +210,7 @@ public:
         WB_EXPECT(root >= 0 && root < size_);
         const Wire& how = wire(type);
         in_parts(count, [&](std::int64_t start, int part) {
-            check(MPI_Bcast(at(buffer, start, type), part, how.type, root, MPI_COMM_WORLD), "MPI_Bcast");
+            check(MPI_Bcast(at(buffer, start, type), part, how.type, root, comm_), "MPI_Bcast");
         });
     }
 
@@ -218,7 +222,7 @@ public:
         // MPI_MAX leaves open what becomes of a NaN; here one rank's NaN is everybody's.
         const bool nan = value != value;
         std::array<double, 2> both{nan ? 1.0 : 0.0, nan ? 0.0 : value};
-        check(MPI_Allreduce(MPI_IN_PLACE, both.data(), 2, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD), "MPI_Allreduce");
+        check(MPI_Allreduce(MPI_IN_PLACE, both.data(), 2, MPI_DOUBLE, MPI_MAX, comm_), "MPI_Allreduce");
         return both[0] > 0 ? std::numeric_limits<double>::quiet_NaN() : both[1];
     }
 
@@ -232,7 +236,7 @@ public:
         WB_EXPECT(to_each.size() == static_cast<std::size_t>(size_));
         std::vector<std::int64_t> give, take(to_each.size());
         for (const std::string& text : to_each) give.push_back(static_cast<std::int64_t>(text.size()));
-        check(MPI_Alltoall(give.data(), 1, MPI_INT64_T, take.data(), 1, MPI_INT64_T, MPI_COMM_WORLD), "MPI_Alltoall");
+        check(MPI_Alltoall(give.data(), 1, MPI_INT64_T, take.data(), 1, MPI_INT64_T, comm_), "MPI_Alltoall");
         std::vector<std::string> got;
         for (const std::int64_t length : take) got.emplace_back(static_cast<std::size_t>(length), '\0');
         got[static_cast<std::size_t>(rank_)] = to_each[static_cast<std::size_t>(rank_)];
@@ -244,10 +248,10 @@ public:
         for (int r = 0; r < size_; ++r) {
             const auto i = static_cast<std::size_t>(r);
             each(take[i], r, [&](std::int64_t at, int part, MPI_Request* q) {
-                check(MPI_Irecv(got[i].data() + at, part, MPI_CHAR, r, 2, MPI_COMM_WORLD, q), "MPI_Irecv");
+                check(MPI_Irecv(got[i].data() + at, part, MPI_CHAR, r, 2, comm_, q), "MPI_Irecv");
             });
             each(give[i], r, [&](std::int64_t at, int part, MPI_Request* q) {
-                check(MPI_Isend(to_each[i].data() + at, part, MPI_CHAR, r, 2, MPI_COMM_WORLD, q), "MPI_Isend");
+                check(MPI_Isend(to_each[i].data() + at, part, MPI_CHAR, r, 2, comm_, q), "MPI_Isend");
             });
         }
         check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
@@ -255,11 +259,13 @@ public:
     }
     std::string share(const std::string& mine) override {
         auto length = static_cast<std::int64_t>(mine.size());
-        check(MPI_Bcast(&length, 1, MPI_INT64_T, 0, MPI_COMM_WORLD), "MPI_Bcast");
+        check(MPI_Bcast(&length, 1, MPI_INT64_T, 0, comm_), "MPI_Bcast");
         std::string text = rank_ == 0 ? mine : std::string(static_cast<std::size_t>(length), '\0');
         broadcast(text.data(), length, DType::int8, 0);
         return text;
     }
+
+    std::unique_ptr<Comm> split(int colour) override { return std::unique_ptr<Comm>(new MpiComm(*this, colour)); }
 
     [[noreturn]] void end_job(int code) override {
         MPI_Abort(MPI_COMM_WORLD, code);
@@ -267,6 +273,15 @@ public:
     }
 
 private:
+    /// A part of the ranks.
+    MpiComm(const MpiComm& of, int colour) : largest_(of.largest_), wires_(of.wires_) {
+        check(MPI_Comm_split(of.comm_, colour, of.rank_, &comm_), "MPI_Comm_split");
+        MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
+        check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
+        check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
+        for (Wire& wire : wires_) wire.own = false;  // freed by the whole
+    }
+
     template <class Part>
     void in_parts(std::int64_t count, const Part& part) const {
         for (std::int64_t start = 0; start < count; start += largest_)
@@ -291,10 +306,10 @@ private:
         const Wire& how = wire(type);
         in_parts(count, [&](std::int64_t start, int part) {
             void* target = at(out, start, type);
-            const int code = in == out ? MPI_Sendrecv_replace(target, part, how.type, to, 0, from, 0, MPI_COMM_WORLD,
-                                                              MPI_STATUS_IGNORE)
-                                       : MPI_Sendrecv(at(in, start, type), part, how.type, to, 0, target, part,
-                                                      how.type, from, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+            const int code =
+                in == out ? MPI_Sendrecv_replace(target, part, how.type, to, 0, from, 0, comm_, MPI_STATUS_IGNORE)
+                          : MPI_Sendrecv(at(in, start, type), part, how.type, to, 0, target, part, how.type, from, 0,
+                                         comm_, MPI_STATUS_IGNORE);
             check(code, "MPI_Sendrecv");
         });
     }
@@ -307,7 +322,7 @@ private:
                 const void* from = at(in, root * count_each + start, type);
                 void* to = root == rank_ ? at(out, start, type) : nullptr;
                 if (from == to) from = MPI_IN_PLACE;
-                check(MPI_Reduce(from, to, part, how.type, how.sum, root, MPI_COMM_WORLD), "MPI_Reduce");
+                check(MPI_Reduce(from, to, part, how.type, how.sum, root, comm_), "MPI_Reduce");
             });
     }
 
@@ -315,10 +330,10 @@ private:
     std::vector<List> gather_lists(std::span<const Value> mine, MPI_Datatype type) const {
         const auto length = static_cast<std::int64_t>(mine.size());
         std::vector<std::int64_t> lengths(rank_ == 0 ? static_cast<std::size_t>(size_) : 0);
-        check(MPI_Gather(&length, 1, MPI_INT64_T, lengths.data(), 1, MPI_INT64_T, 0, MPI_COMM_WORLD), "MPI_Gather");
+        check(MPI_Gather(&length, 1, MPI_INT64_T, lengths.data(), 1, MPI_INT64_T, 0, comm_), "MPI_Gather");
         if (rank_ != 0) {
             in_parts(length, [&](std::int64_t start, int part) {
-                check(MPI_Send(mine.data() + start, part, type, 0, 1, MPI_COMM_WORLD), "MPI_Send");
+                check(MPI_Send(mine.data() + start, part, type, 0, 1, comm_), "MPI_Send");
             });
             return {};
         }
@@ -326,7 +341,7 @@ private:
         for (int r = 1; r < size_; ++r) {
             List& theirs = all.emplace_back(static_cast<std::size_t>(lengths[static_cast<std::size_t>(r)]), Value{});
             in_parts(lengths[static_cast<std::size_t>(r)], [&](std::int64_t start, int part) {
-                check(MPI_Recv(theirs.data() + start, part, type, r, 1, MPI_COMM_WORLD, MPI_STATUS_IGNORE), "MPI_Recv");
+                check(MPI_Recv(theirs.data() + start, part, type, r, 1, comm_, MPI_STATUS_IGNORE), "MPI_Recv");
             });
         }
         return all;
@@ -337,7 +352,7 @@ private:
         using Clock = std::chrono::steady_clock;
         const auto deadline = Clock::now() + std::chrono::seconds(3);
         MPI_Request request = MPI_REQUEST_NULL;
-        if (MPI_Ibarrier(MPI_COMM_WORLD, &request) != MPI_SUCCESS) return false;
+        if (MPI_Ibarrier(comm_, &request) != MPI_SUCCESS) return false;
         if (std::uncaught_exceptions() == 0) return MPI_Wait(&request, MPI_STATUS_IGNORE) == MPI_SUCCESS;
         for (int done = 0; Clock::now() < deadline; std::this_thread::sleep_for(std::chrono::milliseconds(1))) {
             if (MPI_Test(&request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) return false;
@@ -346,6 +361,7 @@ private:
         return false;
     }
 
+    MPI_Comm comm_ = MPI_COMM_WORLD;
     int rank_ = 0, size_ = 1;
     std::int64_t largest_;
     std::array<Wire, static_cast<std::size_t>(DType::any8) + 1> wires_{};
