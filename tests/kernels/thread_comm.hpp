@@ -10,6 +10,7 @@
 
 #include "core/comm.hpp"
 #include "core/element.hpp"
+#include "core/error.hpp"
 
 namespace wb {
 
