@@ -13,6 +13,7 @@
 #include "core/units.hpp"
 #include "harness/catalogue.hpp"
 #include "harness/compare.hpp"
+#include "harness/exchange_verbs.hpp"
 #include "harness/heat_map.hpp"
 #include "harness/host.hpp"
 #include "harness/mpi_comm.hpp"
@@ -237,6 +238,8 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     define_tco_verb(app, {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
     define_goodput_verb(app,
                         {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
+    define_exchange_verbs(app,
+                          {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
     auto* probe = app.add_subcommand("probe", "measure this machine and print it as a system file");
     probe->add_option("cpus", a.probe_cpus, "cores to use");
     probe->callback([&a, &chosen] { chosen = [&a] { return static_cast<Exit>(probe_main(a.probe_cpus)); }; });
