@@ -166,6 +166,11 @@ std::string uses_text(const std::vector<Uses>& uses, const std::string& system) 
     return best.empty() ? "none of these" : fmt::format("{} of {}; {}", counts, uses.size(), best);
 }
 
+bool has_time(const Study& study, const std::string& system) {
+    return std::any_of(study.rows().begin(), study.rows().end(),
+                       [&](const Row& r) { return r.hour && r.yield.system == system; });
+}
+
 }  // namespace
 
 std::vector<Page> systems_pages(const Study& study, const std::map<std::string, System>& systems,
@@ -186,11 +191,14 @@ std::vector<Page> systems_pages(const Study& study, const std::map<std::string, 
     std::set<std::string> shown;
     for (const Row& row : study.rows()) {
         const auto s = systems.find(row.yield.system);
-        if (!row.hour || s == systems.end() || !shown.insert(row.yield.system).second) continue;
+        if (s == systems.end() || shown.contains(row.yield.system) || (!row.hour && has_time(study, row.yield.system)))
+            continue;
+        shown.insert(row.yield.system);
+        const HourTrials hours = row.hour ? *row.hour : study.hour_of(row.bill, row.use);
         const auto type = s->second.native16;
         const double peak = type && s->second.peak.contains(*type) ? s->second.peak.at(*type).value : 0;
-        const Hourly& h = row.hour->mode;
-        const Spread hour = spread_of(row.hour->useful);
+        const Hourly& h = hours.mode;
+        const Spread hour = spread_of(hours.useful);
         table.row({row.yield.system,
                    peak > 0 ? Cell(format(FlopsPerSecond(peak)), peak) : Cell("-"),
                    rate_cell(best_rate(study, row.yield.system, "gemm"), peak),
@@ -201,9 +209,9 @@ std::vector<Page> systems_pages(const Study& study, const std::map<std::string, 
                    {format(Watts(h.provisioned_W)), h.provisioned_W},
                    {figure(h.racks), h.racks},
                    {fmt::format("{} [{} .. {}] {}", figure(hour.median), figure(hour.low), figure(hour.high),
-                                marks(study.book(), row.hour->asked, today)),
+                                marks(study.book(), hours.asked, today)),
                     hour.median},
-                   uses_text(uses, row.yield.system)});
+                   row.hour ? uses_text(uses, row.yield.system) : "not available: " + row.yield.reason});
     }
     Page page{
         "systems",

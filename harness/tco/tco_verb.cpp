@@ -26,6 +26,7 @@ constexpr const char* footer = R"help(Examples:
   waferbench tco a.h5 --table systems                             every system with numbers, and what it is best for
   waferbench tco a.h5 --table parity --table tornado              prices at parity, and what moves a cost
   waferbench tco a.h5 --interactivity 50 --interactivity 200      the same service for all
+  waferbench tco a.h5 --api "0.38 USD"                            the volume from which owning pays
   waferbench tco a.h5 --table all --output tables.tex             .md, .csv, .tex, .json, .h5
   waferbench tco a.h5 --table assumptions                         every number in use, with date and source
   waferbench tco --table published                                our sum beside what others state, with its gates
@@ -37,7 +38,7 @@ struct TcoOptions {
     std::vector<std::string> files, with, set, tables;
     std::string preset = "neocloud", filter, today, output, parity;
     std::vector<double> interactivity;
-    std::vector<std::string> ttft;
+    std::vector<std::string> ttft, api;
     double tokens = 0;
     StudyOptions study;
 };
@@ -71,7 +72,7 @@ std::vector<Page> pages_of(const Study& study, const TcoOptions& o, const std::v
     if (asks(o, "systems") || asks(o, "all")) out = systems_pages(study, systems_of(sets), today);
     for (const std::string& name : table_names()) {
         const bool asked = asks(o, name) || asks(o, "all");
-        const bool usual = o.tables.empty() && o.interactivity.empty() && o.ttft.empty() &&
+        const bool usual = o.tables.empty() && o.interactivity.empty() && o.ttft.empty() && o.api.empty() &&
                            (name == "parity" || name == "costs" || name == "hours");
         if (!asked && !usual && !(name == "parity" && !o.parity.empty())) continue;
         Page page = page_of(name, study, o, today);
@@ -83,6 +84,16 @@ std::vector<Page> pages_of(const Study& study, const TcoOptions& o, const std::v
             out.push_back(level_page(study, 1 / parse<Seconds>(text).si(), true, today));
         } catch (const UnitProblem& p) {
             throw p.at("--ttft");
+        }
+    }
+    for (const std::string& text : o.api) {
+        try {
+            const double price = parse<Usd>(text).si();
+            if (!(price > 0))
+                throw Error({"--api " + text, "is no price", "answers at no cost are level with nothing", ""});
+            out.push_back(volume_page(study, price, today));
+        } catch (const UnitProblem& p) {
+            throw p.at("--api");
         }
     }
     if (!out.empty()) out.back().notes.push_back(legend());
@@ -175,6 +186,8 @@ void define_tco_verb(CLI::App& app, const VerbContext& context) {
         ->allow_extra_args(false)
         ->check(CLI::PositiveNumber);
     verb->add_option("--ttft", o->ttft, "all systems at this time to the first token, such as \"0.5 s\"; repeatable")
+        ->allow_extra_args(false);
+    verb->add_option("--api", o->api, "own, or buy a million tokens at this price, such as \"0.38 USD\"; repeatable")
         ->allow_extra_args(false);
     verb->add_option("--output,-o", o->output, "write the tables: .md, .csv, .tex, .json or .h5");
     verb->add_option("--tokens", o->tokens, "also the cost of a training on so many tokens, such as 15e12")
