@@ -13,6 +13,7 @@
 #include "core/units.hpp"
 #include "harness/catalogue.hpp"
 #include "harness/compare.hpp"
+#include "harness/exchange_verbs.hpp"
 #include "harness/heat_map.hpp"
 #include "harness/host.hpp"
 #include "harness/host_network.hpp"
@@ -236,8 +237,8 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
         };
     });
     const VerbContext context{comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen};
-    for (const auto define_verb :
-         {define_validation_verbs, define_tokenize_verb, define_tco_verb, define_goodput_verb, define_network_verb})
+    for (const auto define_verb : {define_validation_verbs, define_tokenize_verb, define_tco_verb, define_goodput_verb,
+                                   define_exchange_verbs, define_network_verb})
         define_verb(app, context);
     auto* probe = app.add_subcommand("probe", "measure this machine and print it as a system file");
     probe->add_option("cpus", a.probe_cpus, "cores to use");

@@ -15,10 +15,10 @@ namespace {
 
 using namespace tco;
 
-constexpr const char* footer = R"help(Examples:
-  waferbench goodput DEVICE OTHER                           1 to 100,000 of each
-  waferbench goodput DEVICE --units 512,1024 --spares 8     so many spares and no more
-  waferbench goodput DEVICE --set mtbf.DEVICE="2000 h .. 9000 h" --set checkpoint="5 min"
+constexpr const char* footer = R"help(Examples (waferbench list systems):
+  waferbench goodput SYSTEM OTHER                                 1 to 100,000 of each
+  waferbench goodput SYSTEM --units 512,1024 --spares 8           so many spares and no more
+  waferbench goodput SYSTEM --set mtbf.SYSTEM="2000 h .. 9000 h" --set checkpoint="5 min"
 
 Exit codes: 0 ok; 1 a mistake in an assumption or an option.)help";
 
