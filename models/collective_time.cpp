@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.hpp"
+#include "models/message_law.hpp"
 
 namespace wb::cluster {
 namespace {
@@ -157,6 +158,8 @@ CollectiveChoice collective_choice(const Device& d, CollectiveKind kind, double 
                                    const std::string& algorithm) {
     if (ranks <= 1) return {};
     const Levels levels = network_levels(d.system(), ranks, per_domain);
+    if (const auto law = MessageLaw::of(d.system()); law && algorithm.empty() && levels.size() == 1)
+        return {Way::pairwise, "measured messages", law->collective(kind, bytes, ranks)};
     const Question q{d, kind, bytes, levels, ranks};
     CollectiveChoice best{Way::ring, "", HUGE_VAL};
     std::vector<Way> ways;

@@ -48,6 +48,19 @@ void parity_row(const Study& study, const Row& row, const Row& other, const std:
     page.table.row(std::move(cells));
 }
 
+/// Of each device the row with the cheapest product, the cheapest first.
+std::vector<const Row*> cheapest_of_each(const Group& group, const std::string& id) {
+    std::vector<std::pair<double, const Row*>> rows;
+    for (const Row* row : group.rows)
+        if (const Unit u = row->hour ? unit_of(*row, id) : Unit{}; !u.id.empty()) rows.emplace_back(row->cost(u), row);
+    std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::vector<const Row*> out;
+    std::set<std::string> seen;
+    for (const auto& [cost, row] : rows)
+        if (seen.insert(row->bill.device).second) out.push_back(row);
+    return out;
+}
+
 }  // namespace
 
 Page parity_page(const Study& study, const std::string& subject, const std::string& today) {
@@ -61,20 +74,23 @@ Page parity_page(const Study& study, const std::string& subject, const std::stri
     Page page{"parity", "What a system may cost to be level with another", TextTable(columns), {}};
     for (const Group& group : groups_of(study)) {
         const std::string id = main_unit(group);
+        const std::vector<const Row*> rows = cheapest_of_each(group, id);
         bool titled = false;
-        for (const Row* row : group.rows) {
+        for (const Row* row : rows) {
             if (!is_subject(study, *row, device)) continue;
-            for (const Row* other : group.rows) {
-                if (!other->hour || other->bill.device == row->bill.device) continue;
+            for (const Row* other : rows) {
+                if (other->bill.device == row->bill.device) continue;
                 if (!titled) page.table.section(fmt::format("{}: {}", group.label, unit_of(*row, id).name));
                 titled = true;
                 parity_row(study, *row, *other, id, today, page);
+                if (device.empty()) break;  // the cheapest alone; --parity shows all
             }
         }
     }
     page.notes.push_back(
-        "No list price of these systems is public, so the price at which both cost the same for the same product comes "
-        "first; below zero not even a gift is level. Else, at the price now assumed: how many times as fast it must "
+        "Where no list price is public, the price at which both cost the same for the same product comes first; below "
+        "zero not even a gift is level. Of each system its cheapest row; without --parity against the cheapest of all "
+        "others. Else, at the price now assumed: how many times as fast it must "
         "be, or what part of its hours it must be busy while the other keeps its own utilisation.");
     return page;
 }

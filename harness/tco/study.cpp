@@ -22,7 +22,7 @@ std::vector<Row> rows_of(const Book& book, const std::vector<Yield>& yields, boo
         row.use.node_units = y.node_units;
         row.use.replicas = y.replicas;
         row.use.coupled = y.coupled;
-        if (y.energy_J && y.run_s > 0) row.use.power_W = *y.energy_J / y.run_s / y.units;
+        if (y.kind == Kind::measured && y.energy_J && y.run_s > 0) row.use.power_W = *y.energy_J / y.run_s / y.units;
         out.push_back(std::move(row));
     }
     return out;
@@ -122,7 +122,7 @@ HourTrials Study::hour_of(const Bill& bill, const Use& use) const {
     out.asked.assign(book_.all().size(), 0);
     out.mode = hourly_cost(bill, use, {draws_.modes().data(), &out.asked});
     const std::size_t n = draws_.trials();
-    for (auto* column : {&out.capital, &out.upkeep, &out.energy, &out.people, &out.total, &out.useful})
+    for (auto* column : {&out.capital, &out.upkeep, &out.energy, &out.people, &out.total, &out.useful, &out.power_W})
         column->reserve(n);
     for (std::size_t t = 0; t < n; ++t) {
         const Hourly h = hourly_cost(bill, use, {draws_.trial(t)});
@@ -132,6 +132,7 @@ HourTrials Study::hour_of(const Bill& bill, const Use& use) const {
         out.people.push_back(h.people());
         out.total.push_back(h.total());
         out.useful.push_back(h.useful());
+        out.power_W.push_back(h.power_W);
     }
     return out;
 }

@@ -10,6 +10,7 @@
 
 #include "harness/result_file.hpp"
 #include "harness/tco/pages.hpp"
+#include "harness/tco/published.hpp"
 
 namespace wb {
 namespace {
@@ -20,13 +21,15 @@ constexpr const char* footer = R"help(Examples:
   waferbench tco results/mine.h5                                  what an hour costs, and what each result does
   waferbench tco a.h5 --preset enterprise --set pue=1.3           other assumptions
   waferbench tco a.h5 --set "price.DEVICE=25 kUSD .. 30 kUSD"     a quote of your own, with its range
+  waferbench tco a.h5 --table systems                             every system with numbers, and what it is best for
   waferbench tco a.h5 --table parity --table tornado              prices at parity, and what moves a cost
   waferbench tco a.h5 --interactivity 50 --interactivity 200      the same service for all
   waferbench tco a.h5 --table all --output tables.tex             .md, .csv, .tex, .json, .h5
   waferbench tco a.h5 --table assumptions                         every number in use, with date and source
+  waferbench tco --table published                                our sum beside what others state, with its gates
 
-Exit codes: 0 ok; 1 a mistake in an assumption, an option or a result; 5 results missing or damaged; 7 output not
-written.)help";
+Exit codes: 0 ok; 1 a mistake in an assumption, an option or a result; 2 a gate is exceeded; 5 results missing or
+damaged; 7 output not written.)help";
 
 struct TcoOptions {
     std::vector<std::string> files, with, set, tables;
@@ -35,6 +38,10 @@ struct TcoOptions {
     std::vector<std::string> ttft;
     StudyOptions study;
 };
+
+bool asks(const TcoOptions& o, const std::string& table) {
+    return std::find(o.tables.begin(), o.tables.end(), table) != o.tables.end();
+}
 
 /// The tables in the order they are printed.
 const std::vector<std::string>& table_names() {
@@ -55,11 +62,12 @@ Page page_of(const std::string& table, const Study& study, const TcoOptions& o, 
     return assumptions_page(study, today);
 }
 
-std::vector<Page> pages_of(const Study& study, const TcoOptions& o, const std::string& today) {
+std::vector<Page> pages_of(const Study& study, const TcoOptions& o, const std::vector<ResultSet>& sets,
+                           const std::string& today) {
     std::vector<Page> out;
+    if (asks(o, "systems") || asks(o, "all")) out = systems_pages(study, systems_of(sets), today);
     for (const std::string& name : table_names()) {
-        const bool asked = std::find(o.tables.begin(), o.tables.end(), name) != o.tables.end() ||
-                           std::find(o.tables.begin(), o.tables.end(), "all") != o.tables.end();
+        const bool asked = asks(o, name) || asks(o, "all");
         const bool usual = o.tables.empty() && o.interactivity.empty() && o.ttft.empty() &&
                            (name == "parity" || name == "costs" || name == "hours");
         if (!asked && !usual && !(name == "parity" && !o.parity.empty())) continue;
@@ -84,12 +92,22 @@ std::string date_of_today() {
                        static_cast<unsigned>(d.day()));
 }
 
-Book book_of(const TcoOptions& o, const Files& files) {
-    Book book = Book::load(files, o.preset);
-    for (const std::string& path : o.with) book.overlay(path);
-    for (const std::string& s : o.set) book.set(s);
-    book.check();
-    return book;
+void deliver(const TcoOptions& o, const VerbContext& context, const std::vector<Page>& pages,
+             const std::string& layers) {
+    if (o.output.empty()) {
+        std::fputs(pages_text(pages, context.format(), context.colour).c_str(), stdout);
+        return;
+    }
+    write_pages(o.output, pages, layers);
+    fmt::print("{} tables -> {}\n", pages.size(), o.output);
+}
+
+/// The sum beside what others publish: needs no results.
+Exit run_published(const TcoOptions& o, const VerbContext& context) {
+    const std::vector<Published> points = published_points(context.files(), o.with, o.set, o.study);
+    deliver(o, context, {published_page(points)}, "the presets the points name");
+    const bool good = std::all_of(points.begin(), points.end(), [](const Published& p) { return p.passes(); });
+    return good ? Exit::ok : Exit::regression;
 }
 
 Exit run_tco(const TcoOptions& o, const VerbContext& context) {
@@ -98,19 +116,17 @@ Exit run_tco(const TcoOptions& o, const VerbContext& context) {
     if (!days_between(today, today))
         throw Error({"--today", fmt::format("\"{}\" is no date", today), "the age of prices is counted from it",
                      "Write 2026-01-31."});
-    const Book book = book_of(o, context.files());
+    if (asks(o, "published")) return run_published(o, context);
+    if (o.files.empty())
+        throw Error({"tco", "no results were named", "costs are of what was run", "Give a .h5 of `waferbench run`."});
+    const Book book = book_of(context.files(), o.preset, o.with, o.set);
     std::vector<ResultSet> sets;
     for (const std::string& file : o.files) sets.push_back(read_results(file));
     const Study study(book, yields_of(sets, o.filter), o.study);
-    const std::vector<Page> pages = pages_of(study, o, today);
-    if (o.output.empty()) {
-        std::fputs(pages_text(pages, context.format(), context.colour).c_str(), stdout);
-        return Exit::ok;
-    }
+    const std::vector<Page> pages = pages_of(study, o, sets, today);
     std::string layers;
     for (const std::string& l : book.layers()) layers += l + "\n";
-    write_pages(o.output, pages, layers);
-    fmt::print("{} tables -> {}\n", pages.size(), o.output);
+    deliver(o, context, pages, layers);
     return Exit::ok;
 }
 
@@ -120,17 +136,18 @@ void define_tco_verb(CLI::App& app, const VerbContext& context) {
     const auto o = std::make_shared<TcoOptions>();
     auto* verb = app.add_subcommand("tco", "what stored results cost to buy, run and staff, with uncertainty");
     verb->footer(footer);
-    verb->add_option("results", o->files, "results .h5 or .journal")->required();
+    verb->add_option("results", o->files, "results .h5 or .journal");
     verb->add_option("--preset", o->preset, "who pays: a file of tco/presets")->capture_default_str();
     verb->add_option("--with", o->with, "assumptions of your own laid over it; repeatable")->allow_extra_args(false);
     verb->add_option("--set", o->set, "one assumption: key=value, key=\"low .. high\" or key=\"low .. mode .. high\"")
         ->allow_extra_args(false);
     verb->add_option("--filter", o->filter, "only cases whose key has all these words (-word: has not)");
     std::vector<std::string> names = table_names();
-    names.emplace_back("all");
+    names.insert(names.end(), {"systems", "published", "all"});
     verb->add_option("--table", o->tables,
-                     "parity, costs, hours, chances, views, rent, importance, tornado, assumptions, all; repeatable "
-                     "(default: the first three)")
+                     "systems, parity, costs, hours, chances, views, rent, importance, tornado, assumptions, all; "
+                     "published needs no "
+                     "results; repeatable (default: parity, costs, hours)")
         ->allow_extra_args(false)
         ->check(CLI::IsMember(names));
     verb->add_option("--parity", o->parity,

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/system.hpp"
 #include "harness/result.hpp"
 
 namespace wb::tco {
@@ -27,7 +29,7 @@ struct Yield {
     std::optional<double> interactivity;  ///< tokens per second that one user sees, median
     std::optional<double> ttft_s;         ///< time to the first token, median
     std::optional<double> tail_s;         ///< 99th percentile of the time to the first token
-    std::optional<double> energy_J;       ///< measured, of one run
+    std::optional<double> energy_J;       ///< of one run
     std::string detail;
 
     bool usable() const { return reason.empty(); }
@@ -38,6 +40,9 @@ struct Yield {
 /// (-word: has not). Throws Error for a case that failed its verification, since nothing valid was produced, and where
 /// one label stands for different work (fingerprints).
 std::vector<Yield> yields_of(const std::vector<ResultSet>& sets, const std::string& filter);
+
+/// The system files stored with the results, by id.
+std::map<std::string, System> systems_of(const std::vector<ResultSet>& sets);
 
 /// A parameter of "model=a slo_ttft=1 s dtype=f32"; empty if there is none of that name.
 std::string param_of(const std::string& params, const std::string& name);

@@ -14,6 +14,9 @@
 #include "core/backend.hpp"
 #include "core/error.hpp"
 #include "kernels/cpu/composed.hpp"
+#include "kernels/cpu/distributed_session.hpp"
+#include "kernels/cpu/fed.hpp"
+#include "kernels/cpu/generating.hpp"
 
 namespace wb {
 namespace {
@@ -94,16 +97,24 @@ public:
         if (c.system->kind != SystemKind::host)
             return Support::no(fmt::format("the CPU backend runs on this host, not on {}", c.system->title));
         const int units = c.mapping.units();
-        if ((units != c.mapping.tensor && units != c.mapping.data) || units != ranks)
+        if (units != c.mapping.tensor * c.mapping.data || units != ranks)
             return Support::no(
-                fmt::format("the CPU backend shares a workload by tensor or by data parallelism among "
+                fmt::format("the CPU backend shares a workload by tensor and data parallelism among "
                             "all {} ranks, not by the mapping {}",
                             ranks, c.mapping.text()));
+        if (std::string reason = cpu::distributed_refusal(*c.graph, c.mapping); !reason.empty())
+            return Support::no(reason);
         for (const Graph* g : c.graph->leaves())
             if (std::string reason = unsupported_type(*g); !reason.empty()) return Support::no(reason);
         try {
+            std::vector<const Graph*> graphs = c.graph->leaves();
+            std::optional<cpu::GenerationPrograms> programs;
+            if (const std::optional<Generation> generation = generation_of(*c.graph)) {
+                programs.emplace(*generation);
+                graphs = {programs->prefill.get(), programs->decode.get()};
+            }
             double needed = 0;
-            for (int r : {0, ranks - 1}) needed = std::max(needed, cpu::memory_needed(*c.graph, c.mapping, r));
+            for (int r : {0, ranks - 1}) needed = std::max(needed, cpu::memory_needed(graphs, c.mapping, r));
             const int sharing = ranks_on_node(ranks);
             const double available = available_bytes() / sharing;
             if (needed > available)
@@ -116,8 +127,16 @@ public:
         return {};
     }
 
+    bool takes_mesh() const override { return true; }
+    std::vector<std::string> algorithms() const override { return cpu::distributed_words(); }
+
     std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const override {
+        if (const std::optional<Generation> generation = generation_of(*c.graph))
+            return std::make_unique<cpu::GeneratingSession>(c, *generation, comm, threads_of(c, comm));
+        if (!c.mapping.algorithm.empty())
+            return std::make_unique<cpu::DistributedSession>(c, comm, threads_of(c, comm));
         if (!c.graph->phases().empty()) return std::make_unique<cpu::ComposedSession>(c, comm, threads_of(c, comm));
+        if (cpu::FedSession::feeds(c)) return std::make_unique<cpu::FedSession>(c, comm, threads_of(c, comm));
         return std::make_unique<cpu::CpuSession>(c, comm, threads_of(c, comm));
     }
 
