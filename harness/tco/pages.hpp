@@ -22,6 +22,8 @@ Page importance_page(const Study& study);
 Page parity_page(const Study& study, const std::string& subject, const std::string& today);
 /// Own, rent or both: devices that can be had in both ways.
 Page rent_page(const Study& study, const std::string& today);
+/// The volume above which owning is cheaper than buying answers at `price` USD for a million tokens.
+Page volume_page(const Study& study, double price, const std::string& today);
 /// Rates for the same money, power and room.
 Page views_page(const Study& study);
 /// All systems at one level of service, interpolated on their Pareto fronts: tokens per second of a user, or,

@@ -80,6 +80,8 @@ std::vector<Unit> units_of(const Yield& y) {
     put("usd_per_Mtok_trained", "USD/Mtok trained", y.trained_tokens, million, "token");
     put("usd_per_Mtok_in", "USD/Mtok in", y.input_tokens, million, "token");
     if (y.output_tokens > 0) put("usd_per_Mtok", "USD/Mtok all", y.input_tokens + y.output_tokens, million, "token");
+    if (y.training_tokens > 0 && y.trained_tokens > 0)
+        put("usd_per_training", "USD/training", y.trained_tokens / y.training_tokens, 1, "training");
     put("usd_per_PFLOP", "USD/PFLOP", y.flops / peta, 1, "PFLOP");
     put("usd_per_run", "USD/run", y.usable() ? 1 : 0, 1, "run");
     return out;

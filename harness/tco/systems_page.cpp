@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <set>
 #include <sstream>
@@ -16,7 +19,8 @@ std::string with_kind(const Row& row) {
     const Yield& y = row.yield;
     std::string out(name(y.kind));
     if (y.low < 1 || y.high > 1) out += fmt::format(" {:.2f}x..{:.2f}x", 1 / y.high, 1 / y.low);
-    return out + (y.extrapolated ? " e" : y.band_unknown ? " u" : "");
+    const std::string letters = marks(y);
+    return letters.empty() ? out : out + " " + letters;
 }
 
 /// Part of the trials in which each row has the least of a figure.
@@ -116,31 +120,55 @@ Cell tail_cell(const Study& study, const std::string& system) {
     return {fmt::format("{}, {}", format(Seconds(*best->yield.tail_s)), with_kind(*best)), *best->yield.tail_s};
 }
 
-/// What a user has to choose: the axes the largest mapping splits a model along, and the options of the system file.
-Cell complexity_cell(const Study& study, const System& s) {
-    std::size_t most = 0;
-    std::string mapping;
-    for (const Row& row : study.rows()) {
-        if (!row.hour || row.yield.system != s.id || row.yield.mapping == "1") continue;
-        std::istringstream words(row.yield.mapping);
-        std::size_t n = 0;
-        for (std::string w; words >> w;) ++n;
-        if (n > most) most = n, mapping = row.yield.mapping;
-    }
-    std::string out =
-        fmt::format("{} axes{}, {} options", most, most > 0 ? " (" + mapping + ")" : "", s.options.size());
-    return {out, static_cast<double>(most)};
+/// Whether a word of a mapping is something to choose: "tp8", "sp", "zero1", "1170x755".
+bool is_choice(const std::string& word) {
+    static constexpr std::array axes{"tp", "pp", "dp", "cp", "ep", "mb", "vp", "zero"};
+    static constexpr std::array words{"sp", "selective", "recompute", "offload"};
+    for (const char* axis : axes)
+        if (word.starts_with(axis) && word.size() > std::strlen(axis) && std::isdigit(word[std::strlen(axis)]))
+            return true;
+    for (const char* w : words)
+        if (word == w) return true;
+    return std::isdigit(word[0]) && word.find('x') != std::string::npos;
 }
 
+/// What a user has to choose: what the richest mapping says, and the options of the system file.
+Cell complexity_cell(const Study& study, const System& s) {
+    std::size_t most = 0;
+    for (const Row& row : study.rows()) {
+        if (!row.hour || row.yield.system != s.id) continue;
+        std::istringstream words(row.yield.mapping);
+        std::size_t n = 0;
+        for (std::string w; words >> w;) n += is_choice(w) ? 1 : 0;
+        most = std::max(most, n);
+    }
+    return {fmt::format("{} of mapping, {} options", most, s.options.size()),
+            static_cast<double>(most + s.options.size())};
+}
+
+/// In how many workloads the system wins, and where most surely.
 std::string uses_text(const std::vector<Uses>& uses, const std::string& system) {
-    std::string out;
-    for (const Uses& u : uses)
-        for (const auto& [word, winner] :
-             {std::pair{"cheapest", &u.cheapest}, {"fastest", &u.fastest}, {"coolest", &u.coolest}})
-            if (winner->row && winner->row->yield.system == system)
-                out += fmt::format("{}{} {} ({:.0f} %)", out.empty() ? "" : "; ", word, u.group->label,
-                                   100 * winner->chance);
-    return out.empty() ? "none of these" : out;
+    std::string counts, best;
+    double surest = 0;
+    for (const auto& [word, part] :
+         {std::pair{"cheapest", &Uses::cheapest}, {"fastest", &Uses::fastest}, {"coolest", &Uses::coolest}}) {
+        int n = 0;
+        for (const Uses& u : uses) {
+            const Winner& w = u.*part;
+            if (!w.row || w.row->yield.system != system) continue;
+            ++n;
+            if (w.chance <= surest) continue;
+            surest = w.chance;
+            best = fmt::format("{} in {} ({:.0f} %)", word, u.group->label, 100 * w.chance);
+        }
+        if (n > 0) counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", word, n);
+    }
+    return best.empty() ? "none of these" : fmt::format("{} of {}; {}", counts, uses.size(), best);
+}
+
+bool has_time(const Study& study, const std::string& system) {
+    return std::any_of(study.rows().begin(), study.rows().end(),
+                       [&](const Row& r) { return r.hour && r.yield.system == system; });
 }
 
 }  // namespace
@@ -163,11 +191,14 @@ std::vector<Page> systems_pages(const Study& study, const std::map<std::string, 
     std::set<std::string> shown;
     for (const Row& row : study.rows()) {
         const auto s = systems.find(row.yield.system);
-        if (!row.hour || s == systems.end() || !shown.insert(row.yield.system).second) continue;
+        if (s == systems.end() || shown.contains(row.yield.system) || (!row.hour && has_time(study, row.yield.system)))
+            continue;
+        shown.insert(row.yield.system);
+        const HourTrials hours = row.hour ? *row.hour : study.hour_of(row.bill, row.use);
         const auto type = s->second.native16;
         const double peak = type && s->second.peak.contains(*type) ? s->second.peak.at(*type).value : 0;
-        const Hourly& h = row.hour->mode;
-        const Spread hour = spread_of(row.hour->useful);
+        const Hourly& h = hours.mode;
+        const Spread hour = spread_of(hours.useful);
         table.row({row.yield.system,
                    peak > 0 ? Cell(format(FlopsPerSecond(peak)), peak) : Cell("-"),
                    rate_cell(best_rate(study, row.yield.system, "gemm"), peak),
@@ -178,16 +209,16 @@ std::vector<Page> systems_pages(const Study& study, const std::map<std::string, 
                    {format(Watts(h.provisioned_W)), h.provisioned_W},
                    {figure(h.racks), h.racks},
                    {fmt::format("{} [{} .. {}] {}", figure(hour.median), figure(hour.low), figure(hour.high),
-                                marks(study.book(), row.hour->asked, today)),
+                                marks(study.book(), hours.asked, today)),
                     hour.median},
-                   uses_text(uses, row.yield.system)});
+                   row.hour ? uses_text(uses, row.yield.system) : "not available: " + row.yield.reason});
     }
     Page page{
         "systems",
         "Every system with numbers",
         std::move(table),
         {"Peaks are dense. Achieved: the best stored result, per unit, as part of the peak, with the kind of number "
-         "and its band as factors of the rate. To choose: what the largest mapping splits and the options of the "
+         "and its band as factors of the rate. To choose: the words of the richest mapping and the options of the "
          "system file; hours of developers enter only where you give them (--set port.SYSTEM=\"400 h\").",
          "Best use cases are derived: in which workloads the system is cheapest, fastest or coolest most often, and in "
          "what part of the trials."}};

@@ -7,10 +7,12 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <set>
 
 #include "harness/result_file.hpp"
 #include "harness/tco/pages.hpp"
 #include "harness/tco/published.hpp"
+#include "harness/validate/point_file.hpp"
 
 namespace wb {
 namespace {
@@ -24,6 +26,7 @@ constexpr const char* footer = R"help(Examples:
   waferbench tco a.h5 --table systems                             every system with numbers, and what it is best for
   waferbench tco a.h5 --table parity --table tornado              prices at parity, and what moves a cost
   waferbench tco a.h5 --interactivity 50 --interactivity 200      the same service for all
+  waferbench tco a.h5 --api "0.38 USD"                            the volume from which owning pays
   waferbench tco a.h5 --table all --output tables.tex             .md, .csv, .tex, .json, .h5
   waferbench tco a.h5 --table assumptions                         every number in use, with date and source
   waferbench tco --table published                                our sum beside what others state, with its gates
@@ -35,7 +38,8 @@ struct TcoOptions {
     std::vector<std::string> files, with, set, tables;
     std::string preset = "neocloud", filter, today, output, parity;
     std::vector<double> interactivity;
-    std::vector<std::string> ttft;
+    std::vector<std::string> ttft, api;
+    double tokens = 0;
     StudyOptions study;
 };
 
@@ -68,7 +72,7 @@ std::vector<Page> pages_of(const Study& study, const TcoOptions& o, const std::v
     if (asks(o, "systems") || asks(o, "all")) out = systems_pages(study, systems_of(sets), today);
     for (const std::string& name : table_names()) {
         const bool asked = asks(o, name) || asks(o, "all");
-        const bool usual = o.tables.empty() && o.interactivity.empty() && o.ttft.empty() &&
+        const bool usual = o.tables.empty() && o.interactivity.empty() && o.ttft.empty() && o.api.empty() &&
                            (name == "parity" || name == "costs" || name == "hours");
         if (!asked && !usual && !(name == "parity" && !o.parity.empty())) continue;
         Page page = page_of(name, study, o, today);
@@ -80,6 +84,16 @@ std::vector<Page> pages_of(const Study& study, const TcoOptions& o, const std::v
             out.push_back(level_page(study, 1 / parse<Seconds>(text).si(), true, today));
         } catch (const UnitProblem& p) {
             throw p.at("--ttft");
+        }
+    }
+    for (const std::string& text : o.api) {
+        try {
+            const double price = parse<Usd>(text).si();
+            if (!(price > 0))
+                throw Error({"--api " + text, "is no price", "answers at no cost are level with nothing", ""});
+            out.push_back(volume_page(study, price, today));
+        } catch (const UnitProblem& p) {
+            throw p.at("--api");
         }
     }
     if (!out.empty()) out.back().notes.push_back(legend());
@@ -110,6 +124,21 @@ Exit run_published(const TcoOptions& o, const VerbContext& context) {
     return good ? Exit::ok : Exit::regression;
 }
 
+/// Results with what only this call knows: the training asked about, and which systems anything was published on.
+std::vector<Yield> yields(const TcoOptions& o, const std::vector<ResultSet>& sets, const Files& files) {
+    std::set<std::string> judged;
+    for (const Point& p : read_all_points(files, {})) judged.insert(p.system);
+    std::vector<Yield> out = yields_of(sets, o.filter);
+    for (Yield& y : out) {
+        y.training_tokens = o.tokens;
+        y.unjudged = y.kind != Kind::measured && !judged.contains(y.system);
+    }
+    if (out.empty())
+        throw Error({"tco", "no case is left to cost",
+                     o.filter.empty() ? "bounds are nobody's results" : "the filter excludes all", ""});
+    return out;
+}
+
 Exit run_tco(const TcoOptions& o, const VerbContext& context) {
     if (context.comm.rank() != 0) return Exit::ok;
     const std::string today = o.today.empty() ? date_of_today() : o.today;
@@ -122,7 +151,7 @@ Exit run_tco(const TcoOptions& o, const VerbContext& context) {
     const Book book = book_of(context.files(), o.preset, o.with, o.set);
     std::vector<ResultSet> sets;
     for (const std::string& file : o.files) sets.push_back(read_results(file));
-    const Study study(book, yields_of(sets, o.filter), o.study);
+    const Study study(book, yields(o, sets, context.files()), o.study);
     const std::vector<Page> pages = pages_of(study, o, sets, today);
     std::string layers;
     for (const std::string& l : book.layers()) layers += l + "\n";
@@ -158,7 +187,11 @@ void define_tco_verb(CLI::App& app, const VerbContext& context) {
         ->check(CLI::PositiveNumber);
     verb->add_option("--ttft", o->ttft, "all systems at this time to the first token, such as \"0.5 s\"; repeatable")
         ->allow_extra_args(false);
+    verb->add_option("--api", o->api, "own, or buy a million tokens at this price, such as \"0.38 USD\"; repeatable")
+        ->allow_extra_args(false);
     verb->add_option("--output,-o", o->output, "write the tables: .md, .csv, .tex, .json or .h5");
+    verb->add_option("--tokens", o->tokens, "also the cost of a training on so many tokens, such as 15e12")
+        ->check(CLI::PositiveNumber);
     verb->add_flag("--rent", o->study.rented, "rent everything by the hour");
     verb->add_option("--trials", o->study.trials, "of the Monte Carlo")
         ->capture_default_str()

@@ -181,6 +181,10 @@ TEST_CASE("the program reads results and writes every format") {
     CHECK(run("tco nowhere.h5").code == 5);
     const Outcome level = run(call + "--interactivity 3000");
     CHECK(says(level.text, "refused: outside the range of its results"));
+    CHECK(says(run(call + "--api 0.4\\ USD").text, "Own, or buy answers at 0.400 USD"));
+    CHECK(run(call + "--api 0.4\\ EUR").code == 1);
+    CHECK(says(run(call + "--rent --filter h100-sxm").text, "h100-sxm x8, rented"));
+    CHECK(run(call + "--rent").code == 1);  // the wafer has no price by the hour
     CHECK(run("tco --table published --trials 500").code == 0);
     CHECK(run("tco --table published --trials 500 --set price.h100=80000\\ USD").code == 2);
     std::string json;

@@ -168,6 +168,36 @@ TEST_CASE("owning the base load and renting the bursts beats both") {
     CHECK(best_split(d, 5, 2).owned == 0);  // dearer than renting all the time
 }
 
+TEST_CASE("at the volume of parity owning costs what the answers do") {
+    const Study s = study_of({sample::decode("h100-sxm", 8, 64, 0.02)}, 500);
+    const Page page = volume_page(s, 0.4, "2026-11-21");
+    REQUIRE(page.table.rows() == 1);
+    const double owned = *page.table.cell(0, 1).number, volume = *page.table.cell(0, 2).number,
+                 part = *page.table.cell(0, 6).number;
+    CHECK(relative(volume * 0.4, owned) < 1e-12);
+    CHECK(relative(owned, spread_of(s.rows()[0].hour->total).median * 8 * 730) < 1e-12);
+    CHECK(relative(part, volume / (64 / 0.02 * 730 * 3600 / 1e6)) < 0.05);  // medians of a product and of its factors
+}
+
+TEST_CASE("the table of systems names the best with the part of the trials") {
+    std::vector<wb::Result> results{sample::decode("h100-sxm", 8, 64, 0.02), sample::decode("wse3", 1, 64, 0.0005),
+                                    sample::decode("b200", 8, 64, 0.02)};
+    results[2].m.status = wb::Status::skipped;
+    results[2].m.samples_s.clear();
+    results[2].m.reason = "does not fit";
+    const wb::ResultSet set = sample::set_of(results);
+    const Study s(sample::book(), yields_of({set}, ""), {500, 1, false});
+    const std::vector<Page> pages = systems_pages(s, systems_of({set}), "2026-11-21");
+    REQUIRE(pages.size() == 2);
+    REQUIRE(pages[0].table.rows() == 3);
+    const TextTable& uses = pages[1].table;
+    REQUIRE(uses.rows() == 1);
+    CHECK(uses.cell(0, 1).text == "h100-sxm x8");  // 3200 tokens/s at some 27 USD/h against 128,000 at some 160
+    CHECK(uses.cell(0, 4).text == "wse3");
+    CHECK(*uses.cell(0, 5).number == 1);
+    CHECK(pages[0].table.cell(2, 10).text == "not available: does not fit");
+}
+
 TEST_CASE("numbers built on what is weak say so") {
     const Study s = study_of({sample::decode("wse3", 1, 64, 0.0005)}, 100);
     std::vector<char> price(s.book().all().size(), 0), energy = price, pue = price;
