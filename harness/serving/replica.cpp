@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/partition.hpp"
 #include "core/resize.hpp"
 #include "core/units.hpp"
 
@@ -37,7 +38,17 @@ Case with_graph(const Case& c, std::shared_ptr<const Graph> graph) {
     return out;
 }
 
-/// The ways to cut the units into equal replicas.
+/// Can operators be shared by so many ranks at all?
+bool lawful(const Division& d) {
+    try {
+        partition(*d.replica.graph, d.replica.mapping, 0);
+        return true;
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+/// The ways to cut the units into equal replicas, the smallest first.
 std::vector<Division> candidates(const Case& c, const StepGraphs& graphs) {
     const auto& graph = graphs.decode ? graphs.decode : graphs.prefill;
     StepShape one = step_shape(*graph);
@@ -51,11 +62,12 @@ std::vector<Division> candidates(const Case& c, const StepGraphs& graphs) {
         if (tensor > 0) d.replica.mapping.tensor = tensor;
         return d;
     };
-    const bool named = c.mapping.units() > 1 || c.system->kind != SystemKind::cluster;
-    if (named) return {divided(std::max(1, c.mapping.data), 0)};
+    const SystemKind kind = c.system->kind;
+    if (c.mapping.units() > 1 || (kind != SystemKind::cluster && kind != SystemKind::wafer))
+        return {divided(std::max(1, c.mapping.data), 0)};
     std::vector<Division> out;
-    for (int tensor = 1; tensor <= c.units; ++tensor)
-        if (c.units % tensor == 0) out.push_back(divided(c.units / tensor, tensor));
+    for (int share = 1; share <= c.units; ++share)
+        if (c.units % share == 0) out.push_back(divided(c.units / share, kind == SystemKind::cluster ? share : 0));
     return out;
 }
 
@@ -69,16 +81,16 @@ Divisions divisions(const Backend& backend, const Case& c, const Serving& servin
     Divisions out;
     double longest = 0;
     for (const Request& r : serving.requests) longest = std::max(longest, static_cast<double>(r.input + r.output));
-    const auto refuse = [&](std::string why) {
-        if (out.refusal.empty()) out.refusal = std::move(why);
+    const auto refuse = [&](const Division& d, std::string why) {  // the largest replica is what comes nearest
+        if (out.refusal.empty() || lawful(d)) out.refusal = std::move(why);
     };
     for (Division& d : candidates(c, step_graphs(*c.graph))) {
         if (serving.policy == BatchPolicy::disaggregated && d.replicas < 2) {
-            refuse("prompts and answers on machines of their own need two replicas at least");
+            refuse(d, "prompts and answers on machines of their own need two replicas at least");
             continue;
         }
         if (const Support s = backend.supports(d.replica, ranks); !s.yes) {
-            refuse(s.reason);
+            refuse(d, s.reason);
             continue;
         }
         StepShape shape = step_shape(*d.replica.graph);
@@ -89,9 +101,9 @@ Divisions divisions(const Backend& backend, const Case& c, const Serving& servin
         if (!tokens) tokens = room_for_cache(usual);
         d.cache_tokens = tokens ? std::floor(*tokens * serving.cache_fraction) : 0;
         if (tokens && d.cache_tokens < longest) {
-            refuse(fmt::format(
-                "a request of {:.0f} tokens is more than the {:.0f} that fit beside the weights on {} units", longest,
-                std::max(0.0, d.cache_tokens), d.replica.units));
+            refuse(d, fmt::format(
+                          "a request of {:.0f} tokens is more than the {:.0f} that fit beside the weights on {} units",
+                          longest, std::max(0.0, d.cache_tokens), d.replica.units));
             continue;
         }
         out.all.push_back(std::move(d));

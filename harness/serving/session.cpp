@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/error.hpp"
 #include "core/resize.hpp"
 #include "core/units.hpp"
+#include "harness/declined.hpp"
 #include "harness/serving/fleet.hpp"
 #include "harness/serving/replica.hpp"
 
@@ -21,28 +21,38 @@ public:
         const Divisions found = divisions(backend, c, serving_, comm.size());
         if (found.all.empty()) throw Error({"serve", found.refusal, "", ""});
         const StepGraphs graphs = step_graphs(*c.graph);
+        const bool exact = backend.kind() != Kind::measured;  // one run says all
         double best = -1;
+        std::string missed;
         for (const Division& d : found.all) {
             auto times = std::make_unique<BackendSteps>(backend, d.replica, graphs.prefill, graphs.decode,
                                                         engine_time(backend, *c.system), comm);
-            const double rate = found.all.size() == 1 ? 0 : full_load_rate(d, serving_, *times);
+            const Fleet fleet = fleet_of(c, d);
+            std::optional<Knee> knee;
+            double rate = 0;
+            if (serving_.knee && exact) try {
+                    knee = find_knee(serving_, fleet, *times);
+                    rate = knee->rate_per_s;
+                } catch (const Declined& e) {  // other divisions may attain it
+                    missed = without_stop(e.what());
+                    continue;
+                }
+            else if (found.all.size() > 1)
+                rate = full_load_rate(d, serving_, *times);
             if (rate <= best) continue;
             best = rate;
             division_ = d;
+            fleet_ = fleet;
             times_ = std::move(times);
+            knee_ = std::move(knee);
         }
-        fleet_.engine = {serving_.policy, serving_.max_batch, serving_.token_budget, division_.cache_tokens, false};
-        fleet_.replicas = division_.replicas;
-        if (serving_.policy == BatchPolicy::disaggregated) {
-            const double share = std::round(serving_.prefill_share * division_.replicas);
-            fleet_.prefill_replicas = std::clamp(static_cast<int>(share), 1, division_.replicas - 1);
-            fleet_.transfer_s_per_token = transfer_s_per_token(c, division_);
-        }
+        if (!times_) throw Declined(Error::Parts{"", missed, "", ""});
     }
 
     Sample run() override {
         if (serving_.knee) {
-            Knee k = find_knee(serving_, fleet_, *times_);
+            Knee k = knee_ ? std::move(*knee_) : find_knee(serving_, fleet_, *times_);
+            knee_.reset();
             rate_ = k.rate_per_s;
             run_ = std::move(k.run);
             report_ = std::move(k.report);
@@ -82,6 +92,18 @@ public:
     }
 
 private:
+    Fleet fleet_of(const Case& c, const Division& d) const {
+        Fleet out;
+        out.engine = {serving_.policy, serving_.max_batch, serving_.token_budget, d.cache_tokens, false};
+        out.replicas = d.replicas;
+        if (serving_.policy == BatchPolicy::disaggregated) {
+            const double share = std::round(serving_.prefill_share * d.replicas);
+            out.prefill_replicas = std::clamp(static_cast<int>(share), 1, d.replicas - 1);
+            out.transfer_s_per_token = transfer_s_per_token(c, d);
+        }
+        return out;
+    }
+
     /// The useful work of a phase, as far as its tokens were really gone through.
     PhaseUse phase(const std::string& name) const {
         const bool reads = name == "prefill";
@@ -134,6 +156,7 @@ private:
     Division division_;
     std::unique_ptr<BackendSteps> times_;
     Fleet fleet_;
+    std::optional<Knee> knee_;  ///< where it is known already
     FleetRun run_;
     Report report_;
     double rate_ = 0;

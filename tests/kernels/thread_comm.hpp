@@ -10,6 +10,7 @@
 
 #include "core/comm.hpp"
 #include "core/element.hpp"
+#include "core/error.hpp"
 
 namespace wb {
 
@@ -97,7 +98,7 @@ public:
         barrier();
         return text;
     }
-    std::unique_ptr<Comm> split(int colour) override;
+    std::unique_ptr<Comm> split(int colour, int key) override;
     [[noreturn]] void end_job(int code) override { std::_Exit(code); }
 
 private:
@@ -137,7 +138,9 @@ private:
     int rank_;
 };
 
-inline std::unique_ptr<Comm> ThreadComm::split(int colour) {
+/// Ranks keep their order: `key` must be theirs.
+inline std::unique_ptr<Comm> ThreadComm::split(int colour, int key) {
+    WB_EXPECT(key == rank_);
     team_.numbers_[rank_] = colour;
     barrier();
     int before = 0, all = 0, first = -1;
