@@ -11,7 +11,6 @@
 #include <set>
 
 #include "core/element.hpp"
-#include "core/replicate.hpp"
 
 namespace wb::cpu {
 namespace {
@@ -28,62 +27,6 @@ Bytes peak_resident() {
     rusage use{};
     getrusage(RUSAGE_SELF, &use);
     return Bytes(1024.0 * static_cast<double>(use.ru_maxrss));
-}
-
-namespace {
-
-/// First the model is cut, then the batch of each cut.
-Part cut_twice(const Graph& graph, const Mapping& mapping, int rank) {
-    Mapping by_model;
-    by_model.tensor = mapping.tensor;
-    const Partition once = partition(graph, by_model, rank % mapping.tensor);
-    Part out{replicate(once.local, mapping.data, rank / mapping.tensor), {}};
-    const auto known = [&](TensorId id) { return index(id) < once.pieces.size(); };
-    for (const Op& op : out.local.ops())
-        out.among_replicas.push_back(op.kind == OpKind::collective && !known(out.pieces[index(op.out[0])].whole));
-    for (std::size_t i = 0; i < out.pieces.size(); ++i) {
-        Partition::Piece& piece = out.pieces[i];
-        if (!known(piece.whole)) continue;
-        const Partition::Piece& first = once.pieces[index(piece.whole)];
-        const bool twice = piece.layout.kind == Layout::Kind::sharded && first.layout.kind != Layout::Kind::replicated;
-        const Tensor& t = out.local.tensors()[i];
-        if (twice && t.role != Role::activation)
-            throw Error({mapping.text(), fmt::format("cuts \"{}\" both by sequences and by features", t.name),
-                         "the CPU backend shares one of the two", "Use tensor or data parallelism alone."});
-        const TensorId whole = first.whole;
-        if (first.layout.kind != Layout::Kind::replicated) piece = first;
-        piece.whole = whole;
-    }
-    return out;
-}
-
-}  // namespace
-
-Part part_of(const Graph& graph, const Mapping& mapping, int rank) {
-    if (mapping.data > 1 && mapping.tensor > 1) return cut_twice(graph, mapping, rank);
-    Part out{{graph, {}}, {}};
-    if (mapping.data > 1)
-        static_cast<Partition&>(out) = replicate(graph, mapping.data, rank);
-    else if (mapping.tensor > 1)
-        static_cast<Partition&>(out) = partition(graph, mapping, rank);
-    else
-        for (std::size_t i = 0; i < graph.tensors().size(); ++i) out.pieces.push_back({tensor_id(i), {}, 0});
-    for (const Op& op : out.local.ops())
-        out.among_replicas.push_back(op.kind == OpKind::collective && mapping.data > 1);
-    return out;
-}
-
-Flops repeated_work(const Graph& local) {
-    Flops sum;
-    for (const Block& block : local.blocks())
-        for (int i = block.first; i < block.last; ++i) {
-            const Op& op = local.ops()[i];
-            std::vector<Operand> in;
-            for (TensorId id : op.in) in.push_back({&local.tensor(id).shape, local.tensor(id).dtype});
-            const Work w = work(op.kind, in, op.attributes);
-            sum += (w.matmul + w.vector) * (static_cast<double>(block.repeat) * (1 - op.attributes.share));
-        }
-    return sum;
 }
 
 CpuSession::CpuSession(const Case& c, Comm& comm, int threads, Pool* pool)
@@ -212,10 +155,14 @@ CpuSession::Logits CpuSession::logits() const {
     const auto found = std::find_if(all.begin(), all.end(), [](const Tensor& t) { return t.role == Role::output; });
     WB_EXPECT(found != all.end() && found->shape.size() == 2);
     const auto i = static_cast<std::size_t>(found - all.begin());
-    const Partition::Piece& piece = part_.pieces[i];
+    const Piece& piece = part_.pieces[i];
     WB_EXPECT(piece.layout.kind != Layout::Kind::partial);
     const bool by_rows = piece.layout.dim == 0;
-    return {storage_->at(tensor_id(i), 0), found->dtype, found->shape[0], found->shape[1], by_rows ? piece.first : 0,
+    return {storage_->at(tensor_id(i), 0),
+            found->dtype,
+            found->shape[0],
+            found->shape[1],
+            by_rows ? piece.first : piece.first_row,
             by_rows ? 0 : piece.first};
 }
 
@@ -323,7 +270,7 @@ ResourceUse CpuSession::usage() const {
 /// One instance of `whole` put together on rank 0 from what the ranks hold; nothing elsewhere.
 std::optional<Output> CpuSession::gathered(TensorId whole, TensorId local, std::int64_t instance) const {
     const Graph& g = part_.local;
-    const Partition::Piece& piece = part_.pieces[index(local)];
+    const Piece& piece = part_.pieces[index(local)];
     const Tensor &mine = g.tensor(local), &all = whole_->tensor(whole);
     const bool alone = piece.layout.kind == Layout::Kind::replicated;
     std::vector<double> values;
@@ -338,24 +285,24 @@ std::optional<Output> CpuSession::gathered(TensorId whole, TensorId local, std::
         out.values = std::move(values);
         return comm_.rank() == 0 ? std::optional(std::move(out)) : std::nullopt;
     }
-    const double place[] = {static_cast<double>(piece.first)};
-    const auto firsts = comm_.gather(place);
-    const auto parts = comm_.gather(values);
-    if (comm_.rank() != 0) return std::nullopt;
-    out.values.assign(static_cast<std::size_t>(elements(all.shape)), 0.0);
     std::int64_t inner = 1;
     for (std::size_t d = static_cast<std::size_t>(piece.layout.dim) + 1; d < all.shape.size(); ++d)
         inner *= all.shape[d];
-    const std::int64_t extent = all.shape[piece.layout.dim] * inner, outer = elements(all.shape) / extent;
+    const std::int64_t extent = all.shape[piece.layout.dim] * inner, row = elements(all.shape) / all.shape[0];
+    const double place[] = {static_cast<double>(piece.first_row * row + piece.first * inner),
+                            static_cast<double>(mine.shape[piece.layout.dim] * inner)};
+    const auto places = comm_.gather(place);
+    const auto parts = comm_.gather(values);
+    if (comm_.rank() != 0) return std::nullopt;
+    out.values.assign(static_cast<std::size_t>(elements(all.shape)), 0.0);
     for (std::size_t r = 0; r < parts.size(); ++r) {
         if (piece.layout.kind == Layout::Kind::partial) {
             for (std::size_t i = 0; i < out.values.size(); ++i) out.values[i] += parts[r][i];
             continue;
         }
-        const std::int64_t run = static_cast<std::int64_t>(parts[r].size()) / outer;
-        for (std::int64_t o = 0; o < outer; ++o)
-            std::copy_n(parts[r].begin() + o * run, run,
-                        out.values.begin() + o * extent + static_cast<std::int64_t>(firsts[r][0]) * inner);
+        const auto first = static_cast<std::int64_t>(places[r][0]), run = static_cast<std::int64_t>(places[r][1]);
+        for (std::int64_t o = 0; o * run < static_cast<std::int64_t>(parts[r].size()); ++o)
+            std::copy_n(parts[r].begin() + o * run, run, out.values.begin() + o * extent + first);
     }
     return out;
 }
@@ -370,7 +317,7 @@ std::optional<Outputs> CpuSession::gathered(bool with_changed) const {
     for (std::size_t i = 0; i < wanted.size(); ++i) {
         if (!wanted[i]) continue;
         const TensorId whole = tensor_id(i);
-        const auto found = std::find_if(part_.pieces.begin(), part_.pieces.end(), [&](const Partition::Piece& p) {
+        const auto found = std::find_if(part_.pieces.begin(), part_.pieces.end(), [&](const Piece& p) {
             const auto at = static_cast<std::size_t>(&p - part_.pieces.data());
             return p.whole == whole && part_.local.tensors()[at].role == whole_->tensor(whole).role;
         });

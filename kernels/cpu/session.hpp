@@ -9,25 +9,12 @@
 #include <vector>
 
 #include "core/backend.hpp"
-#include "core/partition.hpp"
 #include "kernels/cpu/buckets.hpp"
+#include "kernels/cpu/part.hpp"
 #include "kernels/cpu/runner.hpp"
 #include "kernels/cpu/storage.hpp"
 
 namespace wb::cpu {
-
-/// What one rank computes.
-struct Part : Partition {
-    std::vector<bool> among_replicas;  ///< by op: a collective of those that hold the same weights, not of one model's
-};
-
-/// The part of `graph` that `rank` of mapping.tensor * mapping.data ranks computes; those that share one model are
-/// neighbours. One rank: the graph itself, with nothing added. Throws Error for what cannot be shared so, and where
-/// both would cut what a run begins or ends with.
-Part part_of(const Graph& graph, const Mapping& mapping, int rank);
-
-/// Work of `local` that other ranks do as well.
-Flops repeated_work(const Graph& local);
 
 /// Memory this process has held at most.
 Bytes peak_resident();

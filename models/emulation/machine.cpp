@@ -250,6 +250,30 @@ std::vector<Play> Machine::hierarchical(const Step& step, int n, int local) cons
     return out;
 }
 
+/// Forced: rings in every group, shards straight to all other groups, rings back.
+std::vector<Play> Machine::dragonfly(const Step& step, int n, int local) const {
+    const Way way = fastest(step, "dragonfly", n);
+    std::vector<Play> out;
+    const auto add = [&](CollectiveKind kind, bool inside) {
+        Play p = begun(step);
+        const cluster::Link& link = inside ? way.links.front() : way.links.back();
+        p.wire = inside ? wire({0, link.hop, 1 / link.rate}, 0, step.exposed) : far_wire(link, step.exposed);
+        p.collective =
+            inside ? collective_of(kind, Algorithm::ring, local) : collective_of(kind, Algorithm::direct, n / local);
+        (inside ? p.inside : p.skip) = local;
+        if (!inside) p.shards = local;
+        out.push_back(std::move(p));
+    };
+    for (const CollectiveKind kind : {CollectiveKind::reduce_scatter, CollectiveKind::allgather}) {
+        if (step.operation != kind && step.operation != CollectiveKind::allreduce) continue;
+        const bool scatters = kind == CollectiveKind::reduce_scatter;
+        add(kind, scatters);
+        add(kind, !scatters);
+    }
+    out.front().time = before(way, step.exposed);
+    return out;
+}
+
 /// Hierarchical, as the closed form has it: the switch of a domain reduces while the ports send, so messages inside
 /// cost nothing more; between domains each port takes the part of one unit. A round's hop and byte time are those of
 /// the tree that was measured: its depth, and its traffic whatever the number of domains.
@@ -321,7 +345,7 @@ std::vector<Play> Machine::collective(const Step& step, const std::string& force
     const std::string wanted = step.algorithm.empty() ? forced : step.algorithm;
     std::vector<Algorithm> algorithms = usual(step.operation);
     bool is_forced = false;
-    if (!wanted.empty() && wanted != "hierarchical" && wanted != "nvls") {
+    if (!wanted.empty() && wanted != "hierarchical" && wanted != "nvls" && wanted != "dragonfly") {
         const Algorithm a = algorithm_from_name(wanted);
         if (plays(step.operation, a)) algorithms = {a}, is_forced = true;
     }
@@ -338,6 +362,8 @@ std::vector<Play> Machine::collective(const Step& step, const std::string& force
     if (n > local) expect_way_out();
     const bool direct = step.operation == CollectiveKind::alltoall || step.operation == CollectiveKind::send_recv;
     if (direct || is_forced) return mixed(step, algorithms.front(), n);
+    if (wanted == "dragonfly" && step.operation != CollectiveKind::broadcast)
+        return dragonfly(step, n, std::gcd(n, local));
     return wanted == "hierarchical" ? hierarchical(step, n, std::gcd(n, local)) : across(step, n, std::gcd(n, local));
 }
 

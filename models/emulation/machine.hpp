@@ -63,6 +63,7 @@ private:
                              const std::string& wanted) const;
     std::vector<Play> across(const Step& step, int n, int local) const;
     std::vector<Play> hierarchical(const Step& step, int n, int local) const;
+    std::vector<Play> dragonfly(const Step& step, int n, int local) const;
     Play around(const Step& step, int n) const;
     std::vector<Play> mixed(const Step& step, Algorithm algorithm, int n) const;
     Play message(const Step& step) const;

@@ -185,7 +185,7 @@ TEST_CASE("generating: ranks that share the sequences, or the model, choose the 
         CAPTURE(model);
         for (const double temperature : {0.0, 1.5}) {
             const Outputs alone = on_cpu(case_of(generate_graph(model), "1", temperature));
-            for (const std::string mapping : {"dp2", "tp2", "dp4"}) {
+            for (const std::string mapping : {"dp2", "tp2", "dp4", "tp2 dp2"}) {
                 CAPTURE(mapping);
                 const Outputs shared = on_cpu(case_of(generate_graph(model), mapping, temperature));
                 CHECK(named(shared, "tokens") == named(alone, "tokens"));

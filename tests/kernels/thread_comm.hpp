@@ -138,8 +138,9 @@ private:
     int rank_;
 };
 
+/// Ranks keep their order: `key` must be theirs.
 inline std::unique_ptr<Comm> ThreadComm::split(int colour, int key) {
-    WB_EXPECT(key == rank_);  // no other order is needed
+    WB_EXPECT(key == rank_);
     team_.numbers_[rank_] = colour;
     barrier();
     int before = 0, all = 0, first = -1;

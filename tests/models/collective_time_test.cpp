@@ -341,6 +341,8 @@ TEST_CASE("every algorithm that is also played message by message takes the time
                 compare(shipped(id), way.kind, algorithm, {2, 3, 8});
                 compare(shipped(id), way.kind, algorithm, {16, 64});
             }
-    for (const Kind kind : {Kind::allreduce, Kind::allgather, Kind::reduce_scatter})
+    for (const Kind kind : {Kind::allreduce, Kind::allgather, Kind::reduce_scatter}) {
         compare(shipped("h100-sxm"), kind, "hierarchical", {16, 64});
+        compare(two_levels("", "dragonfly"), kind, "dragonfly", {16, 64, 512});
+    }
 }
