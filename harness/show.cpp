@@ -48,6 +48,7 @@ std::string spread(const Result& r, const Summary& s) {
 
 Cell rate_cell(const Result& r, double t) {
     if (r.flops > 0) return {format(FlopsPerSecond(r.flops / t)), r.flops / t};
+    if (r.compulsory_bytes <= 0) return {};
     return {format(BytesPerSecond(r.compulsory_bytes / t)), r.compulsory_bytes / t};
 }
 

@@ -71,6 +71,15 @@ std::vector<Division> candidates(const Case& c, const StepGraphs& graphs) {
     return out;
 }
 
+/// Tokens of the mean prompt and the mean answer.
+std::pair<double, double> mean_lengths(const Serving& serving) {
+    double input = 0, output = 0;
+    for (const Request& r : serving.requests)
+        input += static_cast<double>(r.input), output += static_cast<double>(r.output);
+    const auto n = static_cast<double>(serving.requests.size());
+    return {input / n, output / n};
+}
+
 }  // namespace
 
 StepGraphs step_graphs(const Graph& composition) {
@@ -112,27 +121,39 @@ Divisions divisions(const Backend& backend, const Case& c, const Serving& servin
     return out;
 }
 
-double full_load_rate(const Division& d, const Serving& serving, StepTimes& times) {
-    const auto n = static_cast<double>(serving.requests.size());
-    double input = 0, output = 0;
-    for (const Request& r : serving.requests)
-        input += static_cast<double>(r.input) / n, output += static_cast<double>(r.output) / n;
-    double batch = std::max(1.0, std::floor(n / d.replicas));
-    if (d.cache_tokens > 0) batch = std::min(batch, std::floor(d.cache_tokens / (input + output)));
-    if (serving.max_batch > 0) batch = std::min(batch, static_cast<double>(serving.max_batch));
-    batch = std::max(1.0, batch);
-    const double together = std::clamp(std::floor(static_cast<double>(serving.token_budget) / input), 1.0, batch);
-    Step read;
-    read.prompts = static_cast<std::int64_t>(together);
-    read.prompt_tokens = static_cast<std::int64_t>(together * input);
-    double seconds = batch / together * times.seconds(read);
-    if (output > 1) {
-        Step write;
-        write.decodes = static_cast<std::int64_t>(batch);
-        write.cached_tokens = batch * (input + output / 2);
-        seconds += (output - 1) * times.seconds(write);
-    }
-    return d.replicas * batch / seconds;
+std::vector<std::int64_t> prompts_together(const Serving& serving, StepTimes& times) {
+    std::vector<std::int64_t> out{1};
+    if (serving.policy == BatchPolicy::chunked || serving.policy == BatchPolicy::disaggregated) return out;
+    const double input = mean_lengths(serving).first;
+    const auto reading = [&](std::int64_t prompts) {
+        Step step;
+        step.prompts = prompts;
+        step.prompt_tokens = static_cast<std::int64_t>(static_cast<double>(prompts) * input);
+        return times.seconds(step);
+    };
+    if (reading(8) > 0.5 * 8 * reading(1)) return out;
+    while (static_cast<double>(2 * out.back()) * input <= static_cast<double>(serving.token_budget))
+        out.push_back(2 * out.back());
+    return out;
+}
+
+std::int64_t best_batch(const Division& d, const Serving& serving, StepTimes& times) {
+    const auto [input, output] = mean_lengths(serving);
+    double most = std::floor(static_cast<double>(serving.requests.size()) / d.replicas);
+    if (d.cache_tokens > 0) most = std::min(most, std::floor(d.cache_tokens / (input + output)));
+    if (serving.max_batch > 0) most = std::min(most, static_cast<double>(serving.max_batch));
+    if (output <= 1 || most <= 1) return serving.max_batch;
+    const auto per_sequence = [&](double n) {
+        Step step;
+        step.decodes = static_cast<std::int64_t>(n);
+        step.cached_tokens = n * (input + output / 2);
+        return times.seconds(step) / n;
+    };
+    double best = most, least = per_sequence(most);
+    for (double n = 1; n < most; n *= 2)
+        for (const double x : {n, 1.5 * n})
+            if (const double t = per_sequence(std::floor(x)); x < most && t < least) best = std::floor(x), least = t;
+    return best < most ? static_cast<std::int64_t>(best) : serving.max_batch;
 }
 
 EngineTime engine_time(const Backend& backend, const System& system) {

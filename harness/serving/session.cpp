@@ -22,29 +22,20 @@ public:
         if (found.all.empty()) throw Error({"serve", found.refusal, "", ""});
         const StepGraphs graphs = step_graphs(*c.graph);
         const bool exact = backend.kind() != Kind::measured;  // one run says all
-        double best = -1;
         std::string missed;
         for (const Division& d : found.all) {
-            auto times = std::make_unique<BackendSteps>(backend, d.replica, graphs.prefill, graphs.decode,
-                                                        engine_time(backend, *c.system), comm);
-            const Fleet fleet = fleet_of(c, d);
-            std::optional<Knee> knee;
-            double rate = 0;
-            if (serving_.knee && exact) try {
-                    knee = find_knee(serving_, fleet, *times);
-                    rate = knee->rate_per_s;
-                } catch (const Declined& e) {  // other divisions may attain it
+            const auto times = std::make_shared<BackendSteps>(backend, d.replica, graphs.prefill, graphs.decode,
+                                                              engine_time(backend, *c.system), comm);
+            for (const std::int64_t together :
+                 exact ? prompts_together(serving_, *times) : std::vector<std::int64_t>{1})
+                try {
+                    Fleet fleet = fleet_of(c, d);
+                    fleet.engine.together = together;
+                    if (exact) fleet.engine.max_batch = best_batch(d, serving_, *times);
+                    consider(d, fleet, times, exact);
+                } catch (const Declined& e) {  // others may attain it
                     missed = without_stop(e.what());
-                    continue;
                 }
-            else if (found.all.size() > 1)
-                rate = full_load_rate(d, serving_, *times);
-            if (rate <= best) continue;
-            best = rate;
-            division_ = d;
-            fleet_ = fleet;
-            times_ = std::move(times);
-            knee_ = std::move(knee);
         }
         if (!times_) throw Declined(Error::Parts{"", missed, "", ""});
     }
@@ -92,9 +83,27 @@ public:
     }
 
 private:
+    /// Keeps the one that serves most: requests per second at the knee, else with all there is to do.
+    void consider(const Division& d, const Fleet& fleet, const std::shared_ptr<BackendSteps>& times, bool exact) {
+        std::optional<Knee> knee;
+        double rate = 0;
+        if (exact && serving_.knee) {
+            knee = find_knee(serving_, fleet, *times);
+            rate = knee->rate_per_s;
+        } else if (exact) {
+            rate = static_cast<double>(serving_.requests.size()) / serve(serving_.requests, fleet, *times).makespan_s;
+        }
+        if (rate <= best_) return;
+        best_ = rate;
+        division_ = d;
+        fleet_ = fleet;
+        times_ = times;
+        knee_ = std::move(knee);
+    }
+
     Fleet fleet_of(const Case& c, const Division& d) const {
         Fleet out;
-        out.engine = {serving_.policy, serving_.max_batch, serving_.token_budget, d.cache_tokens, false};
+        out.engine = {serving_.policy, serving_.max_batch, serving_.token_budget, d.cache_tokens, 1, false};
         out.replicas = d.replicas;
         if (serving_.policy == BatchPolicy::disaggregated) {
             const double share = std::round(serving_.prefill_share * d.replicas);
@@ -140,6 +149,9 @@ private:
             out += fmt::format(", {:.0f} % of {:.4g} tokens ({})",
                                100 * run_.sum.peak_cache_tokens / division_.cache_tokens, division_.cache_tokens,
                                division_.limit);
+        if (fleet_.engine.max_batch != serving_.max_batch)
+            out += fmt::format("; {} at most, more take longer for each", fleet_.engine.max_batch);
+        if (fleet_.engine.together > 1) out += fmt::format("; prompts enter {} at a time", fleet_.engine.together);
         if (fleet_.prefill_replicas > 0)
             out += fmt::format("; {} of {} replicas read prompts", fleet_.prefill_replicas, fleet_.replicas);
         if (report_.excess > 1)
@@ -154,12 +166,12 @@ private:
     Serving serving_;
     bool first_;
     Division division_;
-    std::unique_ptr<BackendSteps> times_;
+    std::shared_ptr<BackendSteps> times_;
     Fleet fleet_;
     std::optional<Knee> knee_;  ///< where it is known already
     FleetRun run_;
     Report report_;
-    double rate_ = 0;
+    double rate_ = 0, best_ = -1;
 };
 
 }  // namespace

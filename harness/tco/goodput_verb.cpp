@@ -15,15 +15,15 @@ namespace {
 
 using namespace tco;
 
-constexpr const char* footer = R"help(Examples:
-  waferbench goodput                                              a GPU and a wafer, 1 to 100,000 of them
-  waferbench goodput h200-sxm --units 512,1024 --spares 8         so many spares and no more
-  waferbench goodput wse3 --set mtbf.wse3="2000 h .. 9000 h" --set checkpoint="5 min"
+constexpr const char* footer = R"help(Examples (waferbench list systems):
+  waferbench goodput SYSTEM OTHER                                 1 to 100,000 of each
+  waferbench goodput SYSTEM --units 512,1024 --spares 8           so many spares and no more
+  waferbench goodput SYSTEM --set mtbf.SYSTEM="2000 h .. 9000 h" --set checkpoint="5 min"
 
 Exit codes: 0 ok; 1 a mistake in an assumption or an option.)help";
 
 struct GoodputOptions {
-    std::vector<std::string> systems{"h100-sxm", "wse3"}, with, set;
+    std::vector<std::string> systems, with, set;
     std::vector<std::int64_t> units{1, 8, 64, 512, 4096, 16384, 100000};
     std::string preset = "neocloud", today = "2026-01-01", there = "99.9%";
     std::int64_t spares = -1;  ///< -1: as many as `there` needs
@@ -146,7 +146,7 @@ void define_goodput_verb(CLI::App& app, const VerbContext& context) {
     const auto o = std::make_shared<GoodputOptions>();
     auto* verb = app.add_subcommand("goodput", "what failures leave of a job's time, on one unit or 100,000");
     verb->footer(footer);
-    verb->add_option("systems", o->systems, "devices of tco/devices")->capture_default_str();
+    verb->add_option("systems", o->systems, "devices of tco/devices")->required();
     verb->add_option("--units", o->units, "of one job")->delimiter(',')->capture_default_str();
     verb->add_option("--spares", o->spares, "units that stand by (default: as many as --there needs)")
         ->check(CLI::Range(std::int64_t{0}, std::int64_t{1'000'000}));

@@ -14,6 +14,7 @@
 #include "core/backend.hpp"
 #include "core/error.hpp"
 #include "kernels/cpu/composed.hpp"
+#include "kernels/cpu/distributed_session.hpp"
 #include "kernels/cpu/fed.hpp"
 #include "kernels/cpu/generating.hpp"
 
@@ -101,6 +102,8 @@ public:
                 fmt::format("the CPU backend shares a workload by tensor and data parallelism among "
                             "all {} ranks, not by the mapping {}",
                             ranks, c.mapping.text()));
+        if (std::string reason = cpu::distributed_refusal(*c.graph, c.mapping); !reason.empty())
+            return Support::no(reason);
         for (const Graph* g : c.graph->leaves())
             if (std::string reason = unsupported_type(*g); !reason.empty()) return Support::no(reason);
         try {
@@ -124,9 +127,14 @@ public:
         return {};
     }
 
+    bool takes_mesh() const override { return true; }
+    std::vector<std::string> algorithms() const override { return cpu::distributed_words(); }
+
     std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const override {
         if (const std::optional<Generation> generation = generation_of(*c.graph))
             return std::make_unique<cpu::GeneratingSession>(c, *generation, comm, threads_of(c, comm));
+        if (!c.mapping.algorithm.empty())
+            return std::make_unique<cpu::DistributedSession>(c, comm, threads_of(c, comm));
         if (!c.graph->phases().empty()) return std::make_unique<cpu::ComposedSession>(c, comm, threads_of(c, comm));
         if (cpu::FedSession::feeds(c)) return std::make_unique<cpu::FedSession>(c, comm, threads_of(c, comm));
         return std::make_unique<cpu::CpuSession>(c, comm, threads_of(c, comm));

@@ -135,7 +135,7 @@ TEST_CASE("units are cut into the replicas that bear the highest load at the ser
                                  {"find", std::string("knee")},
                                  {"slo_ttft", std::string("1 s")},
                                  {"slo_tpot", std::string("30 ms")},
-                                 {"requests", std::int64_t{400}}});
+                                 {"requests", std::int64_t{2000}}});  // long beside a request, for each of four
         const Case c = serve_case(system, units, more);
         REQUIRE(supports(backend(by), c, 1).yes);
         const auto session = prepare(backend(by), c, *comm);
