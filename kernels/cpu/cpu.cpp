@@ -15,6 +15,7 @@
 #include "core/error.hpp"
 #include "kernels/cpu/composed.hpp"
 #include "kernels/cpu/distributed_session.hpp"
+#include "kernels/cpu/subset_session.hpp"
 
 namespace wb {
 namespace {
@@ -95,18 +96,19 @@ public:
         if (c.system->kind != SystemKind::host)
             return Support::no(fmt::format("the CPU backend runs on this host, not on {}", c.system->title));
         const int units = c.mapping.units();
-        if ((units != c.mapping.tensor && units != c.mapping.data) || units != ranks)
+        if ((units != c.mapping.tensor && units != c.mapping.data) || units > ranks ||
+            (units < ranks && !c.graph->phases().empty()))
             return Support::no(
-                fmt::format("the CPU backend shares a workload by tensor or by data parallelism among "
-                            "all {} ranks, not by the mapping {}",
-                            ranks, c.mapping.text()));
+                fmt::format("the CPU backend shares a workload by tensor or by data parallelism among {} {} ranks, not "
+                            "by the mapping {}",
+                            c.graph->phases().empty() ? "at most" : "all", ranks, c.mapping.text()));
         if (std::string reason = cpu::distributed_refusal(*c.graph, c.mapping); !reason.empty())
             return Support::no(reason);
         for (const Graph* g : c.graph->leaves())
             if (std::string reason = unsupported_type(*g); !reason.empty()) return Support::no(reason);
         try {
             double needed = 0;
-            for (int r : {0, ranks - 1}) needed = std::max(needed, cpu::memory_needed(*c.graph, c.mapping, r));
+            for (int r : {0, units - 1}) needed = std::max(needed, cpu::memory_needed(*c.graph, c.mapping, r));
             const int sharing = ranks_on_node(ranks);
             const double available = available_bytes() / sharing;
             if (needed > available)
@@ -123,10 +125,13 @@ public:
     std::vector<std::string> algorithms() const override { return cpu::distributed_words(); }
 
     std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const override {
-        if (!c.mapping.algorithm.empty())
-            return std::make_unique<cpu::DistributedSession>(c, comm, threads_of(c, comm));
-        if (!c.graph->phases().empty()) return std::make_unique<cpu::ComposedSession>(c, comm, threads_of(c, comm));
-        return std::make_unique<cpu::CpuSession>(c, comm, threads_of(c, comm));
+        const int threads = threads_of(c, comm);
+        const auto make = [&c, threads](Comm& ranks) -> std::unique_ptr<Session> {
+            if (!c.graph->phases().empty()) return std::make_unique<cpu::ComposedSession>(c, ranks, threads);
+            if (!c.mapping.algorithm.empty()) return std::make_unique<cpu::DistributedSession>(c, ranks, threads);
+            return std::make_unique<cpu::CpuSession>(c, ranks, threads);
+        };
+        return c.mapping.units() < comm.size() ? cpu::on_first_ranks(c.mapping.units(), comm, make) : make(comm);
     }
 
     double estimate_s(const Case& c) const override { return c.graph->flops().si() / assumed_flop_per_second; }
