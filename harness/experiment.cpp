@@ -159,7 +159,7 @@ WorkloadChoice read_workload(const Config& c) {
         if (!c.has(spec.name)) {
             if (!spec.fallback)
                 throw Error({c.where(), fmt::format("workload \"{}\" needs \"{}\"", name, spec.name), spec.about, ""});
-            base.set(spec.name, *spec.fallback);
+            if (!spec.optional) base.set(spec.name, *spec.fallback);
             continue;
         }
         base.set(spec.name, std::int64_t{0});  // keeps the order of the workload's own list

@@ -30,12 +30,60 @@ Bytes peak_resident() {
     return Bytes(1024.0 * static_cast<double>(use.ru_maxrss));
 }
 
-Partition part_of(const Graph& graph, const Mapping& mapping, int rank) {
-    if (mapping.data > 1) return replicate(graph, mapping.data, rank);
-    if (mapping.tensor > 1) return partition(graph, mapping, rank);
-    Partition all{graph, {}};
-    for (std::size_t i = 0; i < graph.tensors().size(); ++i) all.pieces.push_back({tensor_id(i), {}, 0});
-    return all;
+namespace {
+
+/// First the model is cut, then the batch of each cut.
+Part cut_twice(const Graph& graph, const Mapping& mapping, int rank) {
+    Mapping by_model;
+    by_model.tensor = mapping.tensor;
+    const Partition once = partition(graph, by_model, rank % mapping.tensor);
+    Part out{replicate(once.local, mapping.data, rank / mapping.tensor), {}};
+    const auto known = [&](TensorId id) { return index(id) < once.pieces.size(); };
+    for (const Op& op : out.local.ops())
+        out.among_replicas.push_back(op.kind == OpKind::collective && !known(out.pieces[index(op.out[0])].whole));
+    for (std::size_t i = 0; i < out.pieces.size(); ++i) {
+        Partition::Piece& piece = out.pieces[i];
+        if (!known(piece.whole)) continue;
+        const Partition::Piece& first = once.pieces[index(piece.whole)];
+        const bool twice = piece.layout.kind == Layout::Kind::sharded && first.layout.kind != Layout::Kind::replicated;
+        const Tensor& t = out.local.tensors()[i];
+        if (twice && t.role != Role::activation)
+            throw Error({mapping.text(), fmt::format("cuts \"{}\" both by sequences and by features", t.name),
+                         "the CPU backend shares one of the two", "Use tensor or data parallelism alone."});
+        const TensorId whole = first.whole;
+        if (first.layout.kind != Layout::Kind::replicated) piece = first;
+        piece.whole = whole;
+    }
+    return out;
+}
+
+}  // namespace
+
+Part part_of(const Graph& graph, const Mapping& mapping, int rank) {
+    if (mapping.data > 1 && mapping.tensor > 1) return cut_twice(graph, mapping, rank);
+    Part out{{graph, {}}, {}};
+    if (mapping.data > 1)
+        static_cast<Partition&>(out) = replicate(graph, mapping.data, rank);
+    else if (mapping.tensor > 1)
+        static_cast<Partition&>(out) = partition(graph, mapping, rank);
+    else
+        for (std::size_t i = 0; i < graph.tensors().size(); ++i) out.pieces.push_back({tensor_id(i), {}, 0});
+    for (const Op& op : out.local.ops())
+        out.among_replicas.push_back(op.kind == OpKind::collective && mapping.data > 1);
+    return out;
+}
+
+Flops repeated_work(const Graph& local) {
+    Flops sum;
+    for (const Block& block : local.blocks())
+        for (int i = block.first; i < block.last; ++i) {
+            const Op& op = local.ops()[i];
+            std::vector<Operand> in;
+            for (TensorId id : op.in) in.push_back({&local.tensor(id).shape, local.tensor(id).dtype});
+            const Work w = work(op.kind, in, op.attributes);
+            sum += (w.matmul + w.vector) * (static_cast<double>(block.repeat) * (1 - op.attributes.share));
+        }
+    return sum;
 }
 
 CpuSession::CpuSession(const Case& c, Comm& comm, int threads, Pool* pool)
@@ -45,8 +93,14 @@ CpuSession::CpuSession(const Case& c, Comm& comm, int threads, Pool* pool)
       mapping_(c.mapping),
       part_(part_of(*c.graph, c.mapping, comm.rank())) {
     const Graph& g = part_.local;
-    const Setup setup{g, comm_, threads_, scratch_, step_};
-    for (const Op& op : g.ops()) runners_.push_back(make_runner({setup, op}));
+    if (mapping_.data > 1 && mapping_.tensor > 1) {
+        model_ = comm.split(comm.rank() / mapping_.tensor, comm.rank());
+        replicas_ = comm.split(comm.rank() % mapping_.tensor, comm.rank());
+    }
+    const Setup setup{g, model_ ? *model_ : comm_, threads_, scratch_, step_, missing_};
+    const Setup replicated{g, replicas_ ? *replicas_ : comm_, threads_, scratch_, step_, missing_};
+    for (std::size_t i = 0; i < g.ops().size(); ++i)
+        runners_.push_back(make_runner({part_.among_replicas[i] ? replicated : setup, g.ops()[i]}));
     storage_ = std::make_unique<Storage>(g, part_.pieces, *whole_, plan_memory(g), c.seed, comm.rank(), threads, pool);
     bind();
 }
@@ -75,7 +129,8 @@ void CpuSession::bind() {
     }
     block_end_.resize(g.blocks().size());
     calls_.reserve(calls);
-    if (mapping_.data > 1) bind_buckets();
+    // A model's own ranks sum some gradients only when they are used: those cannot be sent together before.
+    if (mapping_.data > 1 && mapping_.tensor == 1) bind_buckets();
 }
 
 void CpuSession::bind_buckets() {
@@ -150,6 +205,18 @@ std::span<const float> CpuSession::losses() const {
                 return {reinterpret_cast<const float*>(storage_->at(id, 0)),
                         static_cast<std::size_t>(part_.local.elements(id))};
     return {};
+}
+
+CpuSession::Logits CpuSession::logits() const {
+    const std::span<const Tensor> all = part_.local.tensors();
+    const auto found = std::find_if(all.begin(), all.end(), [](const Tensor& t) { return t.role == Role::output; });
+    WB_EXPECT(found != all.end() && found->shape.size() == 2);
+    const auto i = static_cast<std::size_t>(found - all.begin());
+    const Partition::Piece& piece = part_.pieces[i];
+    WB_EXPECT(piece.layout.kind != Layout::Kind::partial);
+    const bool by_rows = piece.layout.dim == 0;
+    return {storage_->at(tensor_id(i), 0), found->dtype, found->shape[0], found->shape[1], by_rows ? piece.first : 0,
+            by_rows ? 0 : piece.first};
 }
 
 std::string CpuSession::nonfinite_output(const Block& block, std::int64_t iteration, int i) const {
@@ -242,14 +309,7 @@ ResourceUse CpuSession::usage() const {
         use.memory.push_back({level, Bytes(0), bytes, Bytes(0)});
     use.communication = communication();
     use.useful = part_.local.flops();
-    for (const Block& block : part_.local.blocks())
-        for (int i = block.first; i < block.last; ++i) {
-            const Op& op = part_.local.ops()[i];
-            std::vector<Operand> in;
-            for (TensorId id : op.in) in.push_back({&part_.local.tensor(id).shape, part_.local.tensor(id).dtype});
-            const Work w = work(op.kind, in, op.attributes);
-            use.overhead += (w.matmul + w.vector) * (static_cast<double>(block.repeat) * (1 - op.attributes.share));
-        }
+    use.overhead = repeated_work(part_.local);
     use.mapping = mapping_.text();
     std::set<std::string> libraries;
     for (const Runner& r : runners_)

@@ -7,6 +7,8 @@
 #include "core/measurement.hpp"
 #include "models/device.hpp"
 #include "models/model_work.hpp"
+#include "models/offload.hpp"
+#include "models/stage_sends.hpp"
 
 namespace wb::cluster {
 
@@ -19,6 +21,8 @@ struct ModelStep {
     double time = 0;
     double compute = 0, tensor_network = 0, context_network = 0, pipeline_network = 0, bubble = 0, data_network = 0,
            update = 0;                                ///< s
+    double host = 0;                                  ///< s of gradients on their way to the host that nothing hides
+    double host_bytes = 0;                            ///< a unit sends there; 0: the units themselves update
     double gradient_bytes = 0, activation_bytes = 0;  ///< a rank hands to data-parallel and to tensor-parallel calls
     std::vector<Span> spans() const;
 };
@@ -28,7 +32,7 @@ ModelStep blend(const ModelStep& a, const ModelStep& b, double of_b);
 /// Seconds of what the units of a mapping say to each other, microbatches and recomputation aside: the slow part of a
 /// step, shared by many mappings of a search.
 struct Exchange {
-    double send = 0;            ///< one microbatch to the next stage
+    StageSends send;            ///< one microbatch to the next stage
     double context = 0;         ///< keys and values of one microbatch, all layers, one all-gather each
     double gradients = 0;       ///< of all replicas, summed and given back: before any is hidden
     double gather_weights = 0;  ///< of one pass, where replicas share the weights
@@ -43,7 +47,9 @@ struct ScheduleConstants {
     double end_stage_share;
     double launch_time,
         stage_time;  ///< the latter: s the host of a pipeline stage needs for one microbatch beside the launches
-    double send_exposed, gradient_exposed;
+    double send_exposed, stage_exposed,
+        gradient_exposed;  ///< shares of messages around a context ring, to the next stage, of gradients, that wait
+    Host host;
 };
 
 /// A step from its parts: arithmetic alone.

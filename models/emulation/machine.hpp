@@ -52,6 +52,7 @@ private:
     std::optional<Protocol> in_switch(CollectiveKind kind, double bytes, int n) const;
     Protocol near_message() const;
     Protocol far_message() const;
+    Protocol stage_message() const;
     void expect_way_out() const;
     double filling(const char* key, double bytes, double rate, double fallback) const;
     double launch() const;

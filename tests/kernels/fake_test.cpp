@@ -72,6 +72,7 @@ public:
     std::vector<std::string> gather(const std::string&) override { unused(); }
     std::vector<std::string> deliver(const std::vector<std::string>&) override { unused(); }
     std::string share(const std::string&) override { unused(); }
+    std::unique_ptr<Comm> split(int) override { unused(); }
     [[noreturn]] void end_job(int) override { unused(); }
 
 private:

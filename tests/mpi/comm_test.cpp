@@ -305,6 +305,27 @@ TEST_CASE("fast 16-bit sums agree with encode and decode for every value") {
     }
 }
 
+TEST_CASE("a part of the ranks works on its own") {
+    const int colour = comm->rank() % 2;
+    const auto part = comm->split(colour, comm->rank());
+    CHECK(part->size() == (comm->size() + 1 - colour) / 2);
+    CHECK(part->rank() == comm->rank() / 2);
+    for (const DType type : {DType::f32, DType::bf16}) {
+        Buffer mine = filled(comm->rank(), 64, type), sum(64, type);
+        part->allreduce(mine.data(), sum.data(), 64, type);
+        std::int64_t wrong = 0;
+        for (std::int64_t i = 0; i < 64; ++i) {
+            double expected = 0;
+            for (int r = colour; r < comm->size(); r += 2) expected += value(r, i, type);
+            wrong += sum[i] != expected;
+        }
+        CHECK(wrong == 0);
+    }
+    CHECK(part->max(comm->rank()) == (comm->size() - 1 - colour) / 2 * 2 + colour);
+    CHECK(part->gather(std::to_string(comm->rank())).size() ==
+          (part->rank() == 0 ? static_cast<std::size_t>(part->size()) : 0));
+}
+
 int main(int argc, char** argv) {
     // "comm_test LARGEST": at most so many elements in one MPI call, to test the division of long buffers.
     const std::int64_t largest = argc > 1 ? std::stoll(argv[1]) : std::int64_t{1} << 30;
