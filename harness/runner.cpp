@@ -87,7 +87,7 @@ Result Runner::run(const PlannedCase& planned) {
     r.m.resolved_dtype = c.resolved_dtype;
     r.mesh = c.mapping.mesh_text();
     const bool together = planned.backend->collective();
-    r.ranks = together ? comm_.size() : 1;
+    r.ranks = !together ? 1 : planned.kind == Kind::measured ? std::min(c.mapping.units(), comm_.size()) : comm_.size();
     const double begin = now_s();
     if (!planned.refused.empty()) {
         fail(r.m, Status::skipped, planned.refused);

@@ -8,6 +8,7 @@
 
 #include "core/units.hpp"
 #include "harness/phase_table.hpp"
+#include "harness/scaling_table.hpp"
 #include "harness/stats.hpp"
 #include "harness/text_table.hpp"
 
@@ -105,6 +106,14 @@ std::vector<Cell> row_of(const Result& r, const Bounds& bounds, const std::map<s
     return row;
 }
 
+/// What some workloads have besides: phases, scaling.
+std::string further_tables(const ResultSet& set, Format format, bool colour, const std::string& filter) {
+    std::string out;
+    for (const auto show : {show_phases, show_scaling})
+        if (const std::string table = show(set, format, colour, filter); !table.empty()) out += "\n" + table;
+    return out;
+}
+
 }  // namespace
 
 std::string show_results(const ResultSet& set, Format format, bool colour, bool wide, const std::string& filter) {
@@ -135,16 +144,10 @@ std::string show_results(const ResultSet& set, Format format, bool colour, bool 
         for (const Result* r : sections[title]) table.row(row_of(*r, bounds, measured, wide));
     }
     switch (format) {
-        case Format::markdown: {
-            const std::string phases = show_phases(set, format, colour, filter);
-            return table.markdown() + (phases.empty() ? "" : "\n" + phases);
-        }
+        case Format::markdown: return table.markdown() + further_tables(set, format, colour, filter);
         case Format::csv: return table.csv();
         case Format::json: return table.json();
-        default: {
-            const std::string phases = show_phases(set, format, colour, filter);
-            return table.terminal(colour) + (phases.empty() ? "" : "\n" + phases);
-        }
+        default: return table.terminal(colour) + further_tables(set, format, colour, filter);
     }
 }
 
