@@ -90,7 +90,7 @@ Experiment load_experiment(const RunOptions& options, const Files& files, Comm& 
             for (const auto& [k, v] : choices) key += "|" + k + "=" + v;
             auto& s = loaded[key];
             if (s) return s;
-            if (id == "host") return s = host_system(files, comm, choices);
+            if (id == "host") return s = host_system(files, comm, choices, options.measure_again);
             const std::string file = files.find("systems/" + id + ".toml");
             if (file.empty()) {
                 std::vector<std::string> known = files.names("systems", ".toml");
