@@ -10,6 +10,17 @@
 
 namespace wb {
 
+/// A message or broadcast under way. Its buffers stay as they are until it is finished; it moves on while its rank is
+/// inside a call of this library only, so whoever computes meanwhile calls test() now and then.
+class Pending {
+public:
+    /// Waits, should nobody have.
+    virtual ~Pending() = default;
+    /// Whether it is finished. Never waits.
+    virtual bool test() = 0;
+    virtual void wait() = 0;
+};
+
 /// The ranks that run a case together. Every call is collective: all ranks make it, in the same order.
 /// Buffers hold `count` elements of `type`; sums are of the real values (16-bit types are summed in f32).
 class Comm {
@@ -27,6 +38,19 @@ public:
     virtual void broadcast(void* buffer, std::int64_t count, DType type, int root) = 0;
     /// Sends to the next rank of the ring and receives from the one before.
     virtual void shift(const void* in, void* out, std::int64_t count, DType type) = 0;
+
+    /// Ranks of one colour, ordered by `key`, as ranks of their own. Collective over this, which must outlive it.
+    /// Throws Error, as the calls below do, where ranks of this kind form no groups.
+    virtual std::unique_ptr<Comm> split(int colour, int key);
+    /// The sum on `root` alone; `out` is not touched elsewhere.
+    virtual void reduce(const void* in, void* out, std::int64_t count, DType type, int root);
+    /// Both sides of a message between two ranks: not collective. Messages between the same two arrive in order.
+    virtual std::unique_ptr<Pending> start_send(const void* in, std::int64_t count, DType type, int to);
+    virtual std::unique_ptr<Pending> start_receive(void* out, std::int64_t count, DType type, int from);
+    /// Collective; all ranks start theirs in the same order.
+    virtual std::unique_ptr<Pending> start_broadcast(void* buffer, std::int64_t count, DType type, int root);
+    /// Finished when all ranks have started theirs.
+    virtual std::unique_ptr<Pending> start_barrier();
 
     /// The largest value of any rank.
     virtual double max(double value) = 0;

@@ -51,6 +51,7 @@ std::string read_word(std::string_view word, Mapping& m) {
     if (read_count(word, m)) return std::string(word.substr(0, 2));
     if (read_mesh(word, m)) return "mesh";
     if (word == "sp") return m.sequence_parallel = true, "sp";
+    if (word == "offload") return m.offload = true, "offload";
     if (word.starts_with("zero")) {
         const int n = number(word.substr(4), 0);
         if (n < 0 || n > 3) return "";
@@ -77,8 +78,8 @@ std::vector<std::string> words_of(std::string_view text) {
 }  // namespace
 
 Mapping Mapping::parse(std::string_view text) {
-    static const std::vector<std::string> known{"tp8", "pp4", "dp2",   "cp2",       "ep2",       "mb16",
-                                                "vp2", "sp",  "zero1", "selective", "recompute", "gpipe"};
+    static const std::vector<std::string> known{"tp8", "pp4",   "dp2",     "cp2",       "ep2",       "mb16", "vp2",
+                                                "sp",  "zero1", "offload", "selective", "recompute", "gpipe"};
     Mapping m;
     if (text == "1") return m;
     std::set<std::string> seen;

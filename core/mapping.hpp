@@ -22,13 +22,14 @@ struct Mapping {
         full
     } recompute = Recompute::none;   ///< in the backward pass
     bool sequence_parallel = false;  ///< what tensor ranks would repeat is dealt by tokens (Korthikanti et al. 2022)
-    int shard = 0;      ///< data-parallel ranks share: 1 optimizer state, 2 also gradients, 3 also weights (ZeRO, FSDP)
-    bool open = false;  ///< of a published run: sp, shard and recompute were not all told, and it did fit
+    int shard = 0;  ///< data-parallel ranks share: 1 optimizer state, 2 also gradients, 3 also weights (ZeRO, FSDP)
+    bool offload = false;       ///< optimizer state lies in the memory of the host, which updates (ZeRO-Offload)
+    bool open = false;          ///< of a published run: sp, shard and recompute were not all told, and it did fit
     int rows = 0, columns = 0;  ///< the rectangle of PEs to use on a mesh; 0 = the backend's choice
     std::string algorithm;      ///< a named algorithm ("summa"); empty = the backend's choice
 
-    /// What text() wrote: "tp8 pp8 dp64 mb32 vp3 sp zero1 selective 32x32 summa", in any order. Throws Error that names
-    /// the word it does not know, or that stands twice.
+    /// What text() wrote: "tp8 pp8 dp64 mb32 vp3 sp zero1 offload selective 32x32 summa", in any order. Throws Error
+    /// that names the word it does not know, or that stands twice.
     static Mapping parse(std::string_view text);
     int units() const { return tensor * pipeline * data * context * expert; }
     /// "32x32 summa", what of it is named; empty if nothing is.
@@ -51,6 +52,7 @@ struct Mapping {
         const auto word = [&out](const std::string& text) { out += (out.empty() ? "" : " ") + text; };
         if (sequence_parallel) word("sp");
         if (shard > 0) word("zero" + std::to_string(shard));
+        if (offload) word("offload");
         if (recompute != Recompute::none) word(recompute == Recompute::full ? "recompute" : "selective");
         if (const std::string mesh = mesh_text(); !mesh.empty()) word(mesh);
         return out.empty() ? "1" : out;

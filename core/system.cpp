@@ -207,7 +207,7 @@ System parse_system(const std::string& text, const std::string& path, const std:
             s.node["units"] = {static_cast<double>(node->integer("units")),
                                node->has("units") ? to_text(node->value("units")) : "", "same file", "", ""};
         for (const std::string& key : node->keys())
-            if (key != "units") s.node[key] = reader.fact(*node, key, bandwidth);
+            if (key != "units") s.node[key] = reader.fact(*node, key, key == "host_memory" ? bytes : bandwidth);
     }
     s.power = facts(reader, file, "power", [](const std::string&) { return watts; });
     s.cost = facts(reader, file, "cost", [](const std::string&) { return usd; });

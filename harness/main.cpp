@@ -20,6 +20,7 @@
 #include "harness/publish.hpp"
 #include "harness/result_file.hpp"
 #include "harness/run.hpp"
+#include "harness/tco/tco_verb.hpp"
 #include "harness/tokenize_verb.hpp"
 #include "harness/validate/validate_report.hpp"
 #include "harness/validate/verbs.hpp"
@@ -35,6 +36,7 @@ constexpr const char* footer = R"help(Examples:
   waferbench describe host                           every figure of a machine, and where it comes from
   waferbench compare before.h5 after.h5 --threshold 3%
   waferbench validate --group "waferllm-*"           the models judged by what others measured
+  waferbench tco results/mine.h5 --preset enterprise  what each result costs, with uncertainty
   waferbench tokenize book.txt -o book.h5             a text to train on: data = "book.h5" in a pipeline
   waferbench check results/quick-20260101-120000.h5
 
@@ -232,6 +234,7 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
                             {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
     define_tokenize_verb(app,
                          {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
+    define_tco_verb(app, {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
     auto* probe = app.add_subcommand("probe", "measure this machine and print it as a system file");
     probe->add_option("cpus", a.probe_cpus, "cores to use");
     probe->callback([&a, &chosen] { chosen = [&a] { return static_cast<Exit>(probe_main(a.probe_cpus)); }; });

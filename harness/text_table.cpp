@@ -110,6 +110,21 @@ std::string in_csv(const Cell& cell) {
 
 }  // namespace
 
+std::string in_latex(std::string_view text) {
+    std::string out;
+    for (char c : text) {
+        if (c == '\\')
+            out += "\\textbackslash{}";
+        else if (c == '~' || c == '^')
+            out += std::string("\\") + c + "{}";
+        else if (std::string_view("&%$#_{}").find(c) != std::string_view::npos)
+            out += std::string("\\") + c;
+        else
+            out += c;
+    }
+    return out;
+}
+
 std::size_t display_width(std::string_view text) {
     std::size_t width = 0;
     while (!text.empty()) {
@@ -254,6 +269,25 @@ std::string TextTable::json() const {
     return nlohmann::ordered_json{{"columns", columns}, {"rows", rows}}.dump(
                2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
            "\n";
+}
+
+std::string TextTable::latex() const {
+    std::string out = "\\begin{tabular}{", names;
+    for (const TextColumn& column : columns_) {
+        out += column.align == Align::left ? 'l' : column.align == Align::right ? 'r' : 'c';
+        names += (names.empty() ? "" : " & ") + in_latex(full_name(column));
+    }
+    out += "}\n\\toprule\n" + names + " \\\\\n\\midrule\n";
+    std::size_t section = 0;
+    for (const Row& row : rows_) {
+        if (row.section != section)
+            out += fmt::format("\\addlinespace\n\\multicolumn{{{}}}{{l}}{{{}}} \\\\\n", columns_.size(),
+                               in_latex(sections_[row.section]));
+        section = row.section;
+        for (std::size_t i = 0; i < row.cells.size(); ++i) out += (i ? " & " : "") + in_latex(row.cells[i].text);
+        out += " \\\\\n";
+    }
+    return out + "\\bottomrule\n\\end{tabular}\n";
 }
 
 }  // namespace wb

@@ -34,7 +34,7 @@ struct Cell {
     std::optional<double> number = {};
 };
 
-/// One table, four outputs. Rows may be shorter than the columns; a longer one is a ContractError.
+/// One table, five outputs. Rows may be shorter than the columns; a longer one is a ContractError.
 class TextTable {
 public:
     explicit TextTable(std::vector<TextColumn> columns);
@@ -43,6 +43,11 @@ public:
     void section(std::string title);
     void row(std::vector<Cell> cells);
     bool empty() const { return rows_.empty(); }
+    const std::vector<TextColumn>& columns() const { return columns_; }
+    std::size_t rows() const { return rows_.size(); }
+    const Cell& cell(std::size_t row, std::size_t column) const { return rows_[row].cells[column]; }
+    /// The sub-header a row stands below; empty before the first.
+    const std::string& section_of(std::size_t row) const { return sections_[rows_[row].section]; }
 
     /// Aligned by display width, two spaces between columns, no boxes, no trailing blanks; ANSI colours if `colour`.
     std::string terminal(bool colour = false) const;
@@ -52,6 +57,8 @@ public:
     std::string csv() const;
     /// {"columns": [{name, group, unit}], "rows": [{"group name": value}]}; number where there is one, else text.
     std::string json() const;
+    /// A tabular with the rules of the package booktabs.
+    std::string latex() const;
 
 private:
     struct Row {
@@ -66,6 +73,8 @@ private:
     std::vector<Row> rows_;
 };
 
+/// The text with what LaTeX takes for a command escaped.
+std::string in_latex(std::string_view text);
 /// Columns of a terminal that UTF-8 text takes: 0 for combining marks, 2 for East Asian wide characters and emoji.
 /// A byte that is not UTF-8 counts as 1.
 std::size_t display_width(std::string_view text);

@@ -8,6 +8,7 @@
 #include "core/memory_plan.hpp"
 #include "core/units.hpp"
 #include "models/model_work.hpp"
+#include "models/offload.hpp"
 
 namespace wb::cluster {
 namespace {
@@ -133,6 +134,37 @@ ModelMemory::Parameters shared(ModelMemory::Parameters p, int shard, double repl
     return p;
 }
 
+/// Leaves on the unit what it holds in a step that offloads; `host` gets the rest. Gradients that leave with every
+/// microbatch are summed there, others come once.
+ModelMemory::Parameters kept_on_unit(const ModelMemory::Parameters& all, const Mapping& m,
+                                     ModelMemory::Parameters& host) {
+    const double replicas = static_cast<double>(m.data) * m.context * m.expert;
+    host.optimizer += all.optimizer;
+    host.gradients += m.shard == 1 ? all.gradients / replicas : all.gradients;
+    return {all.weights, gradients_leave(m) ? 0 : all.gradients, 0};
+}
+
+/// Moves to the host what a mapping offloads, from a stage's layers and a pipeline's heavier end.
+void offload_parameters(Footprint& f, const ModelMemory::Parameters& first, const ModelMemory::Parameters& last,
+                        const ModelMemory& memory, const Mapping& m) {
+    ModelMemory::Parameters host;
+    const ModelMemory::Parameters kept = kept_on_unit({f.weights, f.gradients, f.optimizer}, m, host);
+    f.gradients = kept.gradients;
+    f.optimizer = 0;
+    if (m.pipeline > 1) {
+        ModelMemory::Parameters ends[2];
+        f.ends = std::max(kept_on_unit(first, m, ends[0]).total(), kept_on_unit(last, m, ends[1]).total());
+        const auto& heavier = ends[0].total() > ends[1].total() ? ends[0] : ends[1];
+        host.gradients += heavier.gradients;
+        host.optimizer += heavier.optimizer;
+    }
+    f.host_gradients = host.gradients;
+    f.host_optimizer = host.optimizer;
+    if (gradients_leave(m))  // two layers' in 16 bits: one is made while the other is on its way
+        f.buffers +=
+            (memory.layers.gradients + memory.experts.gradients / m.expert) / std::max(1.0, memory.layers_count);
+}
+
 }  // namespace
 
 ModelMemory model_memory(const Partition& part, const Device& device) { return Reader(part, device).read(); }
@@ -162,6 +194,7 @@ Footprint footprint(const ModelMemory& memory, const Mapping& m) {
     } else {
         f.ends = std::max(first.total(), last.total());
     }
+    if (m.offload) offload_parameters(f, first, last, memory, m);
     if (m.shard == 3)  // the layer at work and the one fetched ahead
         f.buffers +=
             2 * (memory.layers.weights + memory.experts.weights / m.expert) / std::max(1.0, memory.layers_count);
@@ -200,19 +233,24 @@ constexpr Row rows[] = {{"weights", &Footprint::weights},
                         {"loss", &Footprint::loss},
                         {"cache", &Footprint::cache},
                         {"buffers", &Footprint::buffers}};
+constexpr Row host_rows[] = {{"host gradients", &Footprint::host_gradients},
+                             {"host optimizer", &Footprint::host_optimizer}};
 
 }  // namespace
 
 Footprint blend(const Footprint& a, const Footprint& b, double of_b) {
     Footprint out = a;
     for (const Row& row : rows) out.*row.bytes += of_b * (b.*row.bytes - a.*row.bytes);
+    for (const Row& row : host_rows) out.*row.bytes += of_b * (b.*row.bytes - a.*row.bytes);
     return out;
 }
 
-std::vector<MemoryUse> Footprint::levels(double capacity) const {
+std::vector<MemoryUse> Footprint::levels(double capacity, double host) const {
     std::vector<MemoryUse> out;
     for (const Row& row : rows)
         if (this->*row.bytes > 0) out.push_back({row.name, Bytes(capacity), Bytes(this->*row.bytes), Bytes(0)});
+    for (const Row& row : host_rows)
+        if (this->*row.bytes > 0) out.push_back({row.name, Bytes(host), Bytes(this->*row.bytes), Bytes(0)});
     return out;
 }
 
@@ -221,6 +259,8 @@ std::string Footprint::text() const {
     for (const Row& row : rows)
         if (this->*row.bytes > 0)
             parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", row.name, format(Bytes(this->*row.bytes)));
+    for (const Row& row : host_rows)
+        if (this->*row.bytes > 0) parts += fmt::format(", {} {}", row.name, format(Bytes(this->*row.bytes)));
     return fmt::format("{}: {}", format(Bytes(total())), parts);
 }
 

@@ -42,8 +42,11 @@ struct Footprint {
     double activations = 0;  ///< of the layers, all microbatches in flight
     double loss = 0;         ///< activations before and after the layers
     double cache = 0, buffers = 0;
+    double host_gradients = 0, host_optimizer = 0;  ///< a unit's share of what lies in the memory of the host
+    double hosted() const { return host_gradients + host_optimizer; }
     double total() const { return weights + gradients + optimizer + ends + activations + loss + cache + buffers; }
-    std::vector<MemoryUse> levels(double capacity) const;
+    /// `capacity` of a unit, `host` memory for each unit; 0 if unknown.
+    std::vector<MemoryUse> levels(double capacity, double host = 0) const;
     std::string text() const;  ///< "140.00 GB: weights 20.00 GB, ..."
 };
 Footprint footprint(const ModelMemory& memory, const Mapping& mapping);

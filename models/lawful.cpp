@@ -104,6 +104,7 @@ std::string unlawful(const ModelShape& s, const Mapping& m, int units) {
         return refused("ep", m.expert, fmt::format("does not divide {} experts", s.experts), s.experts,
                        [&](int n) { return lawful_expert(s, n); });
     if (m.shard > 0 && !s.training) return "zero shares what training keeps, and this graph does not train";
+    if (m.offload && !s.training) return "offload moves what training keeps to the host, and this graph does not train";
     return wrong_batch(s, m);
 }
 

@@ -74,7 +74,9 @@ private:
         if (op.kind == OpKind::adamw) {
             const bool expert = graph_.tensor(op.in[0]).shape.size() == 3;  // [experts, in, out]
             const double held = expert ? 1.0 / mapping_.expert : 1;
-            work_.update += times * (held * kernel_of(device_, graph_, op).time + gap_);
+            const Kernel k = kernel_of(device_, graph_, op);
+            work_.update += times * (held * k.time + gap_);
+            work_.update_bytes += times * held * k.bytes;
             const double width =
                 std::max(2.0, bits(graph_.tensor(op.in[1]).dtype) / 8.0);  // at least 16 bits are summed
             (expert ? work_.expert_bytes : work_.parameter_bytes) +=
@@ -162,12 +164,16 @@ ModelWork model_work(const Graph& local, const Device& device, const Mapping& ma
     return Reader(local, device, mapping).read();
 }
 
+double layer_seconds(double launch, const Pass& pass) { return std::max(pass.layers, pass.kernels * launch); }
 double layer_seconds(const Device& device, const Pass& pass) {
-    return std::max(pass.layers, pass.kernels * device.constant_or("host_launch_time", 0));
+    return layer_seconds(device.constant_or("host_launch_time", 0), pass);
 }
 
 double repeated_seconds(const Device& device, const ModelWork& w, Mapping::Recompute recompute) {
-    if (recompute == Mapping::Recompute::full) return layer_seconds(device, w.forward) + w.forward.network;
+    return repeated_seconds(device.constant_or("host_launch_time", 0), w, recompute);
+}
+double repeated_seconds(double launch, const ModelWork& w, Mapping::Recompute recompute) {
+    if (recompute == Mapping::Recompute::full) return layer_seconds(launch, w.forward) + w.forward.network;
     return recompute == Mapping::Recompute::selective ? w.forward.attention + w.forward.light : 0;
 }
 

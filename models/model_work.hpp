@@ -33,6 +33,7 @@ struct Call {
 struct ModelWork {
     Pass forward, backward;  ///< an inference has no backward pass
     double update = 0;
+    double update_bytes = 0;     ///< read and written by the update of all layers
     double parameter_bytes = 0;  ///< gradients of this tensor rank, all layers, without those of experts
     double expert_bytes = 0;     ///< those of experts, which fewer replicas share
     double weight_bytes = 0, expert_weight_bytes = 0;  ///< of the weights themselves, frozen ones included
@@ -49,8 +50,11 @@ ModelWork model_work(const Graph& local, const Device& device, const Mapping& ma
 
 /// Seconds of all layers: kernels of the device, or the host that launches them where they are short.
 double layer_seconds(const Device& device, const Pass& pass);
+/// The same where the s of a launch are known.
+double layer_seconds(double host_launch_time, const Pass& pass);
 /// Seconds a microbatch's backward pass repeats of its forward pass.
 double repeated_seconds(const Device& device, const ModelWork& work, Mapping::Recompute recompute);
+double repeated_seconds(double host_launch_time, const ModelWork& work, Mapping::Recompute recompute);
 
 /// Norms and activation functions: quickly made again from what is kept of a layer.
 bool is_light(OpKind kind);

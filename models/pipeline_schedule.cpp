@@ -5,6 +5,7 @@
 
 #include "core/error.hpp"
 #include "models/collective_time.hpp"
+#include "models/offload.hpp"
 
 namespace wb::cluster {
 namespace {
@@ -47,7 +48,8 @@ public:
           chunks_(m.pipeline * m.virtual_stages),
           end_share_(m.pipeline > 1 ? d.constant_or("end_stage_share", 0.5) : 1),
           send_exposed_(d.constant_or("send_exposed_fraction", 0.5)),
-          gradient_exposed_(d.constant_or("gradient_exposed_fraction", 0.3)) {}
+          gradient_exposed_(d.constant_or("gradient_exposed_fraction", 0.3)),
+          offload_(offload(w, host_of(d), m, backward_seconds() / m.pipeline)) {}
 
     StageSteps build() {
         StageSteps out;
@@ -65,11 +67,17 @@ private:
     /// The run of layers a turn works on, counted through the whole model.
     int run_of(const Turn& t) const { return t.chunk * m_.pipeline + stage_; }
 
+    double backward_seconds() const {
+        return training_ ? layer_seconds(device_, w_.backward) + repeated_seconds(device_, w_, m_.recompute) : 0;
+    }
+
     void take(const Turn& t) {
         const int run = run_of(t), before = t.backward ? run + 1 : run - 1, after = t.backward ? run - 1 : run + 1;
         if (before >= 0 && before < chunks_) message(Step::Kind::receive, t, before, run);
         compute(t, run);
         calls(t, run);
+        if (t.backward && offload_.stall > 0)
+            add(Step::Kind::compute, "gradients to the host", t).seconds = offload_.stall / m_.virtual_stages;
         if (after >= 0 && after < chunks_) message(Step::Kind::send, t, after, after);
     }
 
@@ -181,8 +189,10 @@ private:
             for (int i = 0; i < times; ++i)
                 for (const auto& [axis, bytes] : gradients())
                     collective({-1, 0, true}, kind, axis, bytes, "gradients", exposed);
+        if (offload_.tail > 0) add(Step::Kind::compute, "gradients to the host", {-1, 0, true}).seconds = offload_.tail;
+        const int share = m_.shard > 0 ? m_.data * m_.context * m_.expert : 1;
         add(Step::Kind::compute, "update", {-1, 0, true}).seconds =
-            w_.update / m_.pipeline / (m_.shard > 0 ? m_.data * m_.context * m_.expert : 1);
+            m_.offload ? offload_.update : w_.update / m_.pipeline / share;
     }
 
     const ModelWork& w_;
@@ -191,6 +201,7 @@ private:
     bool training_;
     int chunks_, stage_ = 0;
     double end_share_, send_exposed_, gradient_exposed_, context_exposed_ = 1;
+    Offload offload_;
     std::vector<Step> steps_;
 };
 

@@ -11,6 +11,7 @@
 #include "models/cluster/search.hpp"
 #include "models/cluster/step.hpp"
 #include "models/collective_algorithm.hpp"
+#include "models/offload.hpp"
 #include "models/pipeline_schedule.hpp"
 #include "models/transfer.hpp"
 #include "models/transfer_session.hpp"
@@ -36,7 +37,8 @@ bool is_named(const Mapping& m) {
     return m.text() != plain.text();
 }
 
-std::string too_large(const cluster::Footprint& f, double room, const Mapping& m) {
+std::string too_large(const cluster::Footprint& f, double room, const Mapping& m, const cluster::Device& d) {
+    if (f.total() <= room) return cluster::host_refusal(f, d, m);
     return fmt::format("{} does not fit the {} of a unit: it needs {}", m.text(), format(Bytes(room)), f.text());
 }
 
@@ -87,17 +89,19 @@ std::optional<Choice> completed(cluster::Planner& planner, const Mapping& given,
     return best;
 }
 
-Choice named(cluster::Planner& planner, const Mapping& m, int units, const System& s) {
+Choice named(cluster::Planner& planner, const Mapping& m, int units, const cluster::Device& device) {
     Choice out{m, cluster::unlawful(planner.shape(), m, units), ""};
     if (!out.refusal.empty() || !planner.shape().is_model()) return out;
     const cluster::Footprint f = cluster::footprint(planner.memory(m.tensor), m);
-    const double room = cluster::unit_capacity(s);
+    out.refusal = cluster::host_refusal(f, device, m);
+    if (!out.refusal.empty()) return out;
+    const double room = cluster::unit_capacity(device.system());
     if (room > 0 && f.total() > room) {
         const bool open = m.open && planner.shape().training;
         const auto fits = open ? completed(planner, m, room) : std::nullopt;
-        if (!fits && !open) return {m, too_large(f, room, m), ""};
+        if (!fits && !open) return {m, too_large(f, room, m, device), ""};
         if (!fits)  // it ran, so its authors kept less than this model knows of
-            return {m, "", fmt::format("taken to fit, as it ran: {}", too_large(f, room, m))};
+            return {m, "", fmt::format("taken to fit, as it ran: {}", too_large(f, room, m, device))};
         out = *fits;
         out.why = fmt::format("{} chosen, as {} needs {}", out.mapping.text(), m.text(), format(Bytes(f.total())));
         if (out.mapping.recompute != Mapping::Recompute::none && out.again < 1)
@@ -107,7 +111,7 @@ Choice named(cluster::Planner& planner, const Mapping& m, int units, const Syste
     return out;
 }
 
-Choice searched(cluster::Planner& planner, const Case& c) {
+Choice searched(cluster::Planner& planner, const Case& c, const cluster::Device& device) {
     constexpr int optimizer_state = 1;  // published runs that share more say so
     cluster::Found found = planner.search(c.units, c.mapping.open ? optimizer_state : 3);
     if (!found.best && c.mapping.open) found = planner.search(c.units);
@@ -118,8 +122,8 @@ Choice searched(cluster::Planner& planner, const Case& c) {
             fmt::format("no mapping of {} units divides the model and its batch of {}", c.units, planner.shape().batch),
             ""};
     return {{},
-            fmt::format("none of {} mappings fits; nearest: ", found.lawful) +
-                too_large(found.smallest->memory, found.capacity, found.smallest->mapping),
+            fmt::format("none of {} mappings fits; nearest: ", found.lawful + found.kept) +
+                too_large(found.smallest->memory, found.capacity, found.smallest->mapping, device),
             ""};
 }
 
@@ -131,8 +135,8 @@ Choice choose(const Case& c, cluster::Parts& parts) {
         if (m.units() == 1) m.tensor = c.units;
         return {m, "", ""};
     }
-    if (is_named(c.mapping)) return named(planner, c.mapping, c.units, *c.system);
-    return searched(planner, c);
+    if (is_named(c.mapping)) return named(planner, c.mapping, c.units, device);
+    return searched(planner, c, device);
 }
 
 class ClusterSession final : public Session {
@@ -193,7 +197,7 @@ private:
         const cluster::ModelStep& step = c.step;
         const double room = cluster::unit_capacity(*system_);
         sample_ = {Seconds(step.time), step.spans()};
-        parts_ = c.memory.levels(room);
+        parts_ = c.memory.levels(room, cluster::host_of(device).share(units_));
         if (brief_) return;
         network_ = Seconds(step.tensor_network + step.context_network + step.pipeline_network + step.data_network);
         describe(planner.part(mapping_.tensor).local);
@@ -291,7 +295,7 @@ public:
             const Choice& choice = last_.of(c);
             if (!choice.refusal.empty()) return Support::no(choice.refusal);
             const Bytes needed = resident_bytes(*c.graph, c.units);
-            if (const auto room = capacity(s, c.units); room && needed > *room)
+            if (const auto room = capacity(s, c.units); room && needed > *room && !choice.mapping.offload)
                 return Support::no(
                     fmt::format("needs {} and {} x {} hold {}", format(needed), c.units, s.id, format(*room)));
             if (!cluster::shape_of(*c.graph).is_model())
@@ -325,7 +329,7 @@ public:
         cluster::Planner planner(c.graph, device, last_.parts());
         if (!planner.shape().is_model() || !cluster::unlawful(planner.shape(), c.mapping, c.units).empty()) return {};
         return cluster::footprint(planner.memory(c.mapping.tensor), c.mapping)
-            .levels(cluster::unit_capacity(*c.system));
+            .levels(cluster::unit_capacity(*c.system), cluster::host_of(device).share(c.units));
     }
 
     std::optional<double> cache_tokens(const Case& c) const override {

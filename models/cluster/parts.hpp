@@ -6,8 +6,8 @@
 
 #include "core/graph.hpp"
 #include "core/partition.hpp"
-#include "models/footprint.hpp"
 #include "models/device.hpp"
+#include "models/footprint.hpp"
 
 namespace wb::cluster {
 

@@ -73,8 +73,10 @@ Ranks ranks_of(const Mapping& m) { return {m.tensor, m.pipeline, m.data, m.conte
 /// One search: loops from the slow choices to the quick ones.
 class Planner::Walk {
 public:
-    Walk(Planner& p, int units, int most_shared) : p_(p), shape_(p.shape_), units_(units), most_shared_(most_shared) {
+    Walk(Planner& p, int units, int most_shared, bool offload)
+        : p_(p), shape_(p.shape_), units_(units), most_shared_(most_shared), offload_(offload) {
         found_.capacity = unit_capacity(p.device_.system());
+        hosted_ = p.constants_.host.share(units);
     }
 
     Found run() {
@@ -102,6 +104,7 @@ public:
 private:
     void spread(int tp, int pp) {
         Mapping m;
+        m.offload = offload_;
         m.tensor = tp;
         m.pipeline = pp;
         const int rest = units_ / tp / pp;
@@ -152,13 +155,13 @@ private:
         ++found_.lawful;
         const Footprint f = footprint(p_.memory(m.tensor), m);
         const double bytes = f.total();
-        const bool fits = found_.capacity == 0 || bytes <= found_.capacity;
-        if (!fits && !found_.best && (!found_.smallest || bytes < found_.smallest->memory.total()))
-            found_.smallest = Candidate{m, {}, f};
+        const bool held = found_.capacity == 0 || bytes <= found_.capacity, fits = held && f.hosted() <= hosted_;
+        if (!fits && !found_.best && nearer(f, held)) found_.smallest = Candidate{m, {}, f};
         ++found_.evaluated;
         const ModelStep step = compose(work, x, p_.constants_, p_.device_, m);
         if (!fits) {
-            if (!found_.too_large || step.time < found_.too_large->step.time) found_.too_large = Candidate{m, step, f};
+            if (!held && (!found_.too_large || step.time < found_.too_large->step.time))
+                found_.too_large = Candidate{m, step, f};
             return;
         }
         if (!found_.best || better(step, f, *found_.best)) found_.best = Candidate{m, step, f};
@@ -167,6 +170,15 @@ private:
             families_.emplace(ranks_of(m), Candidate{m, step, f});
         else if (better(step, f, family->second))
             family->second = {m, step, f};
+    }
+
+    /// Than the nearest so far: it fits the unit (`held`) and needs less of the host, or needs less of the unit.
+    bool nearer(const Footprint& f, bool held) const {
+        if (!found_.smallest) return true;
+        const Footprint& than = found_.smallest->memory;
+        const bool was_held = found_.capacity == 0 || than.total() <= found_.capacity;
+        if (held != was_held) return held;
+        return held ? f.hosted() < than.hosted() : f.total() < than.total();
     }
 
     /// Faster, or as fast with less memory.
@@ -178,11 +190,20 @@ private:
     Planner& p_;
     const ModelShape& shape_;
     int units_, most_shared_;
+    bool offload_;
+    double hosted_ = 0;  ///< bytes of host memory for a unit
     Found found_;
     std::map<Ranks, Candidate> families_;
 };
 
-Found Planner::search(int units, int most_shared) { return Walk(*this, units, most_shared).run(); }
+Found Planner::search(int units, int most_shared) {
+    Found on_units = Walk(*this, units, most_shared, false).run();
+    const Host& host = constants_.host;
+    if (on_units.best || !on_units.smallest || !shape_.training || host.memory == 0 || host.link == 0) return on_units;
+    Found with_hosts = Walk(*this, units, most_shared, true).run();
+    with_hosts.kept = on_units.lawful;
+    return with_hosts;
+}
 
 namespace {
 
@@ -196,6 +217,7 @@ constexpr Part parts[] = {{"compute", &ModelStep::compute},
                           {"pipeline sends", &ModelStep::pipeline_network},
                           {"pipeline bubble", &ModelStep::bubble},
                           {"gradients", &ModelStep::data_network},
+                          {"gradients to the host", &ModelStep::host},
                           {"update", &ModelStep::update}};
 
 /// The part in which `other` loses most.
@@ -213,6 +235,7 @@ std::string reason(const Candidate& other, const Candidate& best) {
 std::string Found::text() const {
     if (!best) return "";
     std::string out = fmt::format("best of {} lawful mappings", lawful);
+    if (kept > 0) out += fmt::format(" that offload, as none of {} fits without", kept);
     for (const Candidate& c : others)
         out += fmt::format("; {}: {}, {}", c.mapping.text(), format(Seconds(c.step.time)), reason(c, *best));
     if (too_large)

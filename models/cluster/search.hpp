@@ -28,6 +28,7 @@ struct Found {
     std::optional<Candidate> too_large;      ///< faster than the best, if memory were no matter
     std::optional<Candidate> smallest;       ///< where nothing fits: what comes nearest
     double capacity = 0;                     ///< bytes of a unit; 0: unlimited
+    std::int64_t kept = 0;                   ///< lawful mappings none of which fits unless the host helps
     std::int64_t evaluated = 0, lawful = 0;  ///< mappings costed; all lawful ones, those that do not fit included
     std::string text() const;                ///< a few lines: why the best others lost
 };
@@ -52,7 +53,7 @@ public:
 
     /// Every lawful mapping of exactly `units`: tensor x pipeline x data x context x expert ranks, microbatches,
     /// virtual stages, sequence parallelism, recomputation and sharing by replicas (up to `most_shared`, as
-    /// Mapping::shard).
+    /// Mapping::shard). Where none fits, and the system tells of its hosts, the same with what they can hold.
     Found search(int units, int most_shared = 3);
 
 private:

@@ -23,7 +23,8 @@ ScheduleConstants::ScheduleConstants(const Device& device)
       launch_time(device.constant_or("host_launch_time", 0)),
       stage_time(device.constant_or("host_stage_time", 0)),
       send_exposed(device.constant_or("send_exposed_fraction", 0.5)),
-      gradient_exposed(device.constant_or("gradient_exposed_fraction", 0.3)) {}
+      gradient_exposed(device.constant_or("gradient_exposed_fraction", 0.3)),
+      host(host_of(device)) {}
 
 Exchange exchange(const ModelWork& w, const Device& device, const Mapping& m) {
     Exchange out;
@@ -63,8 +64,8 @@ ModelStep compose(const ModelWork& w, const Exchange& x, const ScheduleConstants
                   const Mapping& m) {
     const bool training = w.update > 0;
     const double pp = m.pipeline, mb = m.microbatches;
-    const double layers = layer_seconds(device, w.forward) + layer_seconds(device, w.backward) +
-                          (training ? repeated_seconds(device, w, m.recompute) : 0);
+    const double layers = layer_seconds(c.launch_time, w.forward) + layer_seconds(c.launch_time, w.backward) +
+                          (training ? repeated_seconds(c.launch_time, w, m.recompute) : 0);
     const double network = w.forward.network + w.backward.network;
     // Keys and values are gathered again for the backward pass, and their gradients scattered.
     const double context = training ? ring_exposed(w, 3 * x.context, c.send_exposed) * 3 * x.context : x.context;
@@ -74,10 +75,14 @@ ModelStep compose(const ModelWork& w, const Exchange& x, const ScheduleConstants
     // Or the host of the stage is the slower one: it launches the kernels and hands the microbatch on.
     const double kernels = w.forward.kernels * (m.recompute == Mapping::Recompute::full ? 2 : 1) + w.backward.kernels;
     const double host = training && pp > 1 ? kernels / pp * c.launch_time + c.stage_time : 0;
+    const double repeated = training ? repeated_seconds(c.launch_time, w, m.recompute) : 0;
+    const Offload off = offload(w, c.host, m, (layer_seconds(c.launch_time, w.backward) + repeated) / pp);
     const double stage =
-        std::max(layers / pp, host) + (network + context) / pp + (pp > 1 ? ends * c.end_stage_share : ends);
+        std::max(layers / pp, host) + (network + context) / pp + (pp > 1 ? ends * c.end_stage_share : ends) + off.stall;
     const double sends = (training ? 2 : 1) * m.virtual_stages * x.send;
-    step.compute = mb * (stage - (network + context) / pp);
+    step.compute = mb * (stage - (network + context) / pp - off.stall);
+    step.host = mb * off.stall + off.tail;
+    step.host_bytes = off.bytes;
     step.tensor_network = mb * network / pp;
     step.context_network = mb * context / pp;
     step.pipeline_network = mb * sends * c.send_exposed;
@@ -90,10 +95,10 @@ ModelStep compose(const ModelWork& w, const Exchange& x, const ScheduleConstants
         step.data_network = std::max(data * c.gradient_exposed, data - room);
         // Behind which the passes run slower: collectives hold part of their cores.
         step.compute += stolen_seconds(device, data - step.data_network, m.units() > domain_units(device.system()));
-        step.update = w.update / pp / (m.shard > 0 ? m.data * m.context * m.expert : 1);
+        step.update = m.offload ? off.update : w.update / pp / (m.shard > 0 ? m.data * m.context * m.expert : 1);
     }
     step.time = step.compute + step.tensor_network + step.context_network + step.pipeline_network + step.bubble +
-                step.data_network + step.update;
+                step.data_network + step.host + step.update;
     return step;
 }
 
@@ -104,9 +109,9 @@ ModelStep model_step(const Graph& local, const Device& device, const Mapping& m)
 
 ModelStep blend(const ModelStep& a, const ModelStep& b, double of_b) {
     ModelStep out = a;
-    for (double ModelStep::*part :
-         {&ModelStep::time, &ModelStep::compute, &ModelStep::tensor_network, &ModelStep::context_network,
-          &ModelStep::pipeline_network, &ModelStep::bubble, &ModelStep::data_network, &ModelStep::update})
+    for (double ModelStep::*part : {&ModelStep::time, &ModelStep::compute, &ModelStep::tensor_network,
+                                    &ModelStep::context_network, &ModelStep::pipeline_network, &ModelStep::bubble,
+                                    &ModelStep::data_network, &ModelStep::update, &ModelStep::host})
         out.*part += of_b * (b.*part - a.*part);
     return out;
 }
@@ -125,7 +130,8 @@ std::vector<Span> ModelStep::spans() const {
     put("network", "pipeline sends", pipeline_network, 0);
     put("idle", "pipeline bubble", bubble, 0);
     put("network", "gradients", data_network, gradient_bytes);
-    put("compute", "update", update, 0);
+    put("host link", "gradients to the host", host, host_bytes);
+    put(host_bytes > 0 ? "host" : "compute", "update", update, 0);
     return out;
 }
 

@@ -7,6 +7,7 @@
 #include "core/measurement.hpp"
 #include "models/device.hpp"
 #include "models/model_work.hpp"
+#include "models/offload.hpp"
 
 namespace wb::cluster {
 
@@ -19,6 +20,8 @@ struct ModelStep {
     double time = 0;
     double compute = 0, tensor_network = 0, context_network = 0, pipeline_network = 0, bubble = 0, data_network = 0,
            update = 0;                                ///< s
+    double host = 0;                                  ///< s of gradients on their way to the host that nothing hides
+    double host_bytes = 0;                            ///< a unit sends there; 0: the units themselves update
     double gradient_bytes = 0, activation_bytes = 0;  ///< a rank hands to data-parallel and to tensor-parallel calls
     std::vector<Span> spans() const;
 };
@@ -44,6 +47,7 @@ struct ScheduleConstants {
     double launch_time,
         stage_time;  ///< the latter: s the host of a pipeline stage needs for one microbatch beside the launches
     double send_exposed, gradient_exposed;
+    Host host;
 };
 
 /// A step from its parts: arithmetic alone.

@@ -13,6 +13,7 @@
 #include "models/emulation/session.hpp"
 #include "models/footprint.hpp"
 #include "models/lawful.hpp"
+#include "models/offload.hpp"
 
 namespace wb {
 
@@ -62,6 +63,7 @@ std::string unlawful_footprint(const Case& c) {
     const double room = cluster::unit_capacity(*c.system);
     const cluster::Device device(*c.system);
     const cluster::Footprint f = cluster::footprint(cluster::model_memory(emulation::local_part(c), device), c.mapping);
+    if (std::string why = cluster::host_refusal(f, device, c.mapping); !why.empty()) return why;
     if (room == 0 || f.total() <= room) return "";
     return sentence(
         {"mapping " + c.mapping.text(),

@@ -24,7 +24,8 @@ System shipped(const std::string& id, const std::map<std::string, std::string>& 
 }
 
 Graph model(const std::string& pass, const std::string& name, std::int64_t batch, std::int64_t seq) {
-    return build_workload(pass, {{"model", name}, {"batch", batch}, {"seq", seq}, {"dtype", std::string("bf16")}}, Files({configs}));
+    return build_workload(pass, {{"model", name}, {"batch", batch}, {"seq", seq}, {"dtype", std::string("bf16")}},
+                          Files({configs}));
 }
 
 std::string refusal(const Graph& g, const System& s, const std::string& mapping, int units) {
@@ -46,6 +47,7 @@ TEST_CASE("a mapping is read as it is written") {
         m.microbatches = count(), m.virtual_stages = count();
         m.sequence_parallel = *rc::gen::arbitrary<bool>();
         m.shard = *rc::gen::inRange(0, 4);
+        m.offload = *rc::gen::arbitrary<bool>();
         m.recompute = static_cast<Mapping::Recompute>(*rc::gen::inRange(0, 3));
         RC_ASSERT(Mapping::parse(m.text()).text() == m.text());
         RC_ASSERT(Mapping::parse(m.text()).units() == m.units());

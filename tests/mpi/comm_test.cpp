@@ -3,11 +3,13 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
 
+#include "core/counted_comm.hpp"
 #include "core/element.hpp"
 #include "core/error.hpp"
 #include "harness/element_sum.hpp"
@@ -18,6 +20,7 @@ namespace {
 using namespace wb;
 
 Comm* comm = nullptr;
+std::int64_t long_count = 300000;  // elements of a message that is no small one
 
 const std::vector<DType> types{DType::f64,  DType::f32,      DType::tf32,     DType::bf16, DType::f16,
                                DType::int8, DType::fp8_e4m3, DType::fp8_e5m2, DType::fp4,  DType::int32};
@@ -122,6 +125,99 @@ TEST_CASE("shift receives the elements of the rank before") {
         });
 }
 
+TEST_CASE("reduce leaves the sum on its root alone") {
+    for (int root = 0; root < comm->size(); ++root)
+        for (const std::int64_t n : counts) {
+            const Buffer in = filled(comm->rank(), n, DType::f32);
+            Buffer out(n, DType::f32);
+            for (std::int64_t i = 0; i < n; ++i) out.set(i, -99);
+            comm->reduce(in.bytes.data(), out.data(), n, DType::f32, root);
+            std::int64_t wrong = 0;
+            for (std::int64_t i = 0; i < n; ++i) wrong += out[i] != (comm->rank() == root ? total(i, DType::f32) : -99);
+            CHECK(wrong == 0);
+        }
+}
+
+TEST_CASE("a split makes groups of their own, ordered by key") {
+    const int colour = comm->rank() % 2, others = (comm->size() + 1 - colour) / 2;
+    const auto group = comm->split(colour, -comm->rank());
+    CHECK(group->size() == others);
+    CHECK(group->rank() == others - 1 - comm->rank() / 2);
+    const float mine = static_cast<float>(comm->rank());
+    float sum = 0, expected = 0;
+    group->allreduce(&mine, &sum, 1, DType::f32);
+    for (int r = colour; r < comm->size(); r += 2) expected += static_cast<float>(r);
+    CHECK(sum == expected);
+    CHECK(group->max(comm->rank()) == colour + 2 * (others - 1));
+}
+
+TEST_CASE("messages between two ranks arrive in order, while their rank computes") {
+    if (comm->size() == 1) return;
+    const int to = (comm->rank() + 1) % comm->size(), from = (comm->rank() + comm->size() - 1) % comm->size();
+    for (const std::int64_t n : {std::int64_t{0}, std::int64_t{1}, long_count}) {
+        const Buffer first = filled(comm->rank(), n, DType::f64), second = filled(comm->rank() + 1, n, DType::f64);
+        Buffer a(n, DType::f64), b(n, DType::f64);
+        const auto take_a = comm->start_receive(a.data(), n, DType::f64, from);
+        const auto take_b = comm->start_receive(b.data(), n, DType::f64, from);
+        const auto give_a = comm->start_send(first.bytes.data(), n, DType::f64, to);
+        const auto give_b = comm->start_send(second.bytes.data(), n, DType::f64, to);
+        while (!take_a->test()) {
+        }
+        for (Pending* p : {take_b.get(), give_a.get(), give_b.get()}) p->wait();
+        CHECK(take_a->test());
+        std::int64_t wrong = 0;
+        for (std::int64_t i = 0; i < n; ++i)
+            wrong += a[i] != value(from, i, DType::f64) || b[i] != value(from + 1, i, DType::f64);
+        CHECK(wrong == 0);
+    }
+}
+
+TEST_CASE("broadcasts and barriers that were started end, in any order they are waited for") {
+    for (const std::int64_t n : {std::int64_t{0}, std::int64_t{1}, long_count}) {
+        std::vector<Buffer> buffers;
+        for (int root = 0; root < comm->size(); ++root)
+            buffers.push_back(filled(comm->rank() == root ? root : root + 1, n, DType::f32));
+        std::vector<std::unique_ptr<Pending>> pending;
+        for (int root = 0; root < comm->size(); ++root)
+            pending.push_back(
+                comm->start_broadcast(buffers[static_cast<std::size_t>(root)].data(), n, DType::f32, root));
+        const auto barrier = comm->start_barrier();
+        for (auto p = pending.rbegin(); p != pending.rend(); ++p) (*p)->wait();
+        barrier->wait();
+        std::int64_t wrong = 0;
+        for (int root = 0; root < comm->size(); ++root)
+            for (std::int64_t i = 0; i < n; ++i)
+                wrong += buffers[static_cast<std::size_t>(root)][i] != value(root, i, DType::f32);
+        CHECK(wrong == 0);
+    }
+}
+
+TEST_CASE("the ledger holds every call, with what of its time was exposed") {
+    CommLedger ledger;
+    const auto ranks = counted(*comm, ledger);
+    std::vector<float> x(1000, 1.0F), y(1000);
+    ranks->allreduce(x.data(), y.data(), 1000, DType::f32);
+    ranks->allreduce(x.data(), y.data(), 500, DType::f32);
+    const auto group = ranks->split(0, ranks->rank());
+    auto pending = group->start_broadcast(y.data(), 250, DType::f32, 0);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+    while (std::chrono::steady_clock::now() < until) {
+    }
+    pending->wait();
+    pending.reset();
+    ranks->max(1);
+    REQUIRE(ledger.uses().size() == 2);
+    const CommUse &sum = ledger.uses()[0], &told = ledger.uses()[1];
+    CHECK((sum.operation == "allreduce" && sum.calls == 2 && sum.bytes.si() == 6000));
+    CHECK(sum.exposed.si() == sum.time.si());
+    CHECK((told.operation == "broadcast" && told.calls == 1 && told.bytes.si() == 1000));
+    CHECK(told.time.si() >= 0.020);
+    CHECK(told.exposed.si() <= told.time.si() - 0.019);  // all but what the calls themselves took
+    CHECK(ledger.time().si() == doctest::Approx(sum.time.si() + told.time.si()).epsilon(1e-12).scale(0));
+    ledger.clear();
+    CHECK(ledger.uses().empty());
+}
+
 TEST_CASE("max is the largest of all ranks, and a NaN of any rank is seen by all") {
     CHECK(comm->max(-1.0 - comm->rank()) == -1.0);
     CHECK(comm->max(comm->rank()) == comm->size() - 1);
@@ -214,6 +310,7 @@ int main(int argc, char** argv) {
     const std::int64_t largest = argc > 1 ? std::stoll(argv[1]) : std::int64_t{1} << 30;
     const auto ranks = world(argc, argv, largest);
     comm = ranks.get();
+    if (largest < 1000) long_count = 1001;
     doctest::Context context;
     context.setOption("no-intro", true);
     const int failed = context.run();
