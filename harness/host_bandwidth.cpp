@@ -38,7 +38,6 @@ double total_bytes(const Stretches& all) {
     return bytes;
 }
 
-
 }  // namespace
 
 /// Each try is long enough (2 ms) for the start of the threads not to count, short enough for one of many to pass

@@ -240,7 +240,8 @@ std::string measured_table(const std::vector<Level>& levels, const TimerCost& ti
                                         fmt::format("arrays of {:.3g} MB", level.seen.array_bytes / 1e6)));
     out += fmt::format("parallel_launch = {}\n",
                        quantity(fmt::format("{:.3g} us", launch_s * 1e6), "probe", "an empty OpenMP region"));
-    return out + fmt::format("timer_overhead = {}\n", quantity(fmt::format("{:.3g} ns", timer.overhead_s * 1e9), "probe"));
+    return out +
+           fmt::format("timer_overhead = {}\n", quantity(fmt::format("{:.3g} ns", timer.overhead_s * 1e9), "probe"));
 }
 
 }  // namespace

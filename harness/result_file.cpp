@@ -112,8 +112,9 @@ Table cases_table(const ResultSet& set) {
         t.real({"verify_tolerance", "1", "what is allowed", "input"}, m.verification.tolerance);
         t.real({"energy_J", "J", "energy of one run; NaN where unknown", "by row, see the column kind", "lower"},
                m.energy ? m.energy->si() : nan);
-        t.real({"ceiling_s", "s", "the least time at the rates this host was seen to reach; NaN where unknown", "derived"},
-               r.m.ceiling.time > Seconds(0) ? r.m.ceiling.time.si() : nan);
+        t.real(
+            {"ceiling_s", "s", "the least time at the rates this host was seen to reach; NaN where unknown", "derived"},
+            r.m.ceiling.time > Seconds(0) ? r.m.ceiling.time.si() : nan);
         t.text("ceiling_limit", "what takes that long", r.m.ceiling.limit, "derived");
         t.real({"mfu", "1", "arithmetic at the rate of large matrix products, over the time", "derived", "higher"},
                ok_mfu(r));
@@ -388,7 +389,8 @@ void write_results(const std::filesystem::path& path, const ResultSet& set) {
         w.attribute("title", info.title.empty() ? std::string("waferbench results") : info.title);
         w.attribute("default", std::string("cases"));
         for (const auto table : {cases_table, samples_table, rank_samples_table, spans_table, memory_table,
-                                 communication_table, phases_table, phase_memory_table, ceilings_table, series_table, grids_table, warnings_table, records_table})
+                                 communication_table, phases_table, phase_memory_table, ceilings_table, series_table,
+                                 grids_table, warnings_table, records_table})
             if (const Table t = table(set); !t.columns.empty()) w.write(t);  // one at a time: they are large
         write_heat_maps(w, set);
         w.text("provenance/config_toml", info.config_toml, "experiment file, verbatim");

@@ -155,8 +155,7 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
         if (!m.verification.done && c.protocol.verify) m.verification = use.verification;
         if (planned.band) m.band = *planned.band;
         if (!planned.phase_bands.empty()) apply_bands(planned.phase_bands, m);
-        if (m.kind == Kind::measured && comm.rank() == 0)
-            add_ceilings(c, *backends_.find("roofline"), comm.size(), m);
+        if (m.kind == Kind::measured && comm.rank() == 0) add_ceilings(c, *backends_.find("roofline"), comm.size(), m);
     }
 }
 
