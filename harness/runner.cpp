@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
+#include "harness/ceilings.hpp"
 #include "harness/composed_session.hpp"
 #include "harness/declined.hpp"
 #include "harness/stopping.hpp"
@@ -160,6 +161,7 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
         if (!m.verification.done && c.protocol.verify) m.verification = use.verification;
         if (planned.band) m.band = *planned.band;
         if (!planned.phase_bands.empty()) apply_bands(planned.phase_bands, m);
+        if (m.kind == Kind::measured && comm.rank() == 0) add_ceilings(c, *backends_.find("roofline"), comm.size(), m);
     }
 }
 
