@@ -100,9 +100,10 @@ Exit check_file(const Arguments& a, Comm& comm) {
     const std::vector<std::string> problems = verify(a.file);
     for (const std::string& p : problems) print(comm, fmt::format("{}: {}\n", a.file, p));
     if (!problems.empty()) return Exit::baseline;
-    const auto validation = validation_summary(a.file);
-    const std::string what = validation ? *validation : summary_line(read_results(a.file));
-    print(comm, fmt::format("{}: complete and valid. {}\n", a.file, what));
+    auto what = validation_summary(a.file);
+    if (!what) what = tco_summary(a.file);
+    if (!what) what = summary_line(read_results(a.file));
+    print(comm, fmt::format("{}: complete and valid. {}\n", a.file, *what));
     return Exit::ok;
 }
 

@@ -10,6 +10,7 @@
 #include "core/error.hpp"
 #include "harness/publish.hpp"
 #include "harness/tco/page.hpp"
+#include "harness/tco/tco_verb.hpp"
 
 namespace wb::tco {
 namespace {
@@ -96,3 +97,13 @@ void write_pages(const std::string& path, const std::vector<Page>& pages, const 
 }
 
 }  // namespace wb::tco
+
+namespace wb {
+
+std::optional<std::string> tco_summary(const std::filesystem::path& path) {
+    const Hdf5Reader file(path);
+    if (!file.has("tco")) return std::nullopt;
+    return fmt::format("{} tables of costs.", file.groups("tco").size());
+}
+
+}  // namespace wb

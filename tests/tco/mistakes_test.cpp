@@ -181,6 +181,7 @@ TEST_CASE("the program reads results and writes every format") {
     CHECK(run("tco nowhere.h5").code == 5);
     const Outcome level = run(call + "--interactivity 3000");
     CHECK(says(level.text, "refused: outside the range of its results"));
+    CHECK(says(run("check " + (folder.path / "t.h5").string()).text, "complete and valid. 12 tables of costs."));
     CHECK(says(run(call + "--api 0.4\\ USD").text, "Own, or buy answers at 0.400 USD"));
     CHECK(run(call + "--api 0.4\\ EUR").code == 1);
     CHECK(says(run(call + "--rent --filter h100-sxm").text, "h100-sxm x8, rented"));
