@@ -1,6 +1,8 @@
 #include "core/mapping.hpp"
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <set>
 #include <utility>
 #include <vector>
@@ -18,6 +20,9 @@ struct Count {
 constexpr Count counts[] = {{"tp", &Mapping::tensor},        {"pp", &Mapping::pipeline}, {"dp", &Mapping::data},
                             {"cp", &Mapping::context},       {"ep", &Mapping::expert},   {"mb", &Mapping::microbatches},
                             {"vp", &Mapping::virtual_stages}};
+
+/// Words for ways to run: of a pipeline's microbatches, and of a product spread over ranks.
+constexpr std::string_view algorithms[] = {"gpipe", "summa", "cannon", "2.5d", "distributed"};
 
 /// A whole number of at least `least` and nothing after it, or -1.
 int number(std::string_view text, int least) {
@@ -78,14 +83,16 @@ std::vector<std::string> words_of(std::string_view text) {
 }  // namespace
 
 Mapping Mapping::parse(std::string_view text) {
-    static const std::vector<std::string> known{"tp8", "pp4",   "dp2",     "cp2",       "ep2",       "mb16", "vp2",
-                                                "sp",  "zero1", "offload", "selective", "recompute", "gpipe"};
+    static const std::vector<std::string> known{"tp8",     "pp4",       "dp2",       "cp2",   "ep2",   "mb16",   "vp2",
+                                                "sp",      "zero1",     "offload",   "selective", "recompute", "gpipe",
+                                                "summa",   "cannon",    "2.5d",      "distributed"};
     Mapping m;
     if (text == "1") return m;
     std::set<std::string> seen;
     for (const std::string& word : words_of(text)) {
         std::string sort = read_word(word, m);
-        if (sort.empty() && word == "gpipe") m.algorithm = word, sort = "algorithm";
+        if (sort.empty() && std::find(std::begin(algorithms), std::end(algorithms), word) != std::end(algorithms))
+            m.algorithm = word, sort = "algorithm";
         if (sort.empty())
             throw Error({"mapping", in_quotes(word) + " is no part of a mapping", "it would be ignored",
                          did_you_mean(word, known)});

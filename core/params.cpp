@@ -84,7 +84,7 @@ Params complete(const std::vector<ParamSpec>& specs, const ParamList& given) {
         const auto at = std::find_if(given.rbegin(), given.rend(), same(spec.name));
         if (at != given.rend())
             p.set(spec.name, at->second);
-        else if (spec.fallback)
+        else if (spec.fallback && !spec.optional)
             p.set(spec.name, *spec.fallback);
     }
     for (const auto& [name, value] : given)

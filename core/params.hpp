@@ -17,6 +17,7 @@ struct ParamSpec {
     std::string name, about;
     std::optional<ParamValue> fallback;     ///< none: must be given
     std::vector<std::string> choices = {};  ///< allowed texts; empty = any
+    bool optional = false;                  ///< left out where nobody says: no part of the key
 };
 
 /// The parameters of one case, in the order of the workload's specs and complete.
@@ -41,8 +42,8 @@ private:
 
 /// Parameters by name.
 using ParamList = std::vector<std::pair<std::string, ParamValue>>;
-/// All of `specs`: what is given, else the fallback. Throws Error for a name that is none of them; what has no fallback
-/// and is not given is left out.
+/// All of `specs`: what is given, else the fallback. Throws Error for a name that is none of them; what is optional,
+/// or has no fallback, and is not given is left out.
 Params complete(const std::vector<ParamSpec>& specs, const ParamList& given);
 
 }  // namespace wb

@@ -14,6 +14,7 @@ void Partitioner::emit(const Op& op, Ids in, Attributes a, const std::vector<Lay
         const bool in_place = std::find(op.in.begin(), op.in.end(), op.out[i]) != op.in.end();
         if (in_place) continue;
         editor_.at(made[i]).role = g_.tensor(op.out[i]).role;
+        editor_.at(made[i]).dtype = g_.tensor(op.out[i]).dtype;
         bind(op.out[i], made[i], l, l.kind == Layout::Kind::sharded ? first : 0);
     }
 }

@@ -62,7 +62,7 @@ private:
     TensorId existing(TensorId whole) {
         if (at(whole) != none) return at(whole);
         Tensor t = g_.tensor(whole);
-        if (t.role == Role::input) {
+        if (t.role == Role::input || is_cache(whole)) {
             if (t.shape[0] % replicas_ != 0)
                 throw Error({fmt::format("data = {}", replicas_),
                              fmt::format("\"{}\" has {} rows, which do not divide", t.name, t.shape[0]),
@@ -71,6 +71,12 @@ private:
         }
         bind(whole, editor_.tensor(std::move(t)));
         return at(whole);
+    }
+
+    /// Keys and values belong to the sequences they are of; all other state is of weights.
+    bool is_cache(TensorId whole) const {
+        return std::any_of(g_.ops().begin(), g_.ops().end(),
+                           [&](const Op& op) { return op.kind == OpKind::cache_write && op.in[0] == whole; });
     }
 
     TensorId summed(TensorId gradient) {

@@ -18,7 +18,8 @@ bool sees_sequences(OpKind kind) {
 
 class Resizer {
 public:
-    Resizer(const Graph& g, const StepShape& to) : g_(g), from_(step_shape(g)), to_(to), editor_(g, false) {}
+    Resizer(const Graph& g, const StepShape& to, std::int64_t spare)
+        : g_(g), from_(step_shape(g)), to_(to), spare_(spare), editor_(g, false) {}
 
     Graph run() {
         for (std::size_t b = 0; b < g_.blocks().size(); ++b)
@@ -54,7 +55,7 @@ private:
         const std::int64_t tokens = from_.batch * from_.step, slots = from_.batch * (from_.cached + from_.step);
         if (t.role == Role::state) {
             if (t.shape.front() != slots) unclear(t.name);
-            t.shape.front() = to_.batch * (to_.cached + to_.step);
+            t.shape.front() = to_.batch * (to_.cached + to_.step + spare_);
         } else if (t.role != Role::weight) {
             if (t.shape.front() != tokens) unclear(t.name);
             t.shape.front() = to_.batch * to_.step;
@@ -69,6 +70,7 @@ private:
         a.seq = to_.step;
         if (o.kind != OpKind::attention && o.kind != OpKind::last_rows) a.offset = to_.cached;
         if (o.kind == OpKind::attention || o.kind == OpKind::cache_write) a.seq_kv = to_.cached + to_.step;
+        if (o.kind == OpKind::cache_write) a.seq_kv += spare_;
         return a;
     }
 
@@ -79,6 +81,7 @@ private:
 
     const Graph& g_;
     StepShape from_, to_;
+    std::int64_t spare_;
     GraphEditor editor_;
 };
 
@@ -99,9 +102,9 @@ StepShape step_shape(const Graph& graph) {
     return *found;
 }
 
-Graph resized(const Graph& graph, const StepShape& to) {
-    WB_EXPECT(to.batch >= 1 && to.step >= 1 && to.cached >= 0);
-    return Resizer(graph, to).run();
+Graph resized(const Graph& graph, const StepShape& to, std::int64_t spare) {
+    WB_EXPECT(to.batch >= 1 && to.step >= 1 && to.cached >= 0 && spare >= 0);
+    return Resizer(graph, to, spare).run();
 }
 
 double cache_bytes_per_token(const Graph& graph) {

@@ -18,8 +18,9 @@ struct StepShape {
 StepShape step_shape(const Graph& graph);
 
 /// The same model, with the same weights, for another number of sequences and tokens: a prefill or decode graph whose
-/// inputs, caches and activations follow. Its dtypes stay as they are.
-Graph resized(const Graph& graph, const StepShape& to);
+/// inputs, caches and activations follow. Its dtypes stay as they are. `spare` more tokens of each sequence fit into
+/// the caches that a prefill fills.
+Graph resized(const Graph& graph, const StepShape& to, std::int64_t spare = 0);
 
 /// Bytes of cache that one token of one sequence takes, all layers together; and of all weights.
 double cache_bytes_per_token(const Graph& graph);

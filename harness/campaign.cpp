@@ -138,7 +138,7 @@ void Campaign::begin() {
     lost_ = shared(comm_, lost_);
     const std::string results = comm_.share(root() ? archive_->file().string() : "");
     for (PlannedCase& p : plan_)
-        if (p.kind == Kind::measured && !p.c.graph->phases().empty())
+        if (p.kind == Kind::measured && (p.tokens || !p.c.graph->phases().empty()))
             p.c.storage = file_storage(
                 p.tokens, std::filesystem::path(results).replace_extension(".checkpoints") / full_key(p, code_),
                 options_.resume, comm_);

@@ -198,8 +198,9 @@ std::string list_text(const std::string& what, const Files& files, Format format
     if (wanted("systems")) {
         t.section("systems");
         t.row({"host", "this machine, measured once"});
+        t.row({"host-network", "its MPI ranks, as `waferbench network` measured them"});
         for (const std::string& id : files.names("systems", ".toml")) {
-            if (id == "host") continue;
+            if (id == "host" || id == "host-network") continue;
             const Config c = Config::load(files.find("systems/" + id + ".toml"));
             t.row({id, c.text("title")});
         }
@@ -230,13 +231,13 @@ std::string describe_text(const std::string& what, const Files& files, const Sys
         return describe_backend(b, format, colour);
     }
     if (const std::string reader = reader_of(what, files);
-        what != "host" && !reader.empty() && files.find("systems/" + what + ".toml").empty())
+        what != "host" && what != "host-network" && !reader.empty() && files.find("systems/" + what + ".toml").empty())
         return describe_model(what, reader, files, format, colour);
-    if (what == "host" || !files.find("systems/" + what + ".toml").empty())
+    if (what == "host" || what == "host-network" || !files.find("systems/" + what + ".toml").empty())
         return describe_system(*load(what, {}), format, colour);
     for (const std::string& s : files.names("systems", ".toml")) known.push_back(s);
     for (const std::string& m : files.names("models", "")) known.push_back(m);
-    known.emplace_back("host");
+    known.insert(known.end(), {"host", "host-network"});
     throw Error({"describe", fmt::format("nothing is called \"{}\"", what), "", did_you_mean(what, known)});
 }
 

@@ -13,13 +13,17 @@
 #include "core/units.hpp"
 #include "harness/catalogue.hpp"
 #include "harness/compare.hpp"
+#include "harness/exchange_verbs.hpp"
 #include "harness/heat_map.hpp"
 #include "harness/host.hpp"
+#include "harness/host_network.hpp"
 #include "harness/mpi_comm.hpp"
+#include "harness/network_verb.hpp"
 #include "harness/phase_table.hpp"
 #include "harness/publish.hpp"
 #include "harness/result_file.hpp"
 #include "harness/run.hpp"
+#include "harness/tco/goodput_verb.hpp"
 #include "harness/tco/tco_verb.hpp"
 #include "harness/tokenize_verb.hpp"
 #include "harness/validate/validate_report.hpp"
@@ -33,6 +37,7 @@ constexpr const char* footer = R"help(Examples:
   mpirun -n 2 waferbench run my.toml --output a.h5   the same on two ranks
   waferbench run my.toml --set workload.0.m="range(1024, 8192, x2)" --filter "gemm cpu"
   waferbench run my.toml --resume                    go on after a crash, Ctrl-C or the end of a time slot
+  mpirun -n 2 waferbench network                     messages and collectives of this host's MPI, fitted to LogGP
   waferbench describe host                           every figure of a machine, and where it comes from
   waferbench compare before.h5 after.h5 --threshold 3%
   waferbench validate --group "waferllm-*"           the models judged by what others measured
@@ -81,6 +86,7 @@ Files files_of(const Arguments& a) {
 SystemLoader loader(const Files& files, Comm& comm, bool measure_again) {
     return [&files, &comm, measure_again](const std::string& id, const std::map<std::string, std::string>& choices) {
         if (id == "host") return host_system(files, comm, choices, measure_again);
+        if (id == "host-network") return host_network(files, comm, choices);
         return std::shared_ptr<const System>(
             std::make_shared<System>(load_system(files.find("systems/" + id + ".toml"), choices)));
     };
@@ -188,6 +194,7 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
             const Files files = files_of(a);
             print(comm,
                   describe_text(a.what, files, loader(files, comm, a.measure_again), format_of(a.format), colour));
+            if (a.what == "host" && format_of(a.format) == Format::terminal) print(comm, host_network_text());
             return Exit::ok;
         };
     });
@@ -230,11 +237,10 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
             return Exit::ok;
         };
     });
-    define_validation_verbs(app,
-                            {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
-    define_tokenize_verb(app,
-                         {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
-    define_tco_verb(app, {comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen});
+    const VerbContext context{comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen};
+    for (const auto define_verb : {define_validation_verbs, define_tokenize_verb, define_tco_verb, define_goodput_verb,
+                                   define_exchange_verbs, define_network_verb})
+        define_verb(app, context);
     auto* probe = app.add_subcommand("probe", "measure this machine and print it as a system file");
     probe->add_option("cpus", a.probe_cpus, "cores to use");
     probe->callback([&a, &chosen] { chosen = [&a] { return static_cast<Exit>(probe_main(a.probe_cpus)); }; });

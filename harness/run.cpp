@@ -12,6 +12,7 @@
 #include "harness/campaign.hpp"
 #include "harness/environment.hpp"
 #include "harness/host.hpp"
+#include "harness/host_network.hpp"
 #include "harness/mpi_comm.hpp"
 
 namespace wb {
@@ -91,10 +92,11 @@ Experiment load_experiment(const RunOptions& options, const Files& files, Comm& 
             auto& s = loaded[key];
             if (s) return s;
             if (id == "host") return s = host_system(files, comm, choices, options.measure_again);
+            if (id == "host-network") return s = host_network(files, comm, choices);
             const std::string file = files.find("systems/" + id + ".toml");
             if (file.empty()) {
                 std::vector<std::string> known = files.names("systems", ".toml");
-                known.emplace_back("host");
+                known.insert(known.end(), {"host", "host-network"});
                 throw Error({"", fmt::format("there is no system \"{}\"", id), "", did_you_mean(id, known)});
             }
             return s = std::make_shared<const System>(load_system(file, choices));

@@ -11,6 +11,7 @@
 #include "core/hash.hpp"
 #include "harness/ceilings.hpp"
 #include "harness/composed_session.hpp"
+#include "harness/declined.hpp"
 #include "harness/stopping.hpp"
 #include "harness/verifier.hpp"
 
@@ -87,7 +88,7 @@ Result Runner::run(const PlannedCase& planned) {
     r.m.resolved_dtype = c.resolved_dtype;
     r.mesh = c.mapping.mesh_text();
     const bool together = planned.backend->collective();
-    r.ranks = together ? comm_.size() : 1;
+    r.ranks = !together ? 1 : planned.kind == Kind::measured ? std::min(c.mapping.units(), comm_.size()) : comm_.size();
     const double begin = now_s();
     if (!planned.refused.empty()) {
         fail(r.m, Status::skipped, planned.refused);
@@ -109,12 +110,15 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
     const auto alone = single_process();
     Comm& comm = together ? comm_ : *alone;
     std::string problem;
+    bool declined = false;
     const auto guarded = [&](auto&& action) {  // runs on every rank; false on all if it threw on any
         problem.clear();
+        declined = false;
         bool threw = false;
         try {
             action();
         } catch (const std::exception& e) {
+            declined = dynamic_cast<const Declined*>(&e) != nullptr;
             threw = true;
             problem = e.what();
         }
@@ -138,7 +142,8 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
     }
     t = now_s();
     std::unique_ptr<Session> session;
-    if (!guarded([&] { session = prepare(backend, c, comm); })) return fail(m, Status::failed, problem);
+    if (!guarded([&] { session = prepare(backend, c, comm); }))
+        return fail(m, agree(together, declined) ? Status::skipped : Status::failed, problem);
     m.prepare_s = now_s() - t;
     if (m.verification.done && c.small != c.graph && c.graph->phases().empty()) {
         t = now_s();
@@ -147,7 +152,8 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
         m.verify_s += now_s() - t;
         if (!(m.verification.error <= m.verification.tolerance)) return fail(m, Status::failed, m.verification.method);
     }
-    if (!guarded([&] { sample(*session, c, together, m); })) return fail(m, Status::failed, problem);
+    if (!guarded([&] { sample(*session, c, together, m); }))
+        return fail(m, agree(together, declined) ? Status::skipped : Status::failed, problem);
     if (m.status == Status::ok || ended_early_) {
         ResourceUse use;
         if (!guarded([&] { use = session->usage(); })) return fail(m, Status::failed, problem);

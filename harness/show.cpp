@@ -8,6 +8,7 @@
 
 #include "core/units.hpp"
 #include "harness/phase_table.hpp"
+#include "harness/scaling_table.hpp"
 #include "harness/stats.hpp"
 #include "harness/text_table.hpp"
 
@@ -48,6 +49,7 @@ std::string spread(const Result& r, const Summary& s) {
 
 Cell rate_cell(const Result& r, double t) {
     if (r.flops > 0) return {format(FlopsPerSecond(r.flops / t)), r.flops / t};
+    if (r.compulsory_bytes <= 0) return {};
     return {format(BytesPerSecond(r.compulsory_bytes / t)), r.compulsory_bytes / t};
 }
 
@@ -111,6 +113,14 @@ std::vector<Cell> row_of(const Result& r, const Bounds& bounds, const std::map<s
     return row;
 }
 
+/// What some workloads have besides: phases, scaling.
+std::string further_tables(const ResultSet& set, Format format, bool colour, const std::string& filter) {
+    std::string out;
+    for (const auto show : {show_phases, show_scaling})
+        if (const std::string table = show(set, format, colour, filter); !table.empty()) out += "\n" + table;
+    return out;
+}
+
 }  // namespace
 
 std::string show_results(const ResultSet& set, Format format, bool colour, bool wide, const std::string& filter) {
@@ -144,16 +154,10 @@ std::string show_results(const ResultSet& set, Format format, bool colour, bool 
         for (const Result* r : sections[title]) table.row(row_of(*r, bounds, measured, extra));
     }
     switch (format) {
-        case Format::markdown: {
-            const std::string phases = show_phases(set, format, colour, filter);
-            return table.markdown() + (phases.empty() ? "" : "\n" + phases);
-        }
+        case Format::markdown: return table.markdown() + further_tables(set, format, colour, filter);
         case Format::csv: return table.csv();
         case Format::json: return table.json();
-        default: {
-            const std::string phases = show_phases(set, format, colour, filter);
-            return table.terminal(colour) + (phases.empty() ? "" : "\n" + phases);
-        }
+        default: return table.terminal(colour) + further_tables(set, format, colour, filter);
     }
 }
 

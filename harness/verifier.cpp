@@ -8,6 +8,7 @@
 #include <map>
 
 #include "core/error.hpp"
+#include "core/generation.hpp"
 #include "harness/agree.hpp"
 #include "harness/composed_session.hpp"
 
@@ -125,6 +126,96 @@ double compare_outputs(const Outputs& got, const Outputs& wanted, double toleran
 
 namespace {
 
+/// Tokens as the judge chooses them, from the logits it finds; a sequence is followed for as long as both choose alike.
+/// Where they differ, the judge must hold the two for as good but for rounding.
+double compare_generated(const Outputs& got, const Outputs& wanted, std::string& worst) {
+    const auto find = [](const Outputs& all, const char* name, std::int64_t number) -> const std::vector<double>* {
+        for (const Output& o : all)
+            if (o.name == name && o.instance == number) return &o.values;
+        return nullptr;
+    };
+    double error = 0;
+    const std::vector<double>* first = find(wanted, "tokens", 0);
+    std::vector<bool> apart(first ? first->size() : 0, false);
+    std::int64_t number = 0;
+    for (; const std::vector<double>* tokens = find(wanted, "tokens", number); ++number) {
+        const auto *mine = find(got, "tokens", number), *theirs = find(wanted, "logits", number);
+        const auto* logits = find(got, "logits", number);
+        if (!mine || !theirs || mine->size() != tokens->size() || (logits && logits->size() != theirs->size())) break;
+        const std::size_t ids = theirs->size() / tokens->size();
+        double largest = 1e-300;
+        for (const double x : *theirs) largest = std::max(largest, std::abs(x));
+        for (std::size_t s = 0; s < tokens->size(); ++s) {
+            if (apart[s]) continue;
+            double e = 0;
+            for (std::size_t i = s * ids; logits && i < (s + 1) * ids; ++i) {
+                const double d = std::abs((*logits)[i] - (*theirs)[i]) / (4 * largest);
+                e = std::isfinite(d) ? std::max(e, d) : infinite;
+            }
+            const double id = (*mine)[s], should = (*tokens)[s];
+            if (id != should) {
+                apart[s] = true;
+                const bool known = id >= 0 && id < static_cast<double>(ids);
+                const auto logit = [&](double of) { return (*theirs)[s * ids + static_cast<std::size_t>(of)]; };
+                e = std::max(e, known ? std::abs(logit(should) - logit(id)) / (8 * largest) : infinite);
+            }
+            if (!(e <= error)) {
+                error = std::isfinite(e) ? e : infinite;
+                worst = id == should
+                            ? fmt::format("logits of token {} of sequence {} are wrong", number, s)
+                            : fmt::format("token {} of sequence {} is {}, should be {}", number, s, id, should);
+            }
+        }
+    }
+    if (number > 0 && !find(wanted, "tokens", number)) return error;
+    worst = fmt::format("token {} is missing", number);
+    return infinite;
+}
+
+/// A generation at its small size, from the prompt to the last token, where the backend takes it whole.
+Verification verify_generated(const Case& c, const Backend& backend, const Backend& judge, Comm& comm) {
+    Case at = c;
+    at.graph = c.small;
+    at.storage.reset();
+    if (at.params.has("temperature")) at.params.set("temperature", 0.0);  // a draw has no second best
+    Verification v{true, "tokens generated, and their logits, against the reference", 0, tolerance_of(*at.graph)};
+    std::string problem;
+    std::optional<Outputs> got;
+    bool mine = true;
+    try {
+        std::unique_ptr<Session> session;
+        agreed(comm, [&] { session = backend.prepare(at, comm); });
+        agreed(comm, [&] {
+            session->poison();
+            session->run();
+        });
+        got = session->outputs();
+    } catch (const std::exception& e) {
+        mine = false;
+        problem = e.what();
+    }
+    const bool ran = comm.all(mine);
+    if (ran && comm.rank() == 0) {
+        try {
+            const auto session = judge.prepare(for_judge(at), *single_process());
+            session->run();
+            v.error = compare_generated(got.value_or(Outputs{}), session->outputs().value(), problem);
+        } catch (const std::exception& e) {
+            v.error = infinite;
+            problem = e.what();
+        }
+    }
+    const bool ok = comm.all(ran && v.error <= v.tolerance);
+    if (!ok) {
+        v.error = v.error > v.tolerance ? v.error : infinite;
+        std::string text;
+        for (const std::string& s : comm.gather(problem))
+            if (text.empty()) text = s;
+        v.method = comm.share(fmt::format("FAILED {}: {}", v.method, text));
+    }
+    return v;
+}
+
 /// Every distinct phase on its own: the first that fails, else the largest error.
 Verification verify_phases(const Case& c, const Backend& backend, const Backend& judge, Comm& comm) {
     Verification worst;
@@ -143,7 +234,15 @@ Verification verify_phases(const Case& c, const Backend& backend, const Backend&
             worst = v;
         }
     }
-    if (!worst.method.empty()) worst.method = fmt::format("each phase at {}; worst {}", c.small_text, worst.method);
+    const bool generates = backend.composes() && generation_of(*c.small).has_value();
+    if (generates) {
+        Verification v = verify_generated(c, backend, judge, comm);
+        if (!(v.error <= v.tolerance)) return v;
+        if (v.error > worst.error) worst = v;
+    }
+    if (!worst.method.empty())
+        worst.method = fmt::format("each phase{} at {}; worst {}", generates ? ", and the tokens generated," : "",
+                                   c.small_text, worst.method);
     return worst;
 }
 
@@ -154,6 +253,7 @@ Verification verify_case(const Case& c, const Backend& backend, const Backend& j
     Verification v;
     v.done = true;
     Case at = c;
+    at.storage.reset();  // the judge has the hashed tokens only
     const bool whole = c.graph->flops().si() <= whole_limit || c.small == c.graph;
     if (!whole) {
         at.graph = c.small;

@@ -14,12 +14,48 @@ using Way = CollectiveAlgorithm;
 int rounds(int n) { return std::bit_width(static_cast<unsigned>(n - 1)); }  // log2, rounded up
 int passes(CollectiveKind kind) { return kind == CollectiveKind::allreduce ? 2 : 1; }
 
+/// Leaf, spine and leaf instead of one leaf.
+double spine_hop(const NetworkLevel& level) { return level.fabric->latency ? 2 * level.fabric->latency->value : 0; }
+
 /// A collective of `bytes` over the levels before `end`.
 class Messages {
 public:
     Messages(CollectiveKind kind, double bytes, const std::vector<NetworkLevel>& levels, const std::vector<Link>& links,
              std::size_t end)
         : bytes_(bytes), passes_(passes(kind)), levels_(levels), links_(links), end_(end), n_(ranks(end)) {}
+
+    /// An alltoall. Messages inside are sent first; each level has ports of its own, so the slower shows. A rank is
+    /// busy with each message, and of those that leave waits for one after every `messages_under_way`. Along a
+    /// dimension of a torus with `a` ranks a message goes a / 4 hops in the mean, over either of two links.
+    double pairwise(RailPath path) const {
+        double most = 0, busy = 0, relayed = 0;
+        for (std::size_t i = end_; i-- > 1;)
+            if (levels_[i].spine > 0 && path == RailPath::forwarded)
+                relayed += other_rails(i) * (ranks(i + 1) - ranks(i)) / n_ * bytes_;
+        for (std::size_t i = 0; i < end_; ++i) {
+            const int there = ranks(i + 1) - ranks(i);
+            const bool rails = levels_[i].spine > 0 && ranks(i) > 1;
+            const Link link = rails ? railed(path, i) : links_[i];
+            double share = static_cast<double>(there) / n_ * bytes_ / link.rate;
+            if (i == 0) share += relayed / link.rate;
+            if (levels_[i].links > 1)
+                share *= box(n_, static_cast<int>(levels_[i].links)).front() * levels_[i].links / 4;
+            const double waits = i > 0 ? std::ceil((n_ - 1.0) / messages_under_way) : 1;
+            most = std::max(most, busy / 2 + waits * link.hop + share);
+            busy += there * link.gap;
+        }
+        return std::max(busy, most);
+    }
+    /// A message that leaves through a level of rails, those to the own rail and those to others together.
+    Link railed(RailPath path, std::size_t level) const {
+        Link out = links_[level];
+        if (path == RailPath::forwarded) out.hop += links_[0].hop;
+        if (path != RailPath::spine) return out;
+        const NetworkLevel& l = levels_[level];
+        out.hop += spine_hop(l);
+        out.rate = std::min(out.rate, out.rate * l.spine / l.rate / other_rails(level));
+        return out;
+    }
 
     double seconds(Way way) const {
         if (n_ <= 1) return 0;
@@ -119,22 +155,9 @@ private:
         return out + (pieces - 1) * slowest;
     }
 
-    /// Messages inside are sent first; each level has ports of its own, so the slower shows. A rank is busy with each
-    /// message, and of those that leave waits for one after every `messages_under_way`. Along a dimension of a torus
-    /// with `a` ranks a message goes a / 4 hops in the mean, over either of two links.
-    double pairwise() const {
-        double most = 0, busy = 0;
-        for (std::size_t i = 0; i < end_; ++i) {
-            const int there = ranks(i + 1) - ranks(i);
-            double share = static_cast<double>(there) / n_ * bytes_ / links_[i].rate;
-            if (levels_[i].links > 1)
-                share *= box(n_, static_cast<int>(levels_[i].links)).front() * levels_[i].links / 4;
-            const double waits = i > 0 ? std::ceil((n_ - 1.0) / messages_under_way) : 1;
-            most = std::max(most, busy / 2 + waits * links_[i].hop + share);
-            busy += there * links_[i].gap;
-        }
-        return std::max(busy, most);
-    }
+    double pairwise() const { return pairwise(alltoall_path(bytes_, levels_, links_)); }
+    /// Of the ranks in another domain those on other rails.
+    double other_rails(std::size_t level) const { return 1 - 1.0 / ranks(level); }
 
     /// The buffer in as many parts as there are dimensions, each beginning with another one: in every stage all parts
     /// move, each along its own dimension, and are the smaller the more dimensions they have gone along.
@@ -192,6 +215,26 @@ double traffic_factor(CollectiveKind kind, int ranks) {
 
 int chain_pieces(double bytes, const Link& link) {
     return static_cast<int>(std::clamp(2 * bytes / (link.rate * link.hop), 1.0, 1024.0));
+}
+
+RailPath alltoall_path(double bytes, const std::vector<NetworkLevel>& levels, const std::vector<Link>& links) {
+    const bool rails = levels.size() > 1 && levels.back().spine > 0 && levels[levels.size() - 2].ranks > 1;
+    if (!rails) return RailPath::own;
+    if (!forwards(levels.front())) return RailPath::spine;
+    const Messages m(CollectiveKind::alltoall, bytes, levels, links, levels.size());
+    return m.pairwise(RailPath::forwarded) <= m.pairwise(RailPath::spine) ? RailPath::forwarded : RailPath::spine;
+}
+
+Link rail_link(RailPath path, const std::vector<NetworkLevel>& levels, const std::vector<Link>& links) {
+    if (path == RailPath::own) return links.back();
+    return Messages(CollectiveKind::alltoall, 0, levels, links, levels.size()).railed(path, levels.size() - 1);
+}
+
+double other_rail_hop(const std::vector<NetworkLevel>& levels, double inner_hop) {
+    const NetworkLevel& outer = levels.back();
+    const bool rails = levels.size() > 1 && outer.spine > 0 && levels[levels.size() - 2].ranks > 1;
+    if (!rails) return 0;
+    return forwards(levels.front()) ? std::min(inner_hop, spine_hop(outer)) : spine_hop(outer);
 }
 
 double messages_seconds(Way way, CollectiveKind kind, double bytes, const std::vector<NetworkLevel>& levels,

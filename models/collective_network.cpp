@@ -33,7 +33,10 @@ NetworkLevel level_of(const System& s, std::size_t index, double units, int grou
     const double shared = f.oversubscription ? std::max(1.0, f.oversubscription->value) : 1;
     const bool direct = f.topology == "ring" || f.topology == "mesh2d" || f.topology.starts_with("torus");
     double ports = f.ports ? f.ports->value : direct ? 2 * out.links : 1;
-    out.rate = f.bandwidth->value / shared;
+    // Units with the same index in their domains are one hop apart on a rail: only other rails share the spine.
+    const bool rails = f.topology == "rail_optimised";
+    out.rate = f.bandwidth->value / (rails ? 1 : shared);
+    if (rails) out.spine = f.bandwidth->value / shared;
     if (f.topology == "full_mesh" && units > 1) {
         if (!f.ports) ports = units - 1;
         out.rate *= std::clamp(group - 1.0, 1.0, ports) / ports;
@@ -43,6 +46,10 @@ NetworkLevel level_of(const System& s, std::size_t index, double units, int grou
 }
 
 }  // namespace
+
+bool forwards(const NetworkLevel& inner) {
+    return inner.fabric->topology == "switch" || inner.fabric->topology == "full_mesh";
+}
 
 bool is_of_lone_nodes(const System& s) {
     const auto node = s.node.find("units");

@@ -12,6 +12,7 @@ struct NetworkLevel {
     const Fabric* fabric = nullptr;
     int ranks = 1;     ///< that this level and those inside it join
     double rate = 0;   ///< bytes/s a rank can send through it while all ranks do
+    double spine = 0;  ///< rail_optimised: bytes/s a rank can send to other rails while all do; else 0
     double port = 0;   ///< bytes/s of one message that has the level to itself
     int rings = 1;     ///< inner ranks through each of whose ports a library lays a ring: all, or one of lone nodes
     double links = 1;  ///< topology ring, mesh, torus: dimensions, along each of which a rank has two neighbours
@@ -20,6 +21,9 @@ struct NetworkLevel {
 
 /// Units that the innermost fabric joins.
 int domain_units(const System& system);
+
+/// Whether a unit can hand a message to the neighbour on the rail it is for: all are joined by switch or mesh.
+bool forwards(const NetworkLevel& inner);
 
 /// Whether a node is one unit: between them goes an MPI.
 bool is_of_lone_nodes(const System& system);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.hpp"
+#include "models/message_law.hpp"
 
 namespace wb::cluster {
 namespace {
@@ -35,7 +36,8 @@ double message(const Question& q) {
         return std::min(large, d.constant("send_small_launch_time") +
                                    q.bytes / (d.constant_or("small_network_fraction", 0.1) * port));
     }
-    return start + d.constant_or("node_send_time", 10e-6) +
+    const double turn = other_rail_hop(q.levels, protocols(d, q.levels[0]).back().link.hop);
+    return start + d.constant_or("node_send_time", 10e-6) + turn +
            q.bytes / (d.constant_or("node_send_fraction", 0.7) * q.levels.back().port);
 }
 
@@ -156,6 +158,8 @@ CollectiveChoice collective_choice(const Device& d, CollectiveKind kind, double 
                                    const std::string& algorithm) {
     if (ranks <= 1) return {};
     const Levels levels = network_levels(d.system(), ranks, per_domain);
+    if (const auto law = MessageLaw::of(d.system()); law && algorithm.empty() && levels.size() == 1)
+        return {Way::pairwise, "measured messages", law->collective(kind, bytes, ranks)};
     const Question q{d, kind, bytes, levels, ranks};
     CollectiveChoice best{Way::ring, "", HUGE_VAL};
     std::vector<Way> ways;
@@ -177,6 +181,18 @@ CollectiveChoice collective_choice(const Device& d, CollectiveKind kind, double 
 double collective_time(const Device& d, CollectiveKind kind, double bytes, int ranks, int per_domain,
                        const std::string& algorithm) {
     return collective_choice(d, kind, bytes, ranks, per_domain, algorithm).seconds;
+}
+
+Link crossing_link(const Device& d, int apart) {
+    const int domain = std::max(1, domain_units(d.system()));
+    const NetworkLevel outer = network_levels(d.system(), std::max(domain, apart) + 1).back();
+    const double rate = std::min(outer.port, wire_of(d, outer, domain) / domain);
+    return {d.constant_or("node_send_time", 10e-6), d.constant_or("node_send_fraction", 0.7) * rate, 0};
+}
+
+double crossing_message_time(const Device& d, double bytes, int apart) {
+    const Link link = crossing_link(d, apart);
+    return d.constant_or("send_launch_time", collective_launch(d)) + link.hop + bytes / link.rate;
 }
 
 double stolen_seconds(const Device& d, double hidden, bool across) {

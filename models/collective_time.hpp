@@ -40,6 +40,11 @@ CollectiveChoice collective_choice(const Device& device, CollectiveKind kind, do
 double collective_time(const Device& device, CollectiveKind kind, double bytes, int ranks, int per_domain = 0,
                        const std::string& algorithm = "");
 
+/// One message to the unit `apart` further, in another domain, while every unit of this one sends one: by its share of
+/// the ports, or of what the node has where that is less. Throws Error where no fabric joins so many units.
+Link crossing_link(const Device& device, int apart);
+double crossing_message_time(const Device& device, double bytes, int apart);
+
 /// Seconds that kernels lose to a collective of so many seconds behind which they run: its channels hold part of the
 /// cores and of the memory's bandwidth (Calculon; Isaev et al. 2023). `across`: between domains.
 double stolen_seconds(const Device& device, double hidden, bool across);

@@ -33,7 +33,7 @@ struct Sizes {
 Sizes sizes(const Device& d, const Attributes& a, double tokens, const AttentionTypes& types) {
     Sizes s{};
     s.width = bits(types.query) / 8.0;
-    s.peak = d.peak({types.query});
+    s.peak = d.peak(types.query);
     s.heads = tokens * static_cast<double>(a.batch * a.heads);
     s.dim = 0.5 * static_cast<double>(a.head_dim + a.v_head_dim);
     s.kv_bytes = tokens * static_cast<double>(a.batch * a.kv_heads * a.seq_kv) *

@@ -31,20 +31,15 @@ struct Constants {
     double peak, compute, memory, tile_loss, prologue, power, smallest;
 
     Constants(const Device& d, const Product& p) {
-        const std::string ready = "gemm_ready_fraction_" + std::string(name(p.a));
-        const auto of_type = [&](const std::string& key, double fallback) {
-            const std::string own = key + "_" + std::string(name(p.a));
-            return d.constant_or(own, d.constant_or(key, fallback));
-        };
-        peak = d.peak(p.a == p.b ? std::vector{p.a} : std::vector{p.a, p.b});
-        compute = p.ready && d.has(ready) ? d.constant(ready) : d.constant("gemm_compute_fraction", p.a);
-        memory = d.constant("gemm_memory_fraction", p.a);
-        if (p.along_depth) memory = of_type("gemm_depth_memory_fraction", memory);
-        tile_loss = of_type("gemm_tile_loss", 0);
-        if (p.searched) tile_loss = d.constant_or("gemm_searched_tile_loss", tile_loss);
-        prologue = p.ready && d.has(ready) ? d.constant_or("gemm_prologue", 0) : of_type("gemm_prologue", 0);
-        power = of_type("gemm_overlap_power", 0);
-        smallest = d.constant_or("gemm_smallest_tile", 32);
+        const Device::Gemm& g = d.gemm(p.a);
+        const bool ready = p.ready && g.ready >= 0;
+        peak = p.a == p.b ? d.peak(p.a) : d.peak(std::vector{p.a, p.b});
+        compute = ready ? g.ready : g.compute;
+        memory = p.along_depth ? g.depth_memory : g.memory;
+        tile_loss = p.searched ? d.constant_or("gemm_searched_tile_loss", g.tile_loss) : g.tile_loss;
+        prologue = ready ? d.constant_or("gemm_prologue", 0) : g.prologue;
+        power = g.power;
+        smallest = bits(p.a) < 32 ? 0 : d.constant_or("gemm_smallest_tile", 32);
     }
 
     /// The longer of arithmetic and memory; kernels that wait for some of their reads: between it and the sum.
@@ -65,16 +60,28 @@ double traffic(const Product& p) {
            p.groups * p.m * p.n * width(p.c);
 }
 
-/// One choice of tile and split, seconds.
-double tiled(const Device& d, const Product& p, const Constants& c, Tile t, double split) {
-    const double count = p.groups * std::ceil(p.m / t.m) * std::ceil(p.n / t.n) * split;
-    const double waves = std::ceil(count / d.parts());
-    const double steps = p.k / split + 32 * c.prologue;
-    const double slower = (1 + 16 * c.tile_loss * (1 / t.m + 1 / t.n)) / c.compute;
-    const double arithmetic = waves * 2 * t.m * t.n * steps * std::max(1.0, slower) / (c.peak / d.parts());
-    const double partial_sums = split > 1 ? 2 * 4 * split * p.groups * p.m * p.n : 0;
-    const double busy = std::min(1.0, 2 * count / d.parts());
-    return c.together(arithmetic, (traffic(p) + partial_sums) / (c.memory * d.memory_rate() * busy));
+/// The best of all tiles and splits, seconds. What a tile or a split shares is worked out once: a step asks for dozens
+/// of products.
+double tiled(const Device& d, const Product& p, const Constants& c) {
+    const double parts = d.parts(), rate = c.peak / parts, memory = c.memory * d.memory_rate(), bytes = traffic(p);
+    const bool longer_counts = c.power <= 0;  // then no choice is shorter than its arithmetic
+    double best = std::numeric_limits<double>::infinity();
+    for (const Tile t : tiles) {
+        if (!c.offered(t, p.a)) continue;
+        const double count_of_one = p.groups * std::ceil(p.m / t.m) * std::ceil(p.n / t.n);
+        const double slower = std::max(1.0, (1 + 16 * c.tile_loss * (1 / t.m + 1 / t.n)) / c.compute);
+        for (const double split : splits) {
+            if (split != 1 && p.k / split < 64) break;
+            const double count = count_of_one * split, waves = std::ceil(count / parts);
+            const double steps = p.k / split + 32 * c.prologue;
+            const double arithmetic = waves * 2 * t.m * t.n * steps * slower / rate;
+            if (longer_counts && arithmetic >= best) continue;
+            const double partial_sums = split > 1 ? 2 * 4 * split * p.groups * p.m * p.n : 0;
+            const double busy = std::min(1.0, 2 * count / parts);
+            best = std::min(best, c.together(arithmetic, (bytes + partial_sums) / (memory * busy)));
+        }
+    }
+    return best;
 }
 
 }  // namespace
@@ -88,11 +95,7 @@ Kernel product(const Device& d, const Product& p) {
         out.time = c.together(out.flops / (c.compute * c.peak), out.bytes / (c.memory * d.memory_rate()));
         return out;
     }
-    out.time = std::numeric_limits<double>::infinity();
-    for (Tile t : tiles)
-        for (double split : splits)
-            if (c.offered(t, p.a) && (split == 1 || p.k / split >= 64))
-                out.time = std::min(out.time, tiled(d, p, c, t, split));
+    out.time = tiled(d, p, c);
     return out;
 }
 

@@ -51,7 +51,9 @@ std::vector<Cut> cuts(const System& system, int units) {
         double latency = std::numeric_limits<double>::infinity();
         for (std::size_t j = i; j < system.fabrics.size(); ++j) {
             const Fabric& f = system.fabrics[j];
-            const double shared = f.oversubscription ? std::max(1.0, f.oversubscription->value) : 1;
+            // A unit's own rail is never shared, and neighbours can hand over what is for others.
+            const bool rails = f.topology == "rail_optimised";
+            const double shared = f.oversubscription && !rails ? std::max(1.0, f.oversubscription->value) : 1;
             c.bandwidth += f.bandwidth ? f.bandwidth->value / shared : std::numeric_limits<double>::infinity();
             c.reduces = c.reduces || f.in_network_reduction;
             latency = std::min(latency, f.latency ? f.latency->value : 0.0);

@@ -6,6 +6,7 @@
 #include "core/error.hpp"
 #include "models/collective_time.hpp"
 #include "models/offload.hpp"
+#include "models/stage_sends.hpp"
 
 namespace wb::cluster {
 namespace {
@@ -48,10 +49,14 @@ public:
           chunks_(m.pipeline * m.virtual_stages),
           end_share_(m.pipeline > 1 ? d.constant_or("end_stage_share", 0.5) : 1),
           send_exposed_(d.constant_or("send_exposed_fraction", 0.5)),
+          stage_exposed_(stage_exposed_fraction(d)),
           gradient_exposed_(d.constant_or("gradient_exposed_fraction", 0.3)),
           offload_(offload(w, host_of(d), m, backward_seconds() / m.pipeline)) {}
 
     StageSteps build() {
+        const int domain = std::max(1, domain_units(device_.system()));
+        if (m_.pipeline > 1) near_ = stage_send(device_, w_, m_, false);
+        if (m_.pipeline > 1 && m_.units() > domain) far_ = stage_send(device_, w_, m_, true);
         StageSteps out;
         out.mapping = m_;
         for (stage_ = 0; stage_ < m_.pipeline; ++stage_) {
@@ -93,11 +98,17 @@ private:
     /// The tag names the microbatch, the run that receives it and the direction.
     void message(Step::Kind kind, const Turn& t, int other, int receiver) {
         if (m_.pipeline == 1) return;
+        const bool far = crosses(device_.system(), m_, stage_, other % m_.pipeline);
+        const StageSend& send = far ? far_ : near_;
         Step& s = add(kind, "pipeline sends", t);
         s.peer = other % m_.pipeline;
         s.tag = (t.microbatch * chunks_ + receiver) * 2 + (t.backward ? 1 : 0);
-        s.bytes = w_.boundary_bytes / (m_.sequence_parallel ? m_.tensor : 1);
-        s.exposed = send_exposed_;
+        s.bytes = send.bytes;
+        s.far = far;
+        s.exposed = stage_exposed_;
+        if (kind == Step::Kind::receive && send.gathered)
+            collective(t, CollectiveKind::allgather, Axis::tensor, send.bytes * m_.tensor, "pipeline sends",
+                       stage_exposed_);
     }
 
     void compute(const Turn& t, int run) {
@@ -200,8 +211,9 @@ private:
     const Mapping& m_;
     bool training_;
     int chunks_, stage_ = 0;
-    double end_share_, send_exposed_, gradient_exposed_, context_exposed_ = 1;
+    double end_share_, send_exposed_, stage_exposed_, gradient_exposed_, context_exposed_ = 1;
     Offload offload_;
+    StageSend near_, far_;  ///< from a stage to the next
     std::vector<Step> steps_;
 };
 
@@ -214,7 +226,9 @@ StageSteps pipeline_steps(const ModelWork& work, const Device& device, const Map
 StepSeconds step_seconds(const Device& device, const Mapping& m) {
     const int neighbours = std::max(1, domain_units(device.system()) / m.tensor);
     return [&device, m, neighbours](const Step& s) {
-        if (s.kind == Step::Kind::send) return collective_time(device, CollectiveKind::send_recv, s.bytes, 2);
+        if (s.kind == Step::Kind::send)
+            return s.far ? crossing_message_time(device, s.bytes, stage_stride(m))
+                         : collective_time(device, CollectiveKind::send_recv, s.bytes, 2);
         const int near = s.axis == Axis::tensor            ? 0
                          : s.axis == Axis::expert_replicas ? std::max(1, neighbours / m.expert)
                                                            : neighbours;

@@ -30,6 +30,7 @@ struct Step {
     std::string phase;   ///< "forward", "backward", "update", "gradients": what a timeline calls it
     double seconds = 0;  ///< compute
     double bytes = 0;
+    bool far = false;        ///< send: to another domain
     int peer = -1, tag = 0;  ///< a tag names one message of a pair of stages and a direction
     Axis axis = Axis::tensor;
     CollectiveKind operation = CollectiveKind::none;

@@ -105,9 +105,26 @@ private:
         return step;
     }
 
+    /// Fewer could enter now than shall enter together, and not because the step is full.
+    bool too_few(std::int64_t budget) const {
+        if (decodes_ == 0) return false;
+        double tokens = 0;
+        for (std::int64_t n = 0; n < engine_.together; ++n) {
+            if (n >= std::ssize(waiting_)) return true;
+            const Request& r = requests_[waiting_[static_cast<std::size_t>(n)]];
+            const bool room = engine_.cache_tokens <= 0 || reserved_ + tokens + needs(r) <= engine_.cache_tokens;
+            if (!room || (engine_.max_batch > 0 && decodes_ + n >= engine_.max_batch)) return true;
+            budget -= r.input;
+            if (budget < 0) return false;
+            tokens += needs(r);
+        }
+        return false;
+    }
+
     void whole_prompts(Step& step) {
         const bool alone = engine_.policy == BatchPolicy::prefill_first;
         const std::int64_t budget = engine_.token_budget - (alone ? 0 : decodes_);
+        if (engine_.together > 1 && too_few(budget)) return;
         while (!waiting_.empty() && fits(requests_[waiting_.front()])) {
             const std::int64_t tokens = requests_[waiting_.front()].input;
             // A prompt beyond any budget is a step of its own.

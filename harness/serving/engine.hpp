@@ -30,6 +30,7 @@ struct Engine {
     std::int64_t max_batch = 0;        ///< 0: no limit but the cache
     std::int64_t token_budget = 8192;  ///< of one step
     double cache_tokens = 0;           ///< what the cache holds; 0: no limit
+    std::int64_t together = 1;         ///< whole prompts wait until so many enter one step, or nothing decodes
     bool prefilled = false;            ///< prompts are in the cache already: they come from another engine
 };
 

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "core/error.hpp"
 #include "core/units.hpp"
+#include "harness/declined.hpp"
 
 namespace wb::serving {
 namespace {
@@ -122,13 +122,14 @@ Knee find_knee(const Serving& serving, const Fleet& fleet, StepTimes& times) {
         best = at(low);
     }
     if (!good(best))
-        throw Error({"serve",
-                     fmt::format("nothing attains the service level: at almost no load the request at {:.3g} % still "
-                                 "takes {:.2f} times as long as allowed (TTFT {}, TPOT {})",
-                                 100 * serving.attained, best.report.excess,
-                                 format(Seconds(percentile(best.report.latency.ttft_s, serving.attained))),
-                                 format(Seconds(percentile(best.report.latency.tpot_s, serving.attained)))),
-                     "there is no load to find", "Relax slo_ttft or slo_tpot, or use faster units."});
+        throw Declined(Error::Parts{
+            "serve",
+            fmt::format("nothing attains the service level: at almost no load the request at {:.3g} % still "
+                        "takes {:.2f} times as long as allowed (TTFT {}, TPOT {})",
+                        100 * serving.attained, best.report.excess,
+                        format(Seconds(percentile(best.report.latency.ttft_s, serving.attained))),
+                        format(Seconds(percentile(best.report.latency.tpot_s, serving.attained)))),
+            "there is no load to find", "Relax slo_ttft or slo_tpot, or use faster units."});
     for (Knee k = at(high); good(k) && high > full / 4; k = at(high)) {
         best = std::move(k);
         low = high;

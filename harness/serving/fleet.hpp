@@ -30,7 +30,7 @@ struct Knee {
     FleetRun run;
     Report report;
 };
-/// Throws Error where even a request that is alone misses the service level, and says by how much.
+/// Throws Declined where even a request that is alone misses the service level, and says by how much.
 Knee find_knee(const Serving& serving, const Fleet& fleet, StepTimes& times);
 
 }  // namespace wb::serving

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/partition.hpp"
 #include "core/resize.hpp"
 #include "core/units.hpp"
 
@@ -37,7 +38,17 @@ Case with_graph(const Case& c, std::shared_ptr<const Graph> graph) {
     return out;
 }
 
-/// The ways to cut the units into equal replicas.
+/// Can operators be shared by so many ranks at all?
+bool lawful(const Division& d) {
+    try {
+        partition(*d.replica.graph, d.replica.mapping, 0);
+        return true;
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+/// The ways to cut the units into equal replicas, the smallest first.
 std::vector<Division> candidates(const Case& c, const StepGraphs& graphs) {
     const auto& graph = graphs.decode ? graphs.decode : graphs.prefill;
     StepShape one = step_shape(*graph);
@@ -51,12 +62,22 @@ std::vector<Division> candidates(const Case& c, const StepGraphs& graphs) {
         if (tensor > 0) d.replica.mapping.tensor = tensor;
         return d;
     };
-    const bool named = c.mapping.units() > 1 || c.system->kind != SystemKind::cluster;
-    if (named) return {divided(std::max(1, c.mapping.data), 0)};
+    const SystemKind kind = c.system->kind;
+    if (c.mapping.units() > 1 || (kind != SystemKind::cluster && kind != SystemKind::wafer))
+        return {divided(std::max(1, c.mapping.data), 0)};
     std::vector<Division> out;
-    for (int tensor = 1; tensor <= c.units; ++tensor)
-        if (c.units % tensor == 0) out.push_back(divided(c.units / tensor, tensor));
+    for (int share = 1; share <= c.units; ++share)
+        if (c.units % share == 0) out.push_back(divided(c.units / share, kind == SystemKind::cluster ? share : 0));
     return out;
+}
+
+/// Tokens of the mean prompt and the mean answer.
+std::pair<double, double> mean_lengths(const Serving& serving) {
+    double input = 0, output = 0;
+    for (const Request& r : serving.requests)
+        input += static_cast<double>(r.input), output += static_cast<double>(r.output);
+    const auto n = static_cast<double>(serving.requests.size());
+    return {input / n, output / n};
 }
 
 }  // namespace
@@ -69,16 +90,16 @@ Divisions divisions(const Backend& backend, const Case& c, const Serving& servin
     Divisions out;
     double longest = 0;
     for (const Request& r : serving.requests) longest = std::max(longest, static_cast<double>(r.input + r.output));
-    const auto refuse = [&](std::string why) {
-        if (out.refusal.empty()) out.refusal = std::move(why);
+    const auto refuse = [&](const Division& d, std::string why) {  // the largest replica is what comes nearest
+        if (out.refusal.empty() || lawful(d)) out.refusal = std::move(why);
     };
     for (Division& d : candidates(c, step_graphs(*c.graph))) {
         if (serving.policy == BatchPolicy::disaggregated && d.replicas < 2) {
-            refuse("prompts and answers on machines of their own need two replicas at least");
+            refuse(d, "prompts and answers on machines of their own need two replicas at least");
             continue;
         }
         if (const Support s = backend.supports(d.replica, ranks); !s.yes) {
-            refuse(s.reason);
+            refuse(d, s.reason);
             continue;
         }
         StepShape shape = step_shape(*d.replica.graph);
@@ -89,9 +110,9 @@ Divisions divisions(const Backend& backend, const Case& c, const Serving& servin
         if (!tokens) tokens = room_for_cache(usual);
         d.cache_tokens = tokens ? std::floor(*tokens * serving.cache_fraction) : 0;
         if (tokens && d.cache_tokens < longest) {
-            refuse(fmt::format(
-                "a request of {:.0f} tokens is more than the {:.0f} that fit beside the weights on {} units", longest,
-                std::max(0.0, d.cache_tokens), d.replica.units));
+            refuse(d, fmt::format(
+                          "a request of {:.0f} tokens is more than the {:.0f} that fit beside the weights on {} units",
+                          longest, std::max(0.0, d.cache_tokens), d.replica.units));
             continue;
         }
         out.all.push_back(std::move(d));
@@ -100,27 +121,39 @@ Divisions divisions(const Backend& backend, const Case& c, const Serving& servin
     return out;
 }
 
-double full_load_rate(const Division& d, const Serving& serving, StepTimes& times) {
-    const auto n = static_cast<double>(serving.requests.size());
-    double input = 0, output = 0;
-    for (const Request& r : serving.requests)
-        input += static_cast<double>(r.input) / n, output += static_cast<double>(r.output) / n;
-    double batch = std::max(1.0, std::floor(n / d.replicas));
-    if (d.cache_tokens > 0) batch = std::min(batch, std::floor(d.cache_tokens / (input + output)));
-    if (serving.max_batch > 0) batch = std::min(batch, static_cast<double>(serving.max_batch));
-    batch = std::max(1.0, batch);
-    const double together = std::clamp(std::floor(static_cast<double>(serving.token_budget) / input), 1.0, batch);
-    Step read;
-    read.prompts = static_cast<std::int64_t>(together);
-    read.prompt_tokens = static_cast<std::int64_t>(together * input);
-    double seconds = batch / together * times.seconds(read);
-    if (output > 1) {
-        Step write;
-        write.decodes = static_cast<std::int64_t>(batch);
-        write.cached_tokens = batch * (input + output / 2);
-        seconds += (output - 1) * times.seconds(write);
-    }
-    return d.replicas * batch / seconds;
+std::vector<std::int64_t> prompts_together(const Serving& serving, StepTimes& times) {
+    std::vector<std::int64_t> out{1};
+    if (serving.policy == BatchPolicy::chunked || serving.policy == BatchPolicy::disaggregated) return out;
+    const double input = mean_lengths(serving).first;
+    const auto reading = [&](std::int64_t prompts) {
+        Step step;
+        step.prompts = prompts;
+        step.prompt_tokens = static_cast<std::int64_t>(static_cast<double>(prompts) * input);
+        return times.seconds(step);
+    };
+    if (reading(8) > 0.5 * 8 * reading(1)) return out;
+    while (static_cast<double>(2 * out.back()) * input <= static_cast<double>(serving.token_budget))
+        out.push_back(2 * out.back());
+    return out;
+}
+
+std::int64_t best_batch(const Division& d, const Serving& serving, StepTimes& times) {
+    const auto [input, output] = mean_lengths(serving);
+    double most = std::floor(static_cast<double>(serving.requests.size()) / d.replicas);
+    if (d.cache_tokens > 0) most = std::min(most, std::floor(d.cache_tokens / (input + output)));
+    if (serving.max_batch > 0) most = std::min(most, static_cast<double>(serving.max_batch));
+    if (output <= 1 || most <= 1) return serving.max_batch;
+    const auto per_sequence = [&](double n) {
+        Step step;
+        step.decodes = static_cast<std::int64_t>(n);
+        step.cached_tokens = n * (input + output / 2);
+        return times.seconds(step) / n;
+    };
+    double best = most, least = per_sequence(most);
+    for (double n = 1; n < most; n *= 2)
+        for (const double x : {n, 1.5 * n})
+            if (const double t = per_sequence(std::floor(x)); x < most && t < least) best = std::floor(x), least = t;
+    return best < most ? static_cast<std::int64_t>(best) : serving.max_batch;
 }
 
 EngineTime engine_time(const Backend& backend, const System& system) {

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/backend.hpp"
 #include "core/serving.hpp"
@@ -31,9 +32,13 @@ struct Divisions {
 };
 Divisions divisions(const Backend& backend, const Case& c, const Serving& serving, int ranks);
 
-/// Requests per second of all replicas if there are always enough: the largest batch that the cache, the limit and the
-/// number of requests allow, each with a prompt and an answer of mean length.
-double full_load_rate(const Division& division, const Serving& serving, StepTimes& times);
+/// How many prompts may be made to wait for each other: 1, 2, 4, ... up to the budget of a step where reading eight
+/// together takes less than half of eight times one alone, as on a pipeline that a prompt alone leaves idle; else 1.
+std::vector<std::int64_t> prompts_together(const Serving& serving, StepTimes& times);
+
+/// The limit on sequences at once, 0 for none but the cache: that of the workload, or fewer where a decode step of as
+/// many as the cache holds takes longer for each of them than one of fewer, as on a wafer filled to the brim.
+std::int64_t best_batch(const Division& division, const Serving& serving, StepTimes& times);
 
 /// What the engine adds on the host, where the system file has it: modelled and simulated kernels alone leave it out.
 EngineTime engine_time(const Backend& backend, const System& system);

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/error.hpp"
 #include "core/resize.hpp"
 #include "core/units.hpp"
+#include "harness/declined.hpp"
 #include "harness/serving/fleet.hpp"
 #include "harness/serving/replica.hpp"
 
@@ -25,28 +25,29 @@ public:
         const Divisions found = divisions(backend, c, serving_, comm.size());
         if (found.all.empty()) throw Error({"serve", found.refusal, "", ""});
         const StepGraphs graphs = step_graphs(*c.graph);
-        double best = -1;
+        const bool exact = backend.kind() != Kind::measured;  // one run says all
+        std::string missed;
         for (const Division& d : found.all) {
-            auto times = std::make_unique<BackendSteps>(backend, d.replica, graphs.prefill, graphs.decode,
-                                                        engine_time(backend, *c.system), comm);
-            const double rate = found.all.size() == 1 ? 0 : full_load_rate(d, serving_, *times);
-            if (rate <= best) continue;
-            best = rate;
-            division_ = d;
-            times_ = std::move(times);
+            const auto times = std::make_shared<BackendSteps>(backend, d.replica, graphs.prefill, graphs.decode,
+                                                              engine_time(backend, *c.system), comm);
+            for (const std::int64_t together :
+                 exact ? prompts_together(serving_, *times) : std::vector<std::int64_t>{1})
+                try {
+                    Fleet fleet = fleet_of(c, d);
+                    fleet.engine.together = together;
+                    if (exact) fleet.engine.max_batch = best_batch(d, serving_, *times);
+                    consider(d, fleet, times, exact);
+                } catch (const Declined& e) {  // others may attain it
+                    missed = without_stop(e.what());
+                }
         }
-        fleet_.engine = {serving_.policy, serving_.max_batch, serving_.token_budget, division_.cache_tokens, false};
-        fleet_.replicas = division_.replicas;
-        if (serving_.policy == BatchPolicy::disaggregated) {
-            const double share = std::round(serving_.prefill_share * division_.replicas);
-            fleet_.prefill_replicas = std::clamp(static_cast<int>(share), 1, division_.replicas - 1);
-            fleet_.transfer_s_per_token = transfer_s_per_token(c, division_);
-        }
+        if (!times_) throw Declined(Error::Parts{"", missed, "", ""});
     }
 
     Sample run() override {
         if (serving_.knee) {
-            Knee k = find_knee(serving_, fleet_, *times_);
+            Knee k = knee_ ? std::move(*knee_) : find_knee(serving_, fleet_, *times_);
+            knee_.reset();
             rate_ = k.rate_per_s;
             run_ = std::move(k.run);
             report_ = std::move(k.report);
@@ -90,6 +91,36 @@ private:
         std::vector<PhaseUse> out;
         for (const char* name : {"prefill", "decode"})
             if (PhaseUse p = phase(name); p.times > 0) out.push_back(std::move(p));
+        return out;
+    }
+
+    /// Keeps the one that serves most: requests per second at the knee, else with all there is to do.
+    void consider(const Division& d, const Fleet& fleet, const std::shared_ptr<BackendSteps>& times, bool exact) {
+        std::optional<Knee> knee;
+        double rate = 0;
+        if (exact && serving_.knee) {
+            knee = find_knee(serving_, fleet, *times);
+            rate = knee->rate_per_s;
+        } else if (exact) {
+            rate = static_cast<double>(serving_.requests.size()) / serve(serving_.requests, fleet, *times).makespan_s;
+        }
+        if (rate <= best_) return;
+        best_ = rate;
+        division_ = d;
+        fleet_ = fleet;
+        times_ = times;
+        knee_ = std::move(knee);
+    }
+
+    Fleet fleet_of(const Case& c, const Division& d) const {
+        Fleet out;
+        out.engine = {serving_.policy, serving_.max_batch, serving_.token_budget, d.cache_tokens, 1, false};
+        out.replicas = d.replicas;
+        if (serving_.policy == BatchPolicy::disaggregated) {
+            const double share = std::round(serving_.prefill_share * d.replicas);
+            out.prefill_replicas = std::clamp(static_cast<int>(share), 1, d.replicas - 1);
+            out.transfer_s_per_token = transfer_s_per_token(c, d);
+        }
         return out;
     }
 
@@ -155,6 +186,9 @@ private:
             out += fmt::format(", {:.0f} % of {:.4g} tokens ({})",
                                100 * run_.sum.peak_cache_tokens / division_.cache_tokens, division_.cache_tokens,
                                division_.limit);
+        if (fleet_.engine.max_batch != serving_.max_batch)
+            out += fmt::format("; {} at most, more take longer for each", fleet_.engine.max_batch);
+        if (fleet_.engine.together > 1) out += fmt::format("; prompts enter {} at a time", fleet_.engine.together);
         if (fleet_.prefill_replicas > 0)
             out += fmt::format("; {} of {} replicas read prompts", fleet_.prefill_replicas, fleet_.replicas);
         if (report_.excess > 1)
@@ -170,11 +204,12 @@ private:
     Serving serving_;
     bool first_, modelled_;
     Division division_;
-    std::unique_ptr<BackendSteps> times_;
+    std::shared_ptr<BackendSteps> times_;
     Fleet fleet_;
+    std::optional<Knee> knee_;  ///< where it is known already
     FleetRun run_;
     Report report_;
-    double rate_ = 0;
+    double rate_ = 0, best_ = -1;
 };
 
 }  // namespace

@@ -140,6 +140,7 @@ const std::vector<AssumptionKind>& assumption_kinds() {
          "support, of what was bought, at most 100 % a year"},
         {"unwarranted", plain, false, 0, 1, false, "part of failing units the owner replaces"},
         {"repair", time, false, 0, inf, false, "until a failed unit works again"},
+        {"spares", plain, false, 0, 1, false, "units that stand by, of those in use"},
         {"restart", time, false, 0, inf, false, "of a training job after a failure"},
         {"checkpoint", time, false, 0, inf, true, "that training stands still for one checkpoint"},
         {"storage", usd_byte, false, 0, inf, false, "price of storage"},

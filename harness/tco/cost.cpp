@@ -7,6 +7,7 @@
 
 #include "core/error.hpp"
 #include "harness/tco/finance.hpp"
+#include "harness/tco/reliability.hpp"
 
 namespace wb::tco {
 namespace {
@@ -49,15 +50,15 @@ void own(const Bill& b, const Use& u, const Values& v, Hourly& h) {
     h.replacement = v(b.replaced) * hour_s * v(b.unwarranted) * price;
 }
 
-/// Part of the hours of running machines that yields something: Young and Daly's best interval where work is lost.
+/// Part of the hours of running machines that yields something. Where work can be lost, at the interval between
+/// checkpoints at which most is kept.
 double useful_share(const Bill& b, const Use& u, const Values& v) {
     const double together = std::max(1.0, static_cast<double>(u.units) / u.replicas);
-    const double failures = together / v(b.mtbf);  // a second
-    const double available = 1 / (1 + failures * v(b.repair));
-    if (!u.coupled) return available;
-    const double checkpoint = v(b.checkpoint), interval = std::sqrt(2 * checkpoint / failures);
-    const double kept = 1 - checkpoint / interval - (v(b.restart) + interval / 2) * failures;
-    return available * std::max(kept, 1e-6);
+    const Reliability r{v(b.mtbf), v(b.checkpoint), v(b.restart), v(b.repair)};
+    // A replica that serves waits for its own units; a job takes spares in at its restart.
+    if (!u.coupled) return availability(together / r.mtbf_s, r.repair_s, 0);
+    const auto spares = static_cast<std::int64_t>(std::ceil(v(b.spares) * together));
+    return std::max(goodput(r, together, spares).goodput(), 1e-6);
 }
 
 void space(const Bill& b, const Values& v, Hourly& h) {
@@ -85,7 +86,8 @@ Bill bill_of(const Book& book, const std::string& system, bool rented) {
     b.pue = book.need("pue"), b.electricity = book.need("electricity"), b.load = book.need("load");
     b.colocation = book.find("colocation"), b.facility = book.find("facility");
     b.facility_life = book.find("facility_life"), b.maintenance = book.need("maintenance");
-    b.unwarranted = book.need("unwarranted"), b.repair = book.need("repair"), b.restart = book.need("restart");
+    b.unwarranted = book.need("unwarranted"), b.repair = book.need("repair"), b.spares = book.need("spares"),
+    b.restart = book.need("restart");
     b.checkpoint = book.need("checkpoint"), b.storage = book.need("storage");
     b.storage_size = book.need("storage_size"), b.cluster = book.need("cluster"), b.operated = book.need("operated");
     b.operator_wage = book.need("operator_wage"), b.developer_wage = book.need("developer_wage");
@@ -118,7 +120,8 @@ Hourly hourly_cost(const Bill& b, const Use& u, const Values& v) {
     else
         own(b, u, v, h);
     people(b, u, v, h);
-    h.failures = h.total() * (1 / useful_share(b, u, v) - 1);
+    const double ready = 1 + (u.coupled ? v(b.spares) : 0);  // spares are paid for too
+    h.failures = h.total() * (ready / useful_share(b, u, v) - 1);
     h.utilisation = v(b.utilisation);
     space(b, v, h);
     return h;

@@ -15,8 +15,8 @@ struct Bill {
     bool rented = false;
     int price, host, network, cooling, power, space, rack, mtbf, replaced, rent, port, tune, debug, upkeep;
     int discount, life, salvage, pue, electricity, load, colocation, facility, facility_life, maintenance, unwarranted,
-        repair, restart, checkpoint, storage, storage_size, cluster, operated, operator_wage, developer_wage, loading,
-        work_year, utilisation, rack_height, rack_power, rack_area;
+        repair, spares, restart, checkpoint, storage, storage_size, cluster, operated, operator_wage, developer_wage,
+        loading, work_year, utilisation, rack_height, rack_power, rack_area;
     std::vector<std::pair<std::int64_t, int>> network_shares;
 };
 /// `rented`: pay by the hour even where the device can be bought. Throws Error where it has no such price.

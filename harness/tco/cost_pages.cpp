@@ -55,8 +55,21 @@ void rate_cells(const Row& row, const Unit& unit, std::vector<Cell>& cells) {
     cells.push_back(number_cell(rate / (row.yield.units * h.area_m2)));
 }
 
-constexpr std::pair<const char*, const char*> other_units[] = {
-    {"usd_per_Mtok_in", "in"}, {"usd_per_Mtok", "all"}, {"usd_per_PFLOP", "PFLOP"}, {"usd_per_run", "run"}};
+constexpr std::pair<const char*, const char*> other_units[] = {{"usd_per_Mtok_in", "in"},
+                                                               {"usd_per_Mtok", "all"},
+                                                               {"usd_per_training", "training"},
+                                                               {"usd_per_PFLOP", "PFLOP"},
+                                                               {"usd_per_run", "run"}};
+
+/// Those that some row has.
+std::vector<std::pair<const char*, const char*>> columns_of(const Study& study) {
+    std::vector<std::pair<const char*, const char*>> out;
+    for (const auto& u : other_units)
+        if (std::any_of(study.rows().begin(), study.rows().end(),
+                        [&](const Row& r) { return r.hour && !unit_of(r, u.first).id.empty(); }))
+            out.push_back(u);
+    return out;
+}
 
 std::vector<Cell> cost_row(const Study& study, const Row& row, const std::string& id, double chance,
                            const std::string& today) {
@@ -71,7 +84,7 @@ std::vector<Cell> cost_row(const Study& study, const Row& row, const std::string
     const Spread cost = spread_of(row.cost_trials(main));
     for (Cell& c : spread_cells(cost, letters)) cells.push_back(std::move(c));
     cells.push_back({fmt::format("{:.0f} %", 100 * chance), chance});
-    for (const auto& [other, name] : other_units) {
+    for (const auto& [other, name] : columns_of(study)) {
         const Unit u = unit_of(row, other);
         cells.push_back(u.id.empty() ? Cell("") : number_cell(cost.median * main.amount / u.amount));
     }
@@ -118,7 +131,7 @@ Page costs_page(const Study& study, const std::string& today) {
     std::vector<TextColumn> columns{{"system"}, {"kind"}, {"mapping"}};
     for (const TextColumn& c : spread_columns("USD for one", "USD")) columns.push_back(c);
     columns.push_back({"cheapest", Align::right, "", "1"});
-    for (const auto& [id, name] : other_units) columns.push_back({name, Align::right, "USD, median", "USD"});
+    for (const auto& [id, name] : columns_of(study)) columns.push_back({name, Align::right, "USD, median", "USD"});
     for (const char* c : {"J each", "per s", "per s, MW", "per s, rack", "per s, m2"})
         columns.push_back({c, Align::right, "of it"});
     Page page{"costs", fmt::format("Unit costs, preset {}", study.book().preset()), TextTable(columns), {}};

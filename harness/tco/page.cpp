@@ -20,12 +20,15 @@ std::string marks(const Book& book, const std::vector<char>& used, const std::st
     return std::string(assumed ? "a" : "") + (recalled ? "r" : "") + (old ? "s" : "");
 }
 
-std::string marks(const Yield& y) { return y.extrapolated ? "e" : y.band_unknown ? "u" : ""; }
+std::string marks(const Yield& y) {
+    return std::string(y.extrapolated ? "e" : y.band_unknown ? "u" : "") + (y.unjudged ? "n" : "");
+}
 
 std::string legend() {
     return fmt::format(
         "Letters beside a number: it is built on something a assumed, r recalled, s priced more than {} days ago; its "
-        "time is a model's with e an extrapolated band, u no band at all. --table assumptions lists them all.",
+        "time is a model's with e an extrapolated band, u no band at all, n nothing published on that system to judge "
+        "it by. --table assumptions lists them all.",
         stale_days);
 }
 
@@ -83,6 +86,27 @@ Unit unit_of(const Row& row, const std::string& id) {
     return {};
 }
 
+namespace {
+
+/// In lines of at most 120 columns.
+std::string wrapped(const std::string& text) {
+    std::string out, line;
+    std::size_t at = 0;
+    while (at < text.size()) {
+        const std::size_t end = std::min(text.find(' ', at), text.size());
+        const std::string word = text.substr(at, end - at);
+        at = end + 1;
+        if (!line.empty() && line.size() + 1 + word.size() > 120) {
+            out += line + "\n";
+            line.clear();
+        }
+        line += (line.empty() ? "" : " ") + word;
+    }
+    return out + line + "\n";
+}
+
+}  // namespace
+
 std::string pages_text(const std::vector<Page>& pages, Format format, bool colour) {
     std::string out;
     for (const Page& p : pages) {
@@ -101,7 +125,7 @@ std::string pages_text(const std::vector<Page>& pages, Format format, bool colou
                 break;
             case Format::terminal:
                 out += fmt::format("{}{}\n{}", first ? "" : "\n", p.title, p.table.terminal(colour));
-                for (const std::string& n : p.notes) out += n + "\n";
+                for (const std::string& n : p.notes) out += wrapped(n);
                 break;
         }
     }

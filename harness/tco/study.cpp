@@ -22,7 +22,7 @@ std::vector<Row> rows_of(const Book& book, const std::vector<Yield>& yields, boo
         row.use.node_units = y.node_units;
         row.use.replicas = y.replicas;
         row.use.coupled = y.coupled;
-        if (y.energy_J && y.run_s > 0) row.use.power_W = *y.energy_J / y.run_s / y.units;
+        if (y.kind == Kind::measured && y.energy_J && y.run_s > 0) row.use.power_W = *y.energy_J / y.run_s / y.units;
         out.push_back(std::move(row));
     }
     return out;
@@ -80,6 +80,8 @@ std::vector<Unit> units_of(const Yield& y) {
     put("usd_per_Mtok_trained", "USD/Mtok trained", y.trained_tokens, million, "token");
     put("usd_per_Mtok_in", "USD/Mtok in", y.input_tokens, million, "token");
     if (y.output_tokens > 0) put("usd_per_Mtok", "USD/Mtok all", y.input_tokens + y.output_tokens, million, "token");
+    if (y.training_tokens > 0 && y.trained_tokens > 0)
+        put("usd_per_training", "USD/training", y.trained_tokens / y.training_tokens, 1, "training");
     put("usd_per_PFLOP", "USD/PFLOP", y.flops / peta, 1, "PFLOP");
     put("usd_per_run", "USD/run", y.usable() ? 1 : 0, 1, "run");
     return out;
@@ -122,7 +124,7 @@ HourTrials Study::hour_of(const Bill& bill, const Use& use) const {
     out.asked.assign(book_.all().size(), 0);
     out.mode = hourly_cost(bill, use, {draws_.modes().data(), &out.asked});
     const std::size_t n = draws_.trials();
-    for (auto* column : {&out.capital, &out.upkeep, &out.energy, &out.people, &out.total, &out.useful})
+    for (auto* column : {&out.capital, &out.upkeep, &out.energy, &out.people, &out.total, &out.useful, &out.power_W})
         column->reserve(n);
     for (std::size_t t = 0; t < n; ++t) {
         const Hourly h = hourly_cost(bill, use, {draws_.trial(t)});
@@ -132,6 +134,7 @@ HourTrials Study::hour_of(const Bill& bill, const Use& use) const {
         out.people.push_back(h.people());
         out.total.push_back(h.total());
         out.useful.push_back(h.useful());
+        out.power_W.push_back(h.power_W);
     }
     return out;
 }

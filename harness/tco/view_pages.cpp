@@ -94,7 +94,7 @@ Page views_page(const Study& study) {
     }
     page.notes.push_back(
         "At the modes of all assumptions. Money: hours in use; power: provisioned x PUE; a rack: its units, or "
-        "as many as its power allows. --level adds the same service for all.");
+        "as many as its power allows. --interactivity and --ttft set the same service for all.");
     return page;
 }
 

@@ -9,7 +9,6 @@
 
 #include "core/error.hpp"
 #include "core/mapping.hpp"
-#include "core/system.hpp"
 #include "harness/stats.hpp"
 
 namespace wb::tco {
@@ -153,19 +152,6 @@ void refuse_invalid(const Result& r) {
                  "Leave it out with --filter, or run it again."});
 }
 
-/// Devices of a node by system id, from the system files stored with the results.
-std::map<std::string, int> node_units_of(const std::vector<ResultSet>& sets) {
-    std::map<std::string, int> out;
-    for (const ResultSet& set : sets)
-        for (const RunInfo& run : set.runs)
-            for (const auto& [id, text] : run.systems) {
-                const System s = parse_system(text, "stored system " + id, id);
-                const auto units = s.node.find("units");
-                out[id] = units == s.node.end() ? 1 : std::max(1, static_cast<int>(units->second.value));
-            }
-    return out;
-}
-
 }  // namespace
 
 std::string Yield::name() const { return units > 1 ? fmt::format("{} x{}", system, units) : system; }
@@ -176,10 +162,19 @@ std::string param_of(const std::string& params, const std::string& name) {
     return "";
 }
 
+std::map<std::string, System> systems_of(const std::vector<ResultSet>& sets) {
+    std::map<std::string, System> out;
+    for (const ResultSet& set : sets)
+        for (const RunInfo& run : set.runs)
+            for (const auto& [id, text] : run.systems)
+                out.insert_or_assign(id, parse_system(text, "stored system " + id, id));
+    return out;
+}
+
 std::vector<Yield> yields_of(const std::vector<ResultSet>& sets, const std::string& filter) {
     std::vector<Yield> out;
     std::map<std::string, std::string> work;  // label -> fingerprint
-    const std::map<std::string, int> nodes = node_units_of(sets);
+    const std::map<std::string, System> systems = systems_of(sets);
     for (const ResultSet& set : sets)
         for (const Result& r : set.results) {
             if (r.m.kind == Kind::bound || !passes(r.key, filter)) continue;
@@ -192,8 +187,10 @@ std::vector<Yield> yields_of(const std::vector<ResultSet>& sets, const std::stri
                              "costs of different work cannot be set side by side",
                              "Run them with one version of one experiment, or give the files one at a time."});
             out.push_back(yield_of(r));
-            const auto n = nodes.find(r.system);
-            out.back().node_units = n == nodes.end() ? 1 : n->second;
+            const auto s = systems.find(r.system);
+            if (s == systems.end()) continue;
+            const auto node = s->second.node.find("units");
+            if (node != s->second.node.end()) out.back().node_units = std::max(1, static_cast<int>(node->second.value));
         }
     return out;
 }

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/system.hpp"
 #include "harness/result.hpp"
 
 namespace wb::tco {
@@ -22,12 +24,14 @@ struct Yield {
     double run_s = 0;          ///< median time of a run
     double low = 1, high = 1;  ///< what a real time may be, as factors of run_s: 10th to 90th percentile
     bool band_unknown = false, extrapolated = false;
+    bool unjudged = false;       ///< a model's, and nothing was ever published that it could be held to on this system
+    double training_tokens = 0;  ///< of a whole training, where one was asked about
     // Of one run; 0 where the workload has none.
     double flops = 0, input_tokens = 0, output_tokens = 0, trained_tokens = 0;
     std::optional<double> interactivity;  ///< tokens per second that one user sees, median
     std::optional<double> ttft_s;         ///< time to the first token, median
     std::optional<double> tail_s;         ///< 99th percentile of the time to the first token
-    std::optional<double> energy_J;       ///< measured, of one run
+    std::optional<double> energy_J;       ///< of one run
     std::string detail;
 
     bool usable() const { return reason.empty(); }
@@ -38,6 +42,9 @@ struct Yield {
 /// (-word: has not). Throws Error for a case that failed its verification, since nothing valid was produced, and where
 /// one label stands for different work (fingerprints).
 std::vector<Yield> yields_of(const std::vector<ResultSet>& sets, const std::string& filter);
+
+/// The system files stored with the results, by id.
+std::map<std::string, System> systems_of(const std::vector<ResultSet>& sets);
 
 /// A parameter of "model=a slo_ttft=1 s dtype=f32"; empty if there is none of that name.
 std::string param_of(const std::string& params, const std::string& name);

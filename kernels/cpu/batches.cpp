@@ -19,10 +19,26 @@ void check_ids(const Dataset& data, Split split, const std::vector<std::int32_t>
              "the model has no embedding for it", "Use the tokeniser of the model."});
 }
 
+/// Rows of the table that token ids look up.
+std::int64_t vocabulary_of(const Graph& g) {
+    for (const Op& op : g.ops())
+        if (op.kind == OpKind::embed && g.tensor(op.in[0]).name == "tokens") return g.tensor(op.in[1]).shape[0];
+    return 0;
+}
+
+struct Sequences {
+    std::int64_t batch = 1, seq = 1;
+};
+Sequences sequences_of(const Graph& g) {
+    for (const Op& op : g.ops())
+        if (op.kind == OpKind::attention) return {op.attributes.batch, op.attributes.seq};
+    return {};
+}
+
 }  // namespace
 
-Batches Batches::read(Storage& from, Split split, Comm& comm, std::int64_t batches, std::int64_t batch,
-                      std::int64_t seq, std::int64_t vocabulary) {
+Batches Batches::read(Storage& from, Split split, Comm& comm, std::int64_t batches, const Graph& graph) {
+    const auto [batch, seq] = sequences_of(graph);
     const Dataset& data = *from.dataset();
     const std::int64_t all = split == Split::training ? data.training : data.held_out;
     const std::int64_t sequences = (all - 1) / seq;
@@ -42,7 +58,7 @@ Batches Batches::read(Storage& from, Split split, Comm& comm, std::int64_t batch
     out.ids_.resize(static_cast<std::size_t>(each * comm.size()));
     comm.allgather(mine.data(), out.ids_.data(), each, DType::int32);
     out.ids_.resize(static_cast<std::size_t>(needed));
-    check_ids(data, split, out.ids_, vocabulary);
+    check_ids(data, split, out.ids_, vocabulary_of(graph));
     return out;
 }
 

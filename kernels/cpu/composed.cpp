@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 
 #include "core/element.hpp"
 #include "core/error.hpp"
 #include "kernels/cpu/energy.hpp"
+#include "kernels/cpu/fed.hpp"
 #include "kernels/cpu/gemm.hpp"
 
 namespace wb::cpu {
@@ -23,27 +23,11 @@ bool has(const Graph& g, OpKind kind) {
     return std::any_of(g.ops().begin(), g.ops().end(), [&](const Op& op) { return op.kind == kind; });
 }
 
-/// Rows of the table that token ids look up.
-std::int64_t vocabulary(const Graph& g) {
-    for (const Op& op : g.ops())
-        if (op.kind == OpKind::embed && g.tensor(op.in[0]).name == "tokens") return g.tensor(op.in[1]).shape[0];
-    return 0;
-}
-
-struct Sequences {
-    std::int64_t batch = 1, seq = 1;
-};
-Sequences sequences(const Graph& g) {
-    for (const Op& op : g.ops())
-        if (op.kind == OpKind::attention) return {op.attributes.batch, op.attributes.seq};
-    return {};
-}
-
 }  // namespace
 
-double memory_needed(const Graph& composition, const Mapping& mapping, int rank) {
+double memory_needed(const std::vector<const Graph*>& graphs, const Mapping& mapping, int rank) {
     double arenas = 0, kept = 0;
-    for (const Graph* g : composition.leaves()) {
+    for (const Graph* g : graphs) {
         const MemoryPlan plan = plan_memory(part_of(*g, mapping, rank).local);
         arenas += (plan.inputs + plan.activations).si();
         kept = std::max(kept, (plan.weights + plan.state).si());
@@ -186,43 +170,20 @@ void ComposedSession::stage() {
         const Does what = does(*p.graph);
         if (what != Does::train && what != Does::judge) continue;
         auto& batches = what == Does::train ? training_ : held_out_;
-        const Sequences s = sequences(*p.graph);
         batches = Batches::read(*case_.storage, what == Does::train ? Split::training : Split::held_out, comm_,
-                                times_of(what), s.batch, s.seq, vocabulary(*p.graph));
+                                times_of(what), *p.graph);
         if (training_ && (held_out_ || times_of(Does::judge) == 0)) return;
     }
-}
-
-double ComposedSession::mean_loss(const CpuSession& session) {
-    const std::span<const float> mine = session.losses();
-    double sum[2] = {std::accumulate(mine.begin(), mine.end(), 0.0), static_cast<double>(mine.size())};
-    if (comm_.size() > 1 && case_.mapping.data > 1) comm_.allreduce(sum, sum, 2, DType::f64);
-    return sum[0] / sum[1];
-}
-
-void ComposedSession::stop_at_nan(CpuSession& session, const std::string& where) {
-    std::string found = session.first_nonfinite();
-    const std::vector<std::string> all = comm_.gather(found);
-    for (auto rank = all.rbegin(); rank != all.rend(); ++rank)
-        if (!rank->empty()) found = *rank;
-    found = comm_.share(found);
-    throw Error({where, fmt::format("the loss is not a number, and first of all is \"{}\"", found),
-                 "every later step would compute nothing", "Lower the learning rate, or use a wider dtype."},
-                Exit::failed);
 }
 
 void ComposedSession::train(CpuSession& session, std::int64_t times, Taken& taken) {
     session.at_step(done_);
     for (std::int64_t k = 0; k < times; ++k) {
-        if (training_) {
-            const Batches::Batch batch = training_->at(done_);
-            session.put("tokens", batch.tokens);
-            session.put("targets", batch.targets);
-        }
+        if (training_) feed(session, training_->at(done_));
         double loss = 0;
         session.run([&] {
-            loss = mean_loss(session);
-            if (!std::isfinite(loss)) stop_at_nan(session, fmt::format("step {}", done_ + 1));
+            loss = mean_loss(session, case_.mapping, comm_);
+            if (!std::isfinite(loss)) stop_at_nan(session, comm_, fmt::format("step {}", done_ + 1));
         });
         add_calls(taken.communication, session.communication());
         losses_.push_back(loss);
@@ -232,14 +193,10 @@ void ComposedSession::train(CpuSession& session, std::int64_t times, Taken& take
 
 void ComposedSession::judge(CpuSession& session, std::int64_t times, Taken& taken) {
     for (std::int64_t k = 0; k < times; ++k) {
-        if (held_out_) {
-            const Batches::Batch batch = held_out_->at(static_cast<std::int64_t>(held_out_losses_.size()));
-            session.put("tokens", batch.tokens);
-            session.put("targets", batch.targets);
-        }
+        if (held_out_) feed(session, held_out_->at(static_cast<std::int64_t>(held_out_losses_.size())));
         session.run();
         add_calls(taken.communication, session.communication());
-        held_out_losses_.push_back(mean_loss(session));
+        held_out_losses_.push_back(mean_loss(session, case_.mapping, comm_));
     }
 }
 

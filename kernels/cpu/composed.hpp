@@ -42,8 +42,6 @@ private:
     void judge(CpuSession& session, std::int64_t times, Taken& taken);
     void write(Taken& taken);
     void restore(Taken& taken);
-    double mean_loss(const CpuSession& session);
-    [[noreturn]] void stop_at_nan(CpuSession& session, const std::string& where);
     std::map<std::string, std::vector<double>> notes() const;
     std::int64_t times_of(Does what) const;
     std::string detail() const;
@@ -64,7 +62,7 @@ private:
     std::map<std::string, std::vector<std::byte>> aside_;  // a checkpoint where there is no storage
 };
 
-/// Bytes one rank needs for all of a composition.
-double memory_needed(const Graph& composition, const Mapping& mapping, int rank);
+/// Bytes one rank needs for graphs that share weights and states.
+double memory_needed(const std::vector<const Graph*>& graphs, const Mapping& mapping, int rank);
 
 }  // namespace wb::cpu

@@ -35,8 +35,10 @@ Runner make_attention(const Site& site) {
     const int threads = site.threads();
     return with_type(site.out(0).dtype, [&]<class T>(T) -> Runner {
         if (site.op.kind == OpKind::attention)
-            return {[=](Operands p) {
-                        attention_forward(s, input<T>(p, 0), input<T>(p, 1), input<T>(p, 2), output<T>(p, 3),
+            return {[=, missing = &site.setup.missing](Operands p) {
+                        AttentionShape now = s;  // the strides are those of the whole cache
+                        now.seq_kv -= *missing;
+                        attention_forward(now, input<T>(p, 0), input<T>(p, 1), input<T>(p, 2), output<T>(p, 3),
                                           output<float>(p, 4), threads);
                     },
                     {}};

@@ -6,15 +6,20 @@
 namespace wb::cpu {
 namespace {
 
-/// Cosine and sine of every position and pair, computed once: [seq, half] each.
+/// Cosine and sine of every position and pair, computed once for a first position: [seq, half] each.
 struct Turns {
     std::vector<float> cosine, sine;
+    std::int64_t first = -1;
 
-    explicit Turns(const Attributes& a) {
+    void from(std::int64_t position, const Attributes& a) {
+        if (first == position) return;
+        first = position;
+        cosine.clear();
+        sine.clear();
         for (std::int64_t s = 0; s < a.seq; ++s)
             for (std::int64_t i = 0; i < a.rotary_dim / 2; ++i) {
                 const double turn =
-                    static_cast<double>(a.offset + s) *
+                    static_cast<double>(first + s) *
                     std::pow(a.theta, -2.0 * static_cast<double>(i) / static_cast<double>(a.rotary_dim));
                 cosine.push_back(static_cast<float>(std::cos(turn)));
                 sine.push_back(static_cast<float>(a.inverse ? -std::sin(turn) : std::sin(turn)));
@@ -48,8 +53,10 @@ Runner rotary(const Site& site) {
     const std::int64_t seq = site.a().seq, half = site.a().rotary_dim / 2, offset = site.a().rotary_offset;
     const bool interleaved = site.a().interleaved;
     const int threads = site.threads();
-    const auto turns = std::make_shared<const Turns>(site.a());
-    return {[=](Operands p) {
+    const auto turns = std::make_shared<Turns>();
+    turns->from(site.a().offset, site.a());
+    return {[=, a = site.a(), missing = &site.setup.missing](Operands p) {
+                turns->from(a.offset - *missing, a);
                 const T* x = input<T>(p, 0);
                 T* y = output<T>(p, 1);
 #pragma omp parallel for num_threads(threads) schedule(static)

@@ -78,12 +78,13 @@ Runner position_embed(const Site& site) {
     const std::int64_t rows = Site::rows(site.in(0)), cols = Site::columns(site.in(0)), seq = site.a().seq,
                        offset = site.a().offset;
     const int threads = site.threads();
-    return {[=](Operands p) {
+    return {[=, missing = &site.setup.missing](Operands p) {
+                const std::int64_t first = offset - *missing;
                 const T *x = input<T>(p, 0), *table = input<T>(p, 1);
                 T* y = output<T>(p, 2);
 #pragma omp parallel for num_threads(threads) schedule(static)
                 for (std::int64_t r = 0; r < rows; ++r) {
-                    const T *a = x + r * cols, *b = table + (offset + r % seq) * cols;
+                    const T *a = x + r * cols, *b = table + (first + r % seq) * cols;
 #pragma omp simd
                     for (std::int64_t j = 0; j < cols; ++j)
                         y[r * cols + j] = from_float<T>(to_float(a[j]) + to_float(b[j]));
@@ -131,12 +132,13 @@ Runner cache_write(const Site& site) {
     const std::int64_t rows = Site::rows(site.in(1)), cols = Site::columns(site.in(1));
     const std::int64_t seq = site.a().seq, capacity = site.a().seq_kv, offset = site.a().offset;
     const int threads = site.threads();
-    return {[=](Operands p) {
+    return {[=, missing = &site.setup.missing](Operands p) {
+                const std::int64_t first = offset - *missing;
                 const T* x = input<T>(p, 1);
                 T* cache = output<T>(p, 2);
 #pragma omp parallel for num_threads(threads) schedule(static)
                 for (std::int64_t r = 0; r < rows; ++r)
-                    std::copy_n(x + r * cols, cols, cache + (r / seq * capacity + offset + r % seq) * cols);
+                    std::copy_n(x + r * cols, cols, cache + (r / seq * capacity + first + r % seq) * cols);
             },
             {}};
 }

@@ -52,7 +52,8 @@ struct Setup {
     Comm& comm;
     int threads;
     Scratch& scratch;
-    const std::int64_t& step;  ///< 1 in the first run
+    const std::int64_t& step;     ///< 1 in the first run
+    const std::int64_t& missing;  ///< tokens of each sequence that caches lack of what the graph says
 };
 
 /// One op and its operands' shapes and types.

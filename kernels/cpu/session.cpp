@@ -11,7 +11,6 @@
 #include <set>
 
 #include "core/element.hpp"
-#include "core/replicate.hpp"
 
 namespace wb::cpu {
 namespace {
@@ -30,14 +29,6 @@ Bytes peak_resident() {
     return Bytes(1024.0 * static_cast<double>(use.ru_maxrss));
 }
 
-Partition part_of(const Graph& graph, const Mapping& mapping, int rank) {
-    if (mapping.data > 1) return replicate(graph, mapping.data, rank);
-    if (mapping.tensor > 1) return partition(graph, mapping, rank);
-    Partition all{graph, {}};
-    for (std::size_t i = 0; i < graph.tensors().size(); ++i) all.pieces.push_back({tensor_id(i), {}, 0});
-    return all;
-}
-
 CpuSession::CpuSession(const Case& c, Comm& comm, int threads, Pool* pool)
     : whole_(c.graph),
       comm_(comm),
@@ -45,8 +36,14 @@ CpuSession::CpuSession(const Case& c, Comm& comm, int threads, Pool* pool)
       mapping_(c.mapping),
       part_(part_of(*c.graph, c.mapping, comm.rank())) {
     const Graph& g = part_.local;
-    const Setup setup{g, comm_, threads_, scratch_, step_};
-    for (const Op& op : g.ops()) runners_.push_back(make_runner({setup, op}));
+    if (mapping_.data > 1 && mapping_.tensor > 1) {
+        model_ = comm.split(comm.rank() / mapping_.tensor, comm.rank());
+        replicas_ = comm.split(comm.rank() % mapping_.tensor, comm.rank());
+    }
+    const Setup setup{g, model_ ? *model_ : comm_, threads_, scratch_, step_, missing_};
+    const Setup replicated{g, replicas_ ? *replicas_ : comm_, threads_, scratch_, step_, missing_};
+    for (std::size_t i = 0; i < g.ops().size(); ++i)
+        runners_.push_back(make_runner({part_.among_replicas[i] ? replicated : setup, g.ops()[i]}));
     storage_ = std::make_unique<Storage>(g, part_.pieces, *whole_, plan_memory(g), c.seed, comm.rank(), threads, pool);
     bind();
 }
@@ -75,7 +72,8 @@ void CpuSession::bind() {
     }
     block_end_.resize(g.blocks().size());
     calls_.reserve(calls);
-    if (mapping_.data > 1) bind_buckets();
+    // A model's own ranks sum some gradients only when they are used: those cannot be sent together before.
+    if (mapping_.data > 1 && mapping_.tensor == 1) bind_buckets();
 }
 
 void CpuSession::bind_buckets() {
@@ -150,6 +148,22 @@ std::span<const float> CpuSession::losses() const {
                 return {reinterpret_cast<const float*>(storage_->at(id, 0)),
                         static_cast<std::size_t>(part_.local.elements(id))};
     return {};
+}
+
+CpuSession::Logits CpuSession::logits() const {
+    const std::span<const Tensor> all = part_.local.tensors();
+    const auto found = std::find_if(all.begin(), all.end(), [](const Tensor& t) { return t.role == Role::output; });
+    WB_EXPECT(found != all.end() && found->shape.size() == 2);
+    const auto i = static_cast<std::size_t>(found - all.begin());
+    const Piece& piece = part_.pieces[i];
+    WB_EXPECT(piece.layout.kind != Layout::Kind::partial);
+    const bool by_rows = piece.layout.dim == 0;
+    return {storage_->at(tensor_id(i), 0),
+            found->dtype,
+            found->shape[0],
+            found->shape[1],
+            by_rows ? piece.first : piece.first_row,
+            by_rows ? 0 : piece.first};
 }
 
 std::string CpuSession::nonfinite_output(const Block& block, std::int64_t iteration, int i) const {
@@ -242,14 +256,7 @@ ResourceUse CpuSession::usage() const {
         use.memory.push_back({level, Bytes(0), bytes, Bytes(0)});
     use.communication = communication();
     use.useful = part_.local.flops();
-    for (const Block& block : part_.local.blocks())
-        for (int i = block.first; i < block.last; ++i) {
-            const Op& op = part_.local.ops()[i];
-            std::vector<Operand> in;
-            for (TensorId id : op.in) in.push_back({&part_.local.tensor(id).shape, part_.local.tensor(id).dtype});
-            const Work w = work(op.kind, in, op.attributes);
-            use.overhead += (w.matmul + w.vector) * (static_cast<double>(block.repeat) * (1 - op.attributes.share));
-        }
+    use.overhead = repeated_work(part_.local);
     use.mapping = mapping_.text();
     std::set<std::string> libraries;
     for (const Runner& r : runners_)
@@ -263,7 +270,7 @@ ResourceUse CpuSession::usage() const {
 /// One instance of `whole` put together on rank 0 from what the ranks hold; nothing elsewhere.
 std::optional<Output> CpuSession::gathered(TensorId whole, TensorId local, std::int64_t instance) const {
     const Graph& g = part_.local;
-    const Partition::Piece& piece = part_.pieces[index(local)];
+    const Piece& piece = part_.pieces[index(local)];
     const Tensor &mine = g.tensor(local), &all = whole_->tensor(whole);
     const bool alone = piece.layout.kind == Layout::Kind::replicated;
     std::vector<double> values;
@@ -278,24 +285,24 @@ std::optional<Output> CpuSession::gathered(TensorId whole, TensorId local, std::
         out.values = std::move(values);
         return comm_.rank() == 0 ? std::optional(std::move(out)) : std::nullopt;
     }
-    const double place[] = {static_cast<double>(piece.first)};
-    const auto firsts = comm_.gather(place);
-    const auto parts = comm_.gather(values);
-    if (comm_.rank() != 0) return std::nullopt;
-    out.values.assign(static_cast<std::size_t>(elements(all.shape)), 0.0);
     std::int64_t inner = 1;
     for (std::size_t d = static_cast<std::size_t>(piece.layout.dim) + 1; d < all.shape.size(); ++d)
         inner *= all.shape[d];
-    const std::int64_t extent = all.shape[piece.layout.dim] * inner, outer = elements(all.shape) / extent;
+    const std::int64_t extent = all.shape[piece.layout.dim] * inner, row = elements(all.shape) / all.shape[0];
+    const double place[] = {static_cast<double>(piece.first_row * row + piece.first * inner),
+                            static_cast<double>(mine.shape[piece.layout.dim] * inner)};
+    const auto places = comm_.gather(place);
+    const auto parts = comm_.gather(values);
+    if (comm_.rank() != 0) return std::nullopt;
+    out.values.assign(static_cast<std::size_t>(elements(all.shape)), 0.0);
     for (std::size_t r = 0; r < parts.size(); ++r) {
         if (piece.layout.kind == Layout::Kind::partial) {
             for (std::size_t i = 0; i < out.values.size(); ++i) out.values[i] += parts[r][i];
             continue;
         }
-        const std::int64_t run = static_cast<std::int64_t>(parts[r].size()) / outer;
-        for (std::int64_t o = 0; o < outer; ++o)
-            std::copy_n(parts[r].begin() + o * run, run,
-                        out.values.begin() + o * extent + static_cast<std::int64_t>(firsts[r][0]) * inner);
+        const auto first = static_cast<std::int64_t>(places[r][0]), run = static_cast<std::int64_t>(places[r][1]);
+        for (std::int64_t o = 0; o * run < static_cast<std::int64_t>(parts[r].size()); ++o)
+            std::copy_n(parts[r].begin() + o * run, run, out.values.begin() + o * extent + first);
     }
     return out;
 }
@@ -310,7 +317,7 @@ std::optional<Outputs> CpuSession::gathered(bool with_changed) const {
     for (std::size_t i = 0; i < wanted.size(); ++i) {
         if (!wanted[i]) continue;
         const TensorId whole = tensor_id(i);
-        const auto found = std::find_if(part_.pieces.begin(), part_.pieces.end(), [&](const Partition::Piece& p) {
+        const auto found = std::find_if(part_.pieces.begin(), part_.pieces.end(), [&](const Piece& p) {
             const auto at = static_cast<std::size_t>(&p - part_.pieces.data());
             return p.whole == whole && part_.local.tensors()[at].role == whole_->tensor(whole).role;
         });

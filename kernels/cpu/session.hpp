@@ -9,16 +9,12 @@
 #include <vector>
 
 #include "core/backend.hpp"
-#include "core/partition.hpp"
 #include "kernels/cpu/buckets.hpp"
+#include "kernels/cpu/part.hpp"
 #include "kernels/cpu/runner.hpp"
 #include "kernels/cpu/storage.hpp"
 
 namespace wb::cpu {
-
-/// The part of `graph` that `rank` of mapping.tensor or mapping.data ranks computes. One rank: the graph itself, with
-/// nothing added.
-Partition part_of(const Graph& graph, const Mapping& mapping, int rank);
 
 /// Memory this process has held at most.
 Bytes peak_resident();
@@ -43,10 +39,20 @@ public:
     const Graph& local() const { return part_.local; }
     /// The optimizer goes on as after `done` runs.
     void at_step(std::int64_t done) { step_ = done; }
+    /// Caches hold `tokens` tokens fewer of each sequence than the graph says, from the next run on: its caches have
+    /// room for all, and the token at hand stands that much earlier.
+    void lack(std::int64_t tokens) { missing_ = tokens; }
     /// This rank's rows of an input of 32-bit integers, from the whole of it. Nothing if the graph has none so named.
     void put(std::string_view name, std::span<const std::int32_t> whole);
     /// This rank's losses of the last run, one a token; empty without a loss.
     std::span<const float> losses() const;
+    /// This rank's part of the output matrix [sequences, vocabulary] of the last run.
+    struct Logits {
+        const std::byte* values;
+        DType dtype;
+        std::int64_t rows, columns, first_row, first_column;
+    };
+    Logits logits() const;
     /// Of the last run; this backend never computes while it communicates.
     std::vector<CommUse> communication() const;
     /// Repeats all before the update op by op (collective) and names the first tensor this rank sees that has a value
@@ -74,11 +80,12 @@ private:
     Comm& comm_;
     int threads_;
     Mapping mapping_;
-    Partition part_;
+    Part part_;
+    std::unique_ptr<Comm> model_, replicas_;  // of this rank, where there are both
     std::unique_ptr<Storage> storage_;
     Scratch scratch_;
     Buckets buckets_;  // the sums of gradients that data parallelism needs
-    std::int64_t step_ = 0;
+    std::int64_t step_ = 0, missing_ = 0;
     std::vector<Runner> runners_;                  // by local op
     std::vector<void*> operands_;                  // block by block, iteration by iteration, op by op: in, then out
     std::vector<std::size_t> block_operands_;      // where each block begins in it

@@ -26,11 +26,13 @@ struct GlobalIndex {
     std::int64_t operator()(std::int64_t i) const { return first + i / run * stride + i % run; }
 };
 
-GlobalIndex global_index(const Shape& local, const Partition::Piece& piece, const Shape& all) {
+GlobalIndex global_index(const Shape& local, const Piece& piece, const Shape& all) {
     if (piece.layout.kind != Layout::Kind::sharded) return {0, elements(local), elements(local)};
     std::int64_t inner = 1;
     for (std::size_t d = static_cast<std::size_t>(piece.layout.dim) + 1; d < local.size(); ++d) inner *= local[d];
-    return {piece.first * inner, local[piece.layout.dim] * inner, all[piece.layout.dim] * inner};
+    const std::int64_t row = elements(all) / all[0];
+    return {piece.first * inner + piece.first_row * row, local[piece.layout.dim] * inner,
+            all[piece.layout.dim] * inner};
 }
 
 void store(double value, DType type, std::byte* to, std::int64_t i) {
@@ -54,8 +56,8 @@ struct Origin {
 };
 
 /// All instances of a tensor from its fill.
-void fill_slots(const Tensor& t, const Partition::Piece& piece, const Shape& whole, std::int64_t slots,
-                std::int64_t stride, const Buffer& to, const Origin& from) {
+void fill_slots(const Tensor& t, const Piece& piece, const Shape& whole, std::int64_t slots, std::int64_t stride,
+                const Buffer& to, const Origin& from) {
     if (t.fill.kind == Fill::Kind::none) return to.fill(0, from.threads);
     const GlobalIndex at = global_index(t.shape, piece, whole);
     const bool own = piece.layout.kind == Layout::Kind::own;  // a buffer for each rank: the rank is the instance
@@ -66,15 +68,15 @@ void fill_slots(const Tensor& t, const Partition::Piece& piece, const Shape& who
 
 }  // namespace
 
-std::byte* Pool::at(const Tensor& local, const Partition::Piece& piece, const Graph& whole,
-                    const MemoryPlan::Place& place) {
+std::byte* Pool::at(const Tensor& local, const Piece& piece, const Graph& whole, const MemoryPlan::Place& place) {
     const std::string key =
         fmt::format("{} [{}] {} x{}", local.name, fmt::join(local.shape, ","), name(local.dtype), place.slots);
     const Shape& all = whole.tensor(piece.whole).shape;
     const bool other_cut = std::any_of(entries_.begin(), entries_.end(), [&](const auto& x) {
         const Entry& e = x.second;
         return e.tensor.name == local.name && e.slots == place.slots && e.whole == all &&
-               (e.tensor.shape != local.shape || !(e.piece.layout == piece.layout) || e.piece.first != piece.first);
+               (e.tensor.shape != local.shape || !(e.piece.layout == piece.layout) || e.piece.first != piece.first ||
+                e.piece.first_row != piece.first_row);
     });
     if (other_cut)
         throw Error({local.name, "is cut differently by two phases", "they could not share it",
@@ -123,7 +125,7 @@ void Buffer::fill(unsigned char value, int threads) const {
         std::memset(to + page, value, static_cast<std::size_t>(std::min<std::int64_t>(4096, bytes_ - page)));
 }
 
-Storage::Storage(const Graph& graph, const std::vector<Partition::Piece>& pieces, const Graph& whole, MemoryPlan plan,
+Storage::Storage(const Graph& graph, const std::vector<Piece>& pieces, const Graph& whole, MemoryPlan plan,
                  std::uint64_t seed, int rank, int threads, Pool* pool)
     : graph_(graph),
       plan_(std::move(plan)),

@@ -8,6 +8,7 @@
 #include "core/error.hpp"
 #include "kernels/reference/collective.hpp"
 #include "kernels/reference/execution.hpp"
+#include "kernels/reference/generating.hpp"
 #include "kernels/reference/spot_values.hpp"
 
 namespace wb {
@@ -74,6 +75,27 @@ private:
     std::uint64_t seed_;
 };
 
+/// All tokens of a generation, with caches that grow.
+class GeneratingSession final : public Session {
+public:
+    GeneratingSession(const Case& c, Generation generation)
+        : generation_(std::move(generation)),
+          choice_{c.params.has("temperature") ? c.params.number("temperature") : 0, c.seed} {}
+
+    Sample run() override {
+        const auto start = std::chrono::steady_clock::now();
+        outputs_ = reference::generate(generation_, choice_, choice_.seed);
+        return {Seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()), {}};
+    }
+    std::optional<Outputs> outputs() override { return outputs_; }
+    ResourceUse usage() const override { return {}; }
+
+private:
+    Generation generation_;
+    TokenChoice choice_;
+    Outputs outputs_;
+};
+
 bool bare_collective(const Graph& g) { return g.ops().size() == 1 && g.ops().front().kind == OpKind::collective; }
 
 class Reference final : public Backend {
@@ -95,6 +117,8 @@ public:
     }
 
     std::unique_ptr<Session> prepare(const Case& c, Comm&) const override {
+        if (std::optional<Generation> generation = generation_of(*c.graph))
+            return std::make_unique<GeneratingSession>(c, std::move(*generation));
         const double needed = reference::bytes_held(*c.graph), allowed = share_of_memory * physical_bytes();
         if (needed > allowed)
             throw Error({c.graph->name(), fmt::format("needs {:.2f} GB in float64", needed / 1e9),

@@ -4,8 +4,9 @@
 namespace wb::workloads {
 
 Workload evaluate() {
-    return {"evaluate", "the loss of a transformer on held-out tokens: one batch, forward only",
-            model_params("tokens of each sequence"),
+    std::vector<ParamSpec> params = model_params("tokens of each sequence");
+    params.push_back(data_param());
+    return {"evaluate", "the loss of a transformer on held-out tokens: one batch, forward only", std::move(params),
             [](const Params& p, const Files& files) { return *held_out_loss(model_of(p, files), sequence_of(p)); },
             shrunk};
 }

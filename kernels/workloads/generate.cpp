@@ -1,9 +1,10 @@
-#include "kernels/workloads/model/model_params.hpp"
-#include "kernels/workloads/model/phases.hpp"
+#include <fmt/format.h>
 
 #include <algorithm>
 
 #include "core/error.hpp"
+#include "kernels/workloads/model/model_params.hpp"
+#include "kernels/workloads/model/phases.hpp"
 
 namespace wb::workloads {
 namespace {
@@ -15,6 +16,15 @@ Graph build(const Params& p, const Files& files) {
     if (tokens < 2)
         throw Error({"tokens", "generating 1 token is a prefill", "there would be no phase decode",
                      "Use at least 2, or the workload prefill."});
+    if (model.learned_positions && prompt.seq + tokens - 1 > model.positions)
+        throw Error({"tokens",
+                     fmt::format("{} after {} are more than the {} positions of the model", tokens, prompt.seq,
+                                 model.positions),
+                     "it has no embedding for the rest",
+                     fmt::format("Use at most {}.", std::max<std::int64_t>(0, model.positions - prompt.seq + 1))});
+    if (p.has("temperature") && !(p.number("temperature") >= 0))
+        throw Error({"temperature", fmt::format("is {}", p.number("temperature")), "logits are divided by it",
+                     "Use 0 for the likeliest token, or a positive number."});
     Graph g("generate");
     g.then("prefill", 1, prefill_of(model, prompt));
     then_decode(g, model, prompt, tokens - 1);
@@ -26,9 +36,11 @@ Graph build(const Params& p, const Files& files) {
 Workload generate() {
     std::vector<ParamSpec> params = model_params("tokens of each prompt");
     params.push_back({"tokens", "tokens to generate for each sequence; the prefill yields the first", {}});
+    params.push_back({"temperature", "0: always the likeliest token; else drawn, by the seed", 0.0, {}, true});
     return {"generate", "a transformer answers prompts: prefill, then one token after the other", params, build,
             [](const Params& p) {
                 Params small = shrunk(p);
+                small.set("batch", std::min<std::int64_t>(p.integer("batch"), 8));  // so that replicas may share it
                 small.set("tokens", std::min<std::int64_t>(p.integer("tokens"), 4));
                 return small;
             }};

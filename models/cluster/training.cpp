@@ -23,15 +23,14 @@ ScheduleConstants::ScheduleConstants(const Device& device)
       launch_time(device.constant_or("host_launch_time", 0)),
       stage_time(device.constant_or("host_stage_time", 0)),
       send_exposed(device.constant_or("send_exposed_fraction", 0.5)),
+      stage_exposed(stage_exposed_fraction(device)),
       gradient_exposed(device.constant_or("gradient_exposed_fraction", 0.3)),
       host(host_of(device)) {}
 
 Exchange exchange(const ModelWork& w, const Device& device, const Mapping& m) {
     Exchange out;
     const double pp = m.pipeline;
-    if (m.pipeline > 1)
-        out.send = collective_time(device, CollectiveKind::send_recv,
-                                   w.boundary_bytes / (m.sequence_parallel ? m.tensor : 1), 2);
+    out.send = stage_sends(device, w, m);
     const int neighbours = std::max(1, domain_units(device.system()) / m.tensor);
     if (m.context > 1)
         out.context = w.attention_layers * collective_time(device, CollectiveKind::allgather,
@@ -79,14 +78,15 @@ ModelStep compose(const ModelWork& w, const Exchange& x, const ScheduleConstants
     const Offload off = offload(w, c.host, m, (layer_seconds(c.launch_time, w.backward) + repeated) / pp);
     const double stage =
         std::max(layers / pp, host) + (network + context) / pp + (pp > 1 ? ends * c.end_stage_share : ends) + off.stall;
-    const double sends = (training ? 2 : 1) * m.virtual_stages * x.send;
+    const double sends = m.virtual_stages * x.send.paired;
+    const double hops = (training ? 2 : 1) * m.virtual_stages * x.send.mean;
     step.compute = mb * (stage - (network + context) / pp - off.stall);
     step.host = mb * off.stall + off.tail;
     step.host_bytes = off.bytes;
     step.tensor_network = mb * network / pp;
     step.context_network = mb * context / pp;
-    step.pipeline_network = mb * sends * c.send_exposed;
-    step.bubble = (pp - 1) / m.virtual_stages * (stage + sends);
+    step.pipeline_network = mb * sends * c.stage_exposed;
+    step.bubble = (pp - 1) / m.virtual_stages * (stage + hops);
     step.activation_bytes = mb * w.collective_bytes / pp;
     if (training) {
         step.gradient_bytes = (w.parameter_bytes + w.expert_bytes) / pp;

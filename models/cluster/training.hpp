@@ -8,6 +8,7 @@
 #include "models/device.hpp"
 #include "models/model_work.hpp"
 #include "models/offload.hpp"
+#include "models/stage_sends.hpp"
 
 namespace wb::cluster {
 
@@ -31,7 +32,7 @@ ModelStep blend(const ModelStep& a, const ModelStep& b, double of_b);
 /// Seconds of what the units of a mapping say to each other, microbatches and recomputation aside: the slow part of a
 /// step, shared by many mappings of a search.
 struct Exchange {
-    double send = 0;            ///< one microbatch to the next stage
+    StageSends send;            ///< one microbatch to the next stage
     double context = 0;         ///< keys and values of one microbatch, all layers, one all-gather each
     double gradients = 0;       ///< of all replicas, summed and given back: before any is hidden
     double gather_weights = 0;  ///< of one pass, where replicas share the weights
@@ -46,7 +47,8 @@ struct ScheduleConstants {
     double end_stage_share;
     double launch_time,
         stage_time;  ///< the latter: s the host of a pipeline stage needs for one microbatch beside the launches
-    double send_exposed, gradient_exposed;
+    double send_exposed, stage_exposed,
+        gradient_exposed;  ///< shares of messages around a context ring, to the next stage, of gradients, that wait
     Host host;
 };
 

@@ -42,6 +42,9 @@ std::string unlawful_algorithm(const Case& c) {
                 {"algorithm",
                  fmt::format("the switches of {} do not add up this {} of {} units", c.system->id, name(kind), c.units),
                  "only allreduce inside a domain is known to be reduced in one", ""});
+    } else if (wanted == "dragonfly") {
+        cluster::expect_lawful(cluster::CollectiveAlgorithm::dragonfly, kind, *c.system,
+                               cluster::network_levels(*c.system, c.units));  // throws what stands in the way
     } else if (!hierarchical) {
         const emulation::Algorithm a = emulation::algorithm_from_name(wanted);
         if (!emulation::plays(kind, a))
@@ -119,7 +122,7 @@ public:
     bool takes_mesh() const override { return true; }
     std::vector<std::string> algorithms() const override {
         auto names = emulation::algorithm_names();
-        names.insert(names.end(), {"hierarchical", "nvls"});
+        names.insert(names.end(), {"hierarchical", "dragonfly", "nvls"});
         return names;
     }
     bool has_outputs(const Case& c) const override {

@@ -8,6 +8,7 @@
 
 #include "core/error.hpp"
 #include "models/collective_time.hpp"
+#include "models/stage_sends.hpp"
 
 namespace wb::emulation {
 namespace {
@@ -181,6 +182,14 @@ Machine::Protocol Machine::far_message() const {
             1 / (d.constant_or("node_send_fraction", 0.7) * system_->fabrics[1].bandwidth->value)};
 }
 
+/// The same from stage to stage, which all units of a domain send at once.
+Machine::Protocol Machine::stage_message() const {
+    expect_way_out();
+    const cluster::Device d(*system_);
+    const cluster::Link link = cluster::crossing_link(d, cluster::stage_stride(mapping_));
+    return {d.constant_or("send_launch_time", launch()), link.hop, 1 / link.rate};
+}
+
 bool Machine::reduces_in_switch(const System& s) {
     return !s.fabrics.empty() && s.fabrics.front().in_network_reduction &&
            s.fitted.contains("switch_network_fraction") && s.fitted.at("switch_network_fraction").value > 0;
@@ -241,6 +250,30 @@ std::vector<Play> Machine::hierarchical(const Step& step, int n, int local) cons
     return out;
 }
 
+/// Forced: rings in every group, shards straight to all other groups, rings back.
+std::vector<Play> Machine::dragonfly(const Step& step, int n, int local) const {
+    const Way way = fastest(step, "dragonfly", n);
+    std::vector<Play> out;
+    const auto add = [&](CollectiveKind kind, bool inside) {
+        Play p = begun(step);
+        const cluster::Link& link = inside ? way.links.front() : way.links.back();
+        p.wire = inside ? wire({0, link.hop, 1 / link.rate}, 0, step.exposed) : far_wire(link, step.exposed);
+        p.collective =
+            inside ? collective_of(kind, Algorithm::ring, local) : collective_of(kind, Algorithm::direct, n / local);
+        (inside ? p.inside : p.skip) = local;
+        if (!inside) p.shards = local;
+        out.push_back(std::move(p));
+    };
+    for (const CollectiveKind kind : {CollectiveKind::reduce_scatter, CollectiveKind::allgather}) {
+        if (step.operation != kind && step.operation != CollectiveKind::allreduce) continue;
+        const bool scatters = kind == CollectiveKind::reduce_scatter;
+        add(kind, scatters);
+        add(kind, !scatters);
+    }
+    out.front().time = before(way, step.exposed);
+    return out;
+}
+
 /// Hierarchical, as the closed form has it: the switch of a domain reduces while the ports send, so messages inside
 /// cost nothing more; between domains each port takes the part of one unit. A round's hop and byte time are those of
 /// the tree that was measured: its depth, and its traffic whatever the number of domains.
@@ -277,7 +310,12 @@ Play Machine::around(const Step& step, int n) const {
     p.collective.inner = std::gcd(n, neighbours(step.axis));
     const Protocol near = near_message(), far = n > neighbours(step.axis) ? far_message() : near;
     p.time = picoseconds(far.start * step.exposed);
-    p.wire = wire({0, far.hop, far.byte_time}, 1, step.exposed);
+    double turn = 0;  // the last unit of a domain sends to the first of the next: another rail
+    if (n > neighbours(step.axis)) {
+        const Way way = ways(step.axis, n, step.operation).back();
+        turn = cluster::other_rail_hop(way.levels, way.links[0].hop);
+    }
+    p.wire = wire({0, far.hop + turn, far.byte_time}, 1, step.exposed);
     p.near = wire({0, near.hop, near.byte_time}, 0, step.exposed);
     return p;
 }
@@ -291,7 +329,10 @@ std::vector<Play> Machine::mixed(const Step& step, Algorithm algorithm, int n) c
     p.collective = collective_of(step.operation, algorithm, n, pieces_of(algorithm, step.bytes, way.links.back()));
     p.collective.inner = std::gcd(n, neighbours(step.axis));
     p.time = before(way, step.exposed);
-    const cluster::Link &far = way.links.back(), &near = way.links.front();
+    const cluster::Link& near = way.links.front();
+    cluster::Link far = way.links.back();
+    if (algorithm == Algorithm::pairwise)
+        far = cluster::rail_link(cluster::alltoall_path(step.bytes, way.levels, way.links), way.levels, way.links);
     const bool striped = algorithm == Algorithm::ring;
     p.wire = far_wire({far.hop, far.rate * (striped ? way.levels.back().rings : 1), far.gap}, step.exposed);
     p.near = wire({0, near.hop, 1 / near.rate}, 0, step.exposed);
@@ -304,7 +345,7 @@ std::vector<Play> Machine::collective(const Step& step, const std::string& force
     const std::string wanted = step.algorithm.empty() ? forced : step.algorithm;
     std::vector<Algorithm> algorithms = usual(step.operation);
     bool is_forced = false;
-    if (!wanted.empty() && wanted != "hierarchical" && wanted != "nvls") {
+    if (!wanted.empty() && wanted != "hierarchical" && wanted != "nvls" && wanted != "dragonfly") {
         const Algorithm a = algorithm_from_name(wanted);
         if (plays(step.operation, a)) algorithms = {a}, is_forced = true;
     }
@@ -321,6 +362,8 @@ std::vector<Play> Machine::collective(const Step& step, const std::string& force
     if (n > local) expect_way_out();
     const bool direct = step.operation == CollectiveKind::alltoall || step.operation == CollectiveKind::send_recv;
     if (direct || is_forced) return mixed(step, algorithms.front(), n);
+    if (wanted == "dragonfly" && step.operation != CollectiveKind::broadcast)
+        return dragonfly(step, n, std::gcd(n, local));
     return wanted == "hierarchical" ? hierarchical(step, n, std::gcd(n, local)) : across(step, n, std::gcd(n, local));
 }
 
@@ -339,7 +382,7 @@ Play Machine::message(const Step& step) const {
         return w;
     };
     p.near = whole(near_message(), 0);
-    p.wire = mapping_.units() > domain_ ? whole(far_message(), 1) : *p.near;
+    p.wire = mapping_.units() > domain_ ? whole(stage_message(), 1) : *p.near;
     return p;
 }
 

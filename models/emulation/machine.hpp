@@ -52,6 +52,7 @@ private:
     std::optional<Protocol> in_switch(CollectiveKind kind, double bytes, int n) const;
     Protocol near_message() const;
     Protocol far_message() const;
+    Protocol stage_message() const;
     void expect_way_out() const;
     double filling(const char* key, double bytes, double rate, double fallback) const;
     double launch() const;
@@ -62,6 +63,7 @@ private:
                              const std::string& wanted) const;
     std::vector<Play> across(const Step& step, int n, int local) const;
     std::vector<Play> hierarchical(const Step& step, int n, int local) const;
+    std::vector<Play> dragonfly(const Step& step, int n, int local) const;
     Play around(const Step& step, int n) const;
     std::vector<Play> mixed(const Step& step, Algorithm algorithm, int n) const;
     Play message(const Step& step) const;

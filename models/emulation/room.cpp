@@ -28,7 +28,8 @@ double sent_by_each(const Program& program, const Play& p) {
     switch (c.algorithm) {
         case Algorithm::tree: return c.operation == CollectiveKind::allreduce ? 2 * (n - 1) / n : (n - 1) / n;
         case Algorithm::chain: return c.blocks * (n - 1) / n;
-        case Algorithm::pairwise: return n - 1;
+        case Algorithm::pairwise:
+        case Algorithm::direct: return n - 1;
         default: return c.rounds;
     }
 }

@@ -10,7 +10,8 @@ namespace wb::emulation {
 namespace {
 
 constexpr std::string_view names[] = {
-    "ring", "recursive-doubling", "halving-doubling", "dissemination", "tree", "chain", "pairwise"};
+    "ring", "recursive-doubling", "halving-doubling", "dissemination", "tree", "chain", "pairwise", "direct"};
+constexpr std::size_t to_be_named = static_cast<std::size_t>(Algorithm::direct);
 
 int log2_ceiling(int n) { return std::bit_width(static_cast<unsigned>(n - 1)); }
 int modulo(int i, int n) { return i < 0 ? i + n : i >= n ? i - n : i; }
@@ -97,7 +98,8 @@ int rounds_of(CollectiveKind operation, Algorithm algorithm, int n, int chunks) 
         case Algorithm::tree: return passes * log2_ceiling(n);
         case Algorithm::dissemination: return log2_ceiling(n);
         case Algorithm::chain: return chunks + 1;
-        case Algorithm::pairwise: return n - 1 + chunks - 1;
+        case Algorithm::pairwise:
+        case Algorithm::direct: return n - 1 + chunks - 1;
     }
     throw ContractError("unknown algorithm");
 }
@@ -106,10 +108,10 @@ int rounds_of(CollectiveKind operation, Algorithm algorithm, int n, int chunks) 
 
 std::string_view name(Algorithm algorithm) { return names[static_cast<std::size_t>(algorithm)]; }
 
-std::vector<std::string> algorithm_names() { return {std::begin(names), std::end(names)}; }
+std::vector<std::string> algorithm_names() { return {std::begin(names), std::begin(names) + to_be_named}; }
 
 Algorithm algorithm_from_name(const std::string& text) {
-    for (std::size_t i = 0; i < std::size(names); ++i)
+    for (std::size_t i = 0; i < to_be_named; ++i)
         if (names[i] == text) return static_cast<Algorithm>(i);
     throw Error({"algorithm", "\"" + text + "\" is no way to play a collective", "its messages are not known",
                  did_you_mean(text, algorithm_names())});
@@ -117,9 +119,11 @@ Algorithm algorithm_from_name(const std::string& text) {
 
 bool plays(CollectiveKind operation, Algorithm a) {
     switch (operation) {
-        case CollectiveKind::allreduce: return a != Algorithm::chain && a != Algorithm::pairwise;
+        case CollectiveKind::allreduce:
+            return a != Algorithm::chain && a != Algorithm::pairwise && a != Algorithm::direct;
         case CollectiveKind::allgather:
-        case CollectiveKind::reduce_scatter: return a == Algorithm::ring || a == Algorithm::halving_doubling;
+        case CollectiveKind::reduce_scatter:
+            return a == Algorithm::ring || a == Algorithm::halving_doubling || a == Algorithm::direct;
         case CollectiveKind::alltoall: return a == Algorithm::pairwise;
         case CollectiveKind::broadcast: return a == Algorithm::tree || a == Algorithm::chain;
         case CollectiveKind::send_recv: return a == Algorithm::ring;
@@ -131,8 +135,9 @@ bool plays(CollectiveKind operation, Algorithm a) {
 Collective collective_of(CollectiveKind operation, Algorithm algorithm, int units, int chunks) {
     WB_EXPECT(units >= 1 && chunks >= 1 && plays(operation, algorithm));
     if (algorithm == Algorithm::pairwise) chunks = std::min(chunks, std::max(1, units - 1));
+    if (algorithm == Algorithm::direct) chunks = std::max(1, units - 1);
     Collective c{operation, algorithm, units, units, rounds_of(operation, algorithm, units, chunks), 1, 0};
-    if (algorithm == Algorithm::pairwise) c.ahead = chunks - 1;
+    if (algorithm == Algorithm::pairwise || algorithm == Algorithm::direct) c.ahead = chunks - 1;
     if (algorithm == Algorithm::chain) c.blocks = chunks;
     const bool whole = algorithm == Algorithm::recursive_doubling || algorithm == Algorithm::dissemination ||
                        algorithm == Algorithm::tree || operation == CollectiveKind::send_recv;
@@ -153,6 +158,13 @@ Round round_of(const Collective& c, int p, int k) {
         case Algorithm::dissemination: return {modulo(p + (1 << k), n), modulo(p - (1 << k), n), {0, 1}, {0, 1}, true};
         case Algorithm::tree: return scatters ? tree_reduce(n, p, step) : tree_broadcast(n, p, step);
         case Algorithm::chain: return chain(c, p, k);
+        case Algorithm::direct: {
+            Round r;
+            r.add = scatters;
+            if (k < n - 1) r.to = modulo(p + k + 1, n), r.send = {scatters ? r.to : p, 1};
+            if (k >= c.ahead) r.from = modulo(p - (k - c.ahead) - 1, n), r.receive = {scatters ? p : r.from, 1};
+            return r;
+        }
         case Algorithm::pairwise: {
             Round r;
             if (k < n - 1) r.to = away(c, p, k + 1), r.send = {r.to, 1};

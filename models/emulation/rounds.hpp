@@ -18,7 +18,8 @@ enum class Algorithm : std::uint8_t {
     dissemination,       ///< whole buffers to the unit 2^k further (Hensgen et al. 1988)
     tree,                ///< binomial tree; allreduce: to the root and back
     chain,               ///< broadcast in chunks from neighbour to neighbour
-    pairwise             ///< alltoall: round k exchanges with the units k away
+    pairwise,            ///< alltoall: round k exchanges with the units k away
+    direct               ///< a part of others: every unit's block straight to all others at once (Kim et al. 2008)
 };
 std::string_view name(Algorithm algorithm);
 /// Throws Error naming the known ones, nearest first.
@@ -35,7 +36,7 @@ struct Collective {
     int blocks = 1;
     int rounds = 0;
     int inner = 1;  ///< pairwise: units of a domain, whose number divides that of all
-    int ahead = 0;  ///< pairwise: messages sent before the first is waited for
+    int ahead = 0;  ///< pairwise, direct: messages sent before the first is waited for
 };
 /// `chunks` of a chain; pairwise: messages under way at once; ignored by the others.
 Collective collective_of(CollectiveKind operation, Algorithm algorithm, int units, int chunks = 1);

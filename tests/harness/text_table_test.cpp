@@ -103,3 +103,15 @@ TEST_CASE("an empty table has a header, a row too long is a mistake") {
     CHECK(nlohmann::json::parse(table.json())["rows"].empty());
     CHECK_THROWS_AS(table.row({"1", "2", "3"}), ContractError);
 }
+
+TEST_CASE("LaTeX: rules of booktabs, sections, and nothing that LaTeX takes for a command") {
+    wb::TextTable t({{"a_b"}, {"n", wb::Align::right, "g"}});
+    t.section("50 % & more");
+    t.row({"x^2 {y} \\", {"1", 1.0}});
+    CHECK(t.latex() ==
+          "\\begin{tabular}{lr}\n\\toprule\na\\_b & g n \\\\\n\\midrule\n\\addlinespace\n"
+          "\\multicolumn{2}{l}{50 \\% \\& more} \\\\\nx\\^{}2 \\{y\\} \\textbackslash{} & 1 \\\\\n"
+          "\\bottomrule\n\\end{tabular}\n");
+    CHECK(t.rows() == 1);
+    CHECK(t.section_of(0) == "50 % & more");
+}

@@ -87,9 +87,9 @@ struct Shared {
     std::string failure;
 };
 
-/// Runs a case on mapping.tensor ranks, `runs` times.
+/// Runs a case on all ranks of its mapping, `runs` times.
 Shared run(const Case& c, int runs) {
-    const int ranks = c.mapping.tensor;
+    const int ranks = c.mapping.units();
     Team team(ranks);
     Shared all;
     all.use.resize(ranks);
@@ -213,12 +213,15 @@ TEST_CASE("cpu: every model's architecture, shrunk, as the reference does") {
 namespace {
 
 /// Shares a graph among ranks and checks results, conservation of work and bytes. False: the partition declines it.
-bool check_shared(const std::string& workload, Overrides overrides, int ranks, const std::string& dtype) {
+bool check_shared(const std::string& workload, Overrides overrides, const std::string& mapping,
+                  const std::string& dtype) {
     overrides.emplace_back("dtype", dtype);
-    std::string label = fmt::format("{} on {} ranks", workload, ranks);
+    std::string label = fmt::format("{} {}", workload, mapping);
     for (const auto& [key, value] : overrides) label += fmt::format(" {}={}", key, text(value));
     CAPTURE(label);
-    const Case c = case_of(graph_of(workload, overrides), ranks, 1);
+    Case c = case_of(graph_of(workload, overrides), 1, 1);
+    c.mapping = Mapping::parse(mapping);
+    const int ranks = c.mapping.units();
     const Support support = make_cpu()->supports(c, ranks);
     if (!support.yes) {
         MESSAGE(label, ": ", support.reason);
@@ -234,11 +237,15 @@ bool check_shared(const std::string& workload, Overrides overrides, int ranks, c
         useful += all.use[r].useful.si();
         double bytes = 0;
         for (const CommUse& use : all.use[r].communication) bytes += use.bytes.si();
-        CHECK(bytes == communication_bytes(partition(*c.graph, c.mapping, r).local).si());
+        if (c.mapping.data == 1) CHECK(bytes == communication_bytes(partition(*c.graph, c.mapping, r).local).si());
         CHECK(all.use[r].memory.size() == 5);
     }
     CHECK(useful == doctest::Approx(c.graph->flops().si()).epsilon(1e-12).scale(0));
     return true;
+}
+
+bool check_shared(const std::string& workload, const Overrides& overrides, int ranks, const std::string& dtype) {
+    return check_shared(workload, overrides, fmt::format("tp{}", ranks), dtype);
 }
 
 }  // namespace
@@ -259,6 +266,13 @@ TEST_CASE("cpu: models shared by tensor parallelism give the same results and lo
         CHECK(check_shared("finetune", with, 2, "f32"));
     }
     CHECK(check_shared("decode", model("gptj-6b", 9), 2, "bf16"));
+}
+
+TEST_CASE("cpu: sequences shared by ranks, and the model as well, give the same results and lose no work") {
+    for (const char* name : {"tiny-gpt2", "tiny-llama", "tiny-moe", "tiny-mla"})
+        for (const char* pass : {"train", "evaluate", "prefill", "decode"})
+            for (const char* mapping : {"dp2", "tp2 dp2"}) CHECK(check_shared(pass, model(name, 9), mapping, "f32"));
+    for (const char* pass : {"train", "decode"}) CHECK(check_shared(pass, model("llama3-8b", 6), "tp2 dp2", "f32"));
 }
 
 TEST_CASE("cpu: bare operators shared by ranks") {

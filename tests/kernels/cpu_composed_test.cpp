@@ -52,7 +52,14 @@ public:
 
 Case pipeline(std::int64_t steps, std::int64_t every, const Mapping& mapping = {}) {
     Case c;
-    c.graph = c.small = std::make_shared<const Graph>(build_workload("pipeline", {{"model", std::string("tiny-gpt2")}, {"batch", std::int64_t{4}}, {"seq", std::int64_t{16}}, {"steps", steps}, {"checkpoint_every", every}, {"evaluate_batches", std::int64_t{2}}}, Files({std::string(WB_SOURCE_DIR) + "/configs"})));
+    c.graph = c.small = std::make_shared<const Graph>(build_workload("pipeline",
+                                                                     {{"model", std::string("tiny-gpt2")},
+                                                                      {"batch", std::int64_t{4}},
+                                                                      {"seq", std::int64_t{16}},
+                                                                      {"steps", steps},
+                                                                      {"checkpoint_every", every},
+                                                                      {"evaluate_batches", std::int64_t{2}}},
+                                                                     Files({std::string(WB_SOURCE_DIR) + "/configs"})));
     auto host = std::make_shared<System>();
     host->id = host->title = "this host";
     host->kind = SystemKind::host;
@@ -77,13 +84,14 @@ std::vector<double> losses(const ResourceUse& use) {
     return out;
 }
 
-/// What rank 0 of two saw.
-ResourceUse run_on_two(const Case& c) {
-    Team team(2);
-    std::vector<ResourceUse> use(2);
-    std::vector<std::string> problems(2);
+/// What rank 0 of the mapping's saw.
+ResourceUse run_shared(const Case& c) {
+    const int all = c.mapping.units();
+    Team team(all);
+    std::vector<ResourceUse> use(all);
+    std::vector<std::string> problems(all);
     std::vector<std::thread> ranks;
-    for (int r = 0; r < 2; ++r)
+    for (int r = 0; r < all; ++r)
         ranks.emplace_back([&, r] {
             ThreadComm comm(team, r);
             try {
@@ -97,7 +105,7 @@ ResourceUse run_on_two(const Case& c) {
             }
         });
     for (std::thread& t : ranks) t.join();
-    CHECK(problems == std::vector<std::string>(2));
+    CHECK(problems == std::vector<std::string>(all));
     return use[0];
 }
 
@@ -137,13 +145,13 @@ TEST_CASE("a run that goes on from a checkpoint ends with the same bits") {
     }
 }
 
-TEST_CASE("two ranks that share the batch, or the model, train as one does") {
+TEST_CASE("ranks that share the batch, the model, or both, train as one does") {
     Case c = pipeline(8, 8);
     c.storage = std::make_shared<MemoryStorage>();
     const std::vector<double> one = losses(run_alone(c));
-    for (const std::string mapping : {"dp2", "tp2"}) {
+    for (const std::string mapping : {"dp2", "tp2", "tp2 dp2"}) {
         CAPTURE(mapping);
-        const ResourceUse use = run_on_two(pipeline(8, 8, Mapping::parse(mapping)));
+        const ResourceUse use = run_shared(pipeline(8, 8, Mapping::parse(mapping)));
         const std::vector<double> two = losses(use);
         REQUIRE(two.size() == one.size());
         for (std::size_t i = 0; i < one.size(); ++i) CHECK(two[i] == doctest::Approx(one[i]).epsilon(1e-4).scale(0));
@@ -152,10 +160,45 @@ TEST_CASE("two ranks that share the batch, or the model, train as one does") {
 }
 
 TEST_CASE("data parallelism sums all gradients of a step in one message") {
-    const ResourceUse use = run_on_two(pipeline(8, 8, Mapping::parse("dp2")));
+    const ResourceUse use = run_shared(pipeline(8, 8, Mapping::parse("dp2")));
     CHECK(use.phases[3].calls == 8);
     const double parameters = static_cast<double>(pipeline(1, 1).graph->parameters());
     CHECK(use.phases[3].communication.si() == doctest::Approx(8 * 4 * parameters));
+}
+
+TEST_CASE("a bare step and a bare loss read the next batch of their data in every run") {
+    Case whole = pipeline(6, 6);
+    whole.storage = std::make_shared<MemoryStorage>();
+    const std::vector<double> wanted = losses(run_alone(whole));
+    const auto comm = single_process();
+    for (const std::string workload : {"train", "evaluate"}) {
+        CAPTURE(workload);
+        Case c = whole;
+        c.graph = c.small =
+            std::make_shared<const Graph>(build_workload(workload,
+                                                         {{"model", std::string("tiny-gpt2")},
+                                                          {"batch", std::int64_t{4}},
+                                                          {"seq", std::int64_t{16}},
+                                                          {"data", std::string("builtin")}},
+                                                         Files({std::string(WB_SOURCE_DIR) + "/configs"})));
+        const auto session = make_cpu()->prepare(c, *comm);
+        for (int i = 0; i < 6; ++i) session->run();
+        const ResourceUse use = session->usage();
+        REQUIRE(use.series.size() == 1);
+        CHECK(use.series[0].at == std::vector<double>{1, 2, 3, 4, 5, 6});
+        CHECK(use.detail.find("counting: 4000 tokens to train on, 400 held out") != std::string::npos);
+        const std::vector<double>& got = use.series[0].values;
+        if (workload == "train") CHECK(got == std::vector<double>(wanted.begin(), wanted.begin() + 6));
+        if (workload == "evaluate") {
+            CHECK(got[0] != got[1]);
+            for (const double loss : got) CHECK(std::abs(loss - std::log(256.0)) < 2);
+        }
+        auto storage = std::make_shared<MemoryStorage>();
+        storage->bad_id = 300;
+        c.storage = storage;
+        CHECK_THROWS_WITH(make_cpu()->prepare(c, *comm),
+                          doctest::Contains("split is 300, the vocabulary of the model ends at 255"));
+    }
 }
 
 TEST_CASE("data that cannot be trained on is refused with its place") {

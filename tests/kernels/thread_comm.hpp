@@ -4,11 +4,13 @@
 #include <barrier>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/comm.hpp"
 #include "core/element.hpp"
+#include "core/error.hpp"
 
 namespace wb {
 
@@ -23,7 +25,8 @@ public:
           values_(size),
           texts_(size),
           numbers_(size),
-          packets_(size) {}
+          packets_(size),
+          parts_(size) {}
     int size_;
     std::barrier<> barrier_;
     std::vector<const void*> in_;
@@ -32,6 +35,7 @@ public:
     std::vector<std::string> texts_;
     std::vector<double> numbers_;
     std::vector<const std::vector<std::string>*> packets_;
+    std::vector<std::shared_ptr<Team>> parts_;
 };
 
 class ThreadComm final : public Comm {
@@ -94,6 +98,7 @@ public:
         barrier();
         return text;
     }
+    std::unique_ptr<Comm> split(int colour, int key) override;
     [[noreturn]] void end_job(int code) override { std::_Exit(code); }
 
 private:
@@ -129,7 +134,28 @@ private:
         std::memcpy(to, from, static_cast<std::size_t>(n * stored_bytes(type)));
     }
     Team& team_;
+    std::shared_ptr<Team> own_;  // of a part
     int rank_;
 };
+
+/// Ranks keep their order: `key` must be theirs.
+inline std::unique_ptr<Comm> ThreadComm::split(int colour, int key) {
+    WB_EXPECT(key == rank_);
+    team_.numbers_[rank_] = colour;
+    barrier();
+    int before = 0, all = 0, first = -1;
+    for (int r = 0; r < size(); ++r) {
+        if (team_.numbers_[r] != colour) continue;
+        if (first < 0) first = r;
+        before += r < rank_ ? 1 : 0;
+        ++all;
+    }
+    if (first == rank_) team_.parts_[rank_] = std::make_shared<Team>(all);
+    barrier();
+    auto part = std::make_unique<ThreadComm>(*team_.parts_[first], before);
+    part->own_ = team_.parts_[first];
+    barrier();
+    return part;
+}
 
 }  // namespace wb

@@ -89,6 +89,23 @@ double modelled(const Case& c) { return seconds(*make_cluster(), c); }
 
 }  // namespace
 
+TEST_CASE("a device knows every constant of its file, and no other") {
+    for (const System& s : modelled_systems()) {
+        CAPTURE(s.id);
+        const cluster::Device d(s);
+        for (const auto& [key, fact] : s.fitted) {
+            REQUIRE(d.has(key));
+            REQUIRE(d.constant(key) == fact.value);
+            REQUIRE_FALSE(d.has(key + "_"));
+            REQUIRE_FALSE(d.has(key.substr(1)));
+        }
+        const auto own = s.fitted.find("gemm_compute_fraction_fp8_e4m3");
+        const double expected = (own == s.fitted.end() ? s.fitted.at("gemm_compute_fraction") : own->second).value;
+        CHECK(d.gemm(DType::fp8_e4m3).compute == expected);
+        CHECK(d.constant("gemm_compute_fraction", DType::fp8_e4m3) == expected);
+    }
+}
+
 TEST_CASE("no prediction lies below the bound of its machine") {
     for (const System& s : modelled_systems()) {
         CAPTURE(s.id);
@@ -167,7 +184,8 @@ TEST_CASE("laws of libraries and layouts") {
     };
     const System together = shipped("h100-sxm"), each = shipped("h100-sxm", {{"library", "trtllm"}});
     CHECK(modelled(one(decode(8), each)) > 4 * modelled(one(decode(8), together)));
-    CHECK(modelled(one(decode(64), each)) == doctest::Approx(modelled(one(decode(64), together))).epsilon(0.02).scale(0));
+    CHECK(modelled(one(decode(64), each)) ==
+          doctest::Approx(modelled(one(decode(64), together))).epsilon(0.02).scale(0));
     // The cache is read in its own type: 2 x 64 x 4096 x 64 x 128 bytes, at less than 3350 GB/s.
     const double bytes = 2.0 * 64 * 4096 * 64 * 128;
     CHECK(modelled(one(decode(64), together)) > bytes / 3350e9);

@@ -8,7 +8,9 @@
 #include "core/tables.hpp"
 #include "core/workload.hpp"
 #include "models/cluster/search.hpp"
+#include "models/collective_time.hpp"
 #include "models/pipeline_schedule.hpp"
+#include "models/stage_sends.hpp"
 
 using namespace wb;
 using namespace wb::cluster;
@@ -18,7 +20,9 @@ namespace {
 const std::string configs = std::string(WB_SOURCE_DIR) + "/configs";
 
 Graph model(const std::string& pass, const std::string& name, std::int64_t batch) {
-    return build_workload(pass, {{"model", name}, {"batch", batch}, {"seq", std::int64_t{2048}}, {"dtype", std::string("bf16")}}, Files({configs}));
+    return build_workload(
+        pass, {{"model", name}, {"batch", batch}, {"seq", std::int64_t{2048}}, {"dtype", std::string("bf16")}},
+        Files({configs}));
 }
 
 /// A pipeline of equal stages that talk for nothing: one second forward, two back.
@@ -122,6 +126,48 @@ TEST_CASE("schedules played agree with the closed form within 5 %") {
         }
         CHECK(difference(prefill, "tp8 pp4 mb8") < 0.05);
     }
+}
+
+TEST_CASE("messages between stages go through the level that their stride crosses") {
+    const System s = load_system(configs + "/systems/h100-sxm.toml");  // domains of 8
+    const Device d(s);
+    ModelWork w = plain_work(8);
+    w.boundary_bytes = 64e6;
+    const auto sends = [&](const char* mapping) { return stage_sends(d, w, Mapping::parse(mapping)); };
+    const double near = collective_time(d, CollectiveKind::send_recv, 64e6, 2), far = crossing_message_time(d, 64e6, 8);
+    CHECK(far > 2 * near);
+    CHECK(sends("pp8").mean == near);
+    CHECK(sends("pp8").paired == 2 * near);
+    CHECK(sends("dp8 pp4").mean == far);
+    CHECK(sends("pp1 tp8").mean == 0);
+    // Of the 15 hops of two nodes one leaves its node, and its stage talks to a neighbour too.
+    CHECK(sends("pp16").mean == doctest::Approx((14 * near + far) / 15).epsilon(1e-12).scale(0));
+    CHECK(sends("pp16").paired == near + far);
+    CHECK(sends("dp2 pp8").mean == doctest::Approx((6 * near + far) / 7).epsilon(1e-12).scale(0));
+    // A stage of 3 units lies across the edge of a node.
+    CHECK(crosses(s, Mapping::parse("tp3 pp4"), 1, 2));
+    CHECK_FALSE(crosses(s, Mapping::parse("tp3 pp4"), 0, 1));
+    // Tensor ranks send a part each and gather; with sequence parallelism they have no more.
+    const StageSend split = stage_send(d, w, Mapping::parse("tp8 pp4"), true);
+    CHECK(split.gathered);
+    CHECK(split.bytes == 8e6);
+    CHECK(split.seconds == doctest::Approx(crossing_message_time(d, 8e6, 8) + split.gather).epsilon(1e-12).scale(0));
+    CHECK(split.seconds < far);
+    CHECK_FALSE(stage_send(d, w, Mapping::parse("tp8 pp4 sp"), true).gathered);
+    CHECK_FALSE(stage_send(d, w, Mapping::parse("tp8 pp4"), false).gathered);
+}
+
+TEST_CASE("units of a node share its ports: a stage's messages get no more than the node has") {
+    System s = load_system(configs + "/systems/h100-sxm.toml");
+    const double bytes = 1e9, own = crossing_message_time(Device(s), bytes, 8);
+    s.fitted["node_bandwidth"] = {s.fabrics.back().bandwidth->value, "", "one port a node", "", ""};
+    const double launch = crossing_message_time(Device(s), 0, 8);
+    CHECK(crossing_message_time(Device(s), bytes, 8) - launch ==
+          doctest::Approx(8 * (own - launch)).epsilon(1e-9).scale(0));
+    s.fitted.erase("node_bandwidth");
+    s.fabrics.back().ports = Fact{2, "", "", "", ""};
+    CHECK(crossing_message_time(Device(s), bytes, 8) - launch ==
+          doctest::Approx(2 * (own - launch)).epsilon(1e-9).scale(0));
 }
 
 TEST_CASE("stages that wait for each other are reported, not waited for") {

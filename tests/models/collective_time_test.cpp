@@ -166,6 +166,49 @@ TEST_CASE("hierarchies: what a dragonfly and an oversubscribed fabric do to them
     CHECK(seconds(thin, Kind::send_recv, b, 32) == near(seconds(s, Kind::send_recv, b, 32)));
 }
 
+TEST_CASE("rails: only what goes to other rails is ever shared, and neighbours hand it over") {
+    const auto outer = [](const std::string& topology, int factor, const std::string& inner = "switch") {
+        return machine(fabric("inner", inner, 8, rate("100 GB/s")) +
+                       fabric("outer", topology, 4096,
+                              rate("10 GB/s") + "\nlatency = { value = \"1.5 us\", source = \"s\" }\n" +
+                                  "oversubscription = { value = " + std::to_string(factor) + ", source = \"s\" }"));
+    };
+    const System whole = outer("fat_tree", 1), thin = outer("fat_tree", 4), rails = outer("rail_optimised", 4);
+    // Rings and shards of a hierarchy stay on their rail.
+    for (const char* way : {"ring", "hierarchical", "halving-doubling"})
+        CHECK(seconds(rails, Kind::allreduce, 8e9, 32, way) == near(seconds(whole, Kind::allreduce, 8e9, 32, way)));
+    CHECK(seconds(thin, Kind::allreduce, 8e9, 32, "ring") > 3 * seconds(rails, Kind::allreduce, 8e9, 32, "ring"));
+    CHECK(crossing_message_time(Device(rails), 1e9, 8) == near(crossing_message_time(Device(whole), 1e9, 8)));
+    // 24 of 32 blocks leave, each by the port of its rail: one hop inside more (NCCL 2.12, PXN).
+    const double b = 32e9;
+    CHECK(seconds(whole, Kind::alltoall, b, 32) == near(3.5e-6 + 10e-6 + 24e9 / 10e9));
+    CHECK(seconds(rails, Kind::alltoall, b, 32) == near(3.5e-6 + 12e-6 + 24e9 / 10e9));
+    CHECK(seconds(thin, Kind::alltoall, b, 32) == near(3.5e-6 + 10e-6 + 4 * 24e9 / 10e9));
+    // Ring domains cannot hand over: 7 of 8 messages share the spine, three switches for one.
+    const System direct = outer("rail_optimised", 4, "ring");
+    CHECK(seconds(direct, Kind::alltoall, b, 32) == near(3.5e-6 + 13e-6 + 24e9 * 7 / 8 * 4 / 10e9, 1e-6));
+    CHECK(seconds(outer("rail_optimised", 1, "ring"), Kind::alltoall, b, 32) == near(3.5e-6 + 13e-6 + 24e9 / 10e9));
+    // One message from the last of a node to the first of the next; ranks that lie apart share a rail.
+    CHECK(seconds(rails, Kind::send_recv, 1e9, 16) == near(12e-6 + 0.1));
+    CHECK(seconds(direct, Kind::send_recv, 1e9, 16) == near(13e-6 + 0.1));
+    CHECK(seconds(rails, Kind::send_recv, 1e9, 16, "", 1) == near(10e-6 + 0.1));
+    CHECK(seconds(rails, Kind::alltoall, b, 32, "", 1) == near(seconds(whole, Kind::alltoall, b, 32, "", 1)));
+    // A domain hardly faster than its ports would be held up by what it hands over: a whole spine is taken, a thin not.
+    const System slow = machine(fabric("inner", "switch", 8, rate("11 GB/s")) +
+                                fabric("outer", "rail_optimised", 4096, rate("10 GB/s")));
+    CHECK(seconds(slow, Kind::alltoall, b, 32) == near(3.5e-6 + 10e-6 + 24e9 / 10e9));
+    const System held = machine(fabric("inner", "switch", 8, rate("11 GB/s")) +
+                                fabric("outer", "rail_optimised", 4096,
+                                       rate("10 GB/s") + "\noversubscription = { value = 4, source = \"s\" }"));
+    CHECK(seconds(held, Kind::alltoall, b, 32) == near(2e-6 + (7e9 + 24e9 * 7 / 8) / 11e9, 1e-5));
+    for (const double bytes : {1e5, 64e6, 4e9}) {
+        CHECK(emulated(rails, Kind::alltoall, bytes, 32, "") / seconds(rails, Kind::alltoall, bytes, 32) ==
+              near(1, 0.05));
+        CHECK(emulated(rails, Kind::send_recv, bytes, 32, "") / seconds(rails, Kind::send_recv, bytes, 32) ==
+              near(1, 0.05));
+    }
+}
+
 TEST_CASE("laws that hold for any size") {
     CHECK(rc::check("more bytes, slower fabrics or more ranks around a ring are never faster", [] {
         const int n = *rc::gen::inRange(2, 300);
@@ -298,6 +341,8 @@ TEST_CASE("every algorithm that is also played message by message takes the time
                 compare(shipped(id), way.kind, algorithm, {2, 3, 8});
                 compare(shipped(id), way.kind, algorithm, {16, 64});
             }
-    for (const Kind kind : {Kind::allreduce, Kind::allgather, Kind::reduce_scatter})
+    for (const Kind kind : {Kind::allreduce, Kind::allgather, Kind::reduce_scatter}) {
         compare(shipped("h100-sxm"), kind, "hierarchical", {16, 64});
+        compare(two_levels("", "dragonfly"), kind, "dragonfly", {16, 64, 512});
+    }
 }

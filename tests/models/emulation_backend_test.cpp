@@ -58,6 +58,17 @@ TEST_CASE("real data arrive as the reference says") {
                 CHECK(worst_error(bare_case(shipped("h100-sxm"), way.kind, 5 * units, type, units, "")) <= tolerance);
             }
         }
+    System groups = shipped("h100-sxm");
+    groups.fabrics.back().topology = "dragonfly";
+    for (const CollectiveKind kind :
+         {CollectiveKind::allreduce, CollectiveKind::allgather, CollectiveKind::reduce_scatter})
+        for (const int units : {16, 24, 40}) {
+            CAPTURE(name(kind));
+            CAPTURE(units);
+            CHECK(worst_error(bare_case(groups, kind, 5 * units, DType::f32, units, "dragonfly")) <= 1e-5);
+        }
+    CHECK(refusal(bare_case(shipped("h100-sxm"), CollectiveKind::allreduce, 64, DType::f32, 16, "dragonfly"))
+              .find("\"dragonfly\" goes between the groups of a dragonfly") != std::string::npos);
 }
 
 TEST_CASE("without contention the closed form is met within 5 %") {
@@ -226,7 +237,7 @@ TEST_CASE("the closed form finds the mapping of a case that names none") {
     REQUIRE(best);
     CHECK(best->units() == 16);
     CHECK(make_cluster()->prepare(c, *single_process())->usage().mapping == best->text());
-    CHECK(!make_emulation()->best_mapping(c));  // it does not search
-    Case large = train_case(shipped("h100-sxm"), "megatron-22b", 1, 2048, "1");
-    CHECK_THROWS_WITH_AS(make_cluster()->best_mapping(large), doctest::Contains("none of 3 mappings fits"), Error);
+    CHECK(!make_emulation()->best_mapping(c));                                    // it does not search
+    Case large = train_case(shipped("h100-sxm"), "megatron-175b", 1, 2048, "1");  // three, and three that offload
+    CHECK_THROWS_WITH_AS(make_cluster()->best_mapping(large), doctest::Contains("none of 6 mappings fits"), Error);
 }

@@ -62,6 +62,7 @@ Engine any_engine() {
     e.max_batch = *rc::gen::inRange(0, 9);
     e.token_budget = *rc::gen::inRange(8, 600);
     e.cache_tokens = *rc::gen::element(0.0, 400.0, 2000.0);
+    e.together = *rc::gen::inRange(1, 6);
     return e;
 }
 
@@ -114,6 +115,27 @@ TEST_CASE("a cache for two at a time serves four in two rounds") {
     CHECK(f.most_decodes == 2);
     CHECK_NOTHROW(simulate(alike(1, 25, 5), e, f));
     CHECK_THROWS_AS(simulate(alike(1, 26, 5), e, f), Error);
+}
+
+TEST_CASE("prompts that wait for each other are read in fewer steps; the last ones do not wait for ever") {
+    std::vector<Request> requests;
+    for (int i = 0; i < 9; ++i) requests.push_back({0, 10, i % 2 == 0 ? 10 : 20});
+    Engine e;
+    e.cache_tokens = 60;  // two requests
+    const auto reading_steps = [&](std::int64_t together) {
+        int n = 0;
+        Formula f([&](const Step& s) {
+            n += s.prompts > 0;
+            return s.prompts > 0 ? 2.0 : 0.01;
+        });
+        e.together = together;
+        const Trace t = simulate(requests, e, f);
+        for (const Served& s : t.served) CHECK(s.finish_s > 0);
+        return n;
+    };
+    CHECK(reading_steps(1) == 6);  // two at once, then each as a place is free: two places at once now and then
+    CHECK(reading_steps(2) == 5);
+    CHECK(reading_steps(3) == 5);  // three never fit: they enter when nothing decodes
 }
 
 TEST_CASE("a chunked prompt takes as many steps as it has budgets, and pays for what it read before") {

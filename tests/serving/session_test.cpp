@@ -7,6 +7,7 @@
 #include "core/serving.hpp"
 #include "core/tables.hpp"
 #include "harness/composed_session.hpp"
+#include "harness/declined.hpp"
 #include "harness/serving/backend_steps.hpp"
 #include "harness/serving/metrics.hpp"
 
@@ -158,4 +159,46 @@ TEST_CASE("the bound is never slower than the model, and a wafer serves too") {
     const Case wafer = serve_case("wse2", 1, {{"dtype", std::string("f16")}, {"max_batch", std::int64_t{4}}});
     REQUIRE(supports(backend("wafer"), wafer, 1).yes);
     CHECK(prepare(backend("wafer"), wafer, *comm)->run().elapsed.si() > 0);
+}
+
+TEST_CASE("units are cut into the replicas that bear the highest load at the service level") {
+    const auto comm = single_process();
+    const auto knee = [&](const std::string& system, const std::string& by, int units, Given more) {
+        more.insert(more.end(), {{"arrival", std::string("poisson:1/s")},
+                                 {"find", std::string("knee")},
+                                 {"slo_ttft", std::string("1 s")},
+                                 {"slo_tpot", std::string("30 ms")},
+                                 {"requests", std::int64_t{2000}}});  // long beside a request, for each of four
+        const Case c = serve_case(system, units, more);
+        REQUIRE(supports(backend(by), c, 1).yes);
+        const auto session = prepare(backend(by), c, *comm);
+        session->run();
+        const ResourceUse use = session->usage();
+        return std::pair(use.mapping, value_of(use, "goodput"));
+    };
+    // More memory at the same speed admits one more way to cut the units, which may not do harm.
+    const Given large{{"model", std::string("llama3.1-70b")}, {"dtype", std::string("16-bit")}};
+    CHECK(knee("h200-sxm", "cluster", 8, large).second >= knee("h100-sxm", "cluster", 8, large).second);
+    // A wafer that holds the model is a replica of its own.
+    const Given small{{"dtype", std::string("f16")}};
+    const auto one = knee("wse3", "wafer", 1, small), four = knee("wse3", "wafer", 4, small);
+    CHECK(four.first.find("dp4") != std::string::npos);
+    CHECK(four.second > 3 * one.second);
+    // 8-bit integers over several ranks: products of integers must not stay as wide as their sums.
+    const Case integers = serve_case("a100-sxm-80g", 8, {{"model", std::string("llama3.1-70b")}});
+    CHECK(prepare(backend("cluster"), integers, *comm)->run().elapsed.si() > 0);
+}
+
+TEST_CASE("what no replica can do is told of the largest") {
+    const Case c = serve_case("h100-sxm", 8, {{"model", std::string("llama3.1-405b")}, {"dtype", std::string("bf16")}});
+    const Support s = supports(backend("cluster"), c, 1);
+    CHECK(!s.yes);
+    CHECK(s.reason.find("tp8") != std::string::npos);
+    const auto comm = single_process();
+    const Case hasty = serve_case("wse3", 1,
+                                  {{"dtype", std::string("f16")},
+                                   {"arrival", std::string("poisson:1/s")},
+                                   {"find", std::string("knee")},
+                                   {"slo_ttft", std::string("1 us")}});
+    CHECK_THROWS_AS(prepare(backend("wafer"), hasty, *comm), Declined);
 }

@@ -23,6 +23,10 @@ std::vector<ParamSpec> model_params(const char* about_seq) {
             dtype_param()};
 }
 
+ParamSpec data_param() {
+    return {"data", "a text or dataset: a file, builtin, or nothing for hashed tokens", std::string(), {}, true};
+}
+
 ModelConfig model_of(const Params& p, const Files& files) {
     ModelConfig m = load_model(p.word("model"), files);
     if (const std::int64_t n = p.integer("layers"); n != 0) {

@@ -7,6 +7,8 @@ namespace wb {
 
 /// The parameters all transformer workloads share.
 std::vector<ParamSpec> model_params(const char* about_seq);
+/// Where the tokens of what has a loss come from; no part of the key where nobody says.
+ParamSpec data_param();
 /// The model they name, with `layers` and `shrunk` applied, and the sequence.
 ModelConfig model_of(const Params& params, const Files& files);
 Sequence sequence_of(const Params& params);

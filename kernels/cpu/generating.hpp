@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/backend.hpp"
+#include "core/generation.hpp"
+#include "kernels/cpu/session.hpp"
+
+namespace wb::cpu {
+
+/// The two graphs that all of a generation runs on: the prefill, whose caches have room for every token, and the last
+/// step of decoding, whose caches are the same memory. Steps before it lack some of their tokens.
+struct GenerationPrograms {
+    std::shared_ptr<const Graph> prefill, decode;
+    explicit GenerationPrograms(const Generation& g);
+};
+
+/// Generates for real: the caches grow by the tokens that were chosen, each token is fed to the step after it. Ranks
+/// may share sequences or the model; all see every token.
+class GeneratingSession final : public Session {
+public:
+    /// Collective over `comm`, which must outlive this. `threads` >= 1. "temperature" among the case's parameters.
+    GeneratingSession(const Case& c, const Generation& generation, Comm& comm, int threads);
+
+    Sample run() override;
+    /// After poison(), of the run that follows: the tokens of all sequences, named "tokens", and the logits they were
+    /// chosen from, named "logits" and kept for the first tokens only; instance n is token n of every sequence.
+    std::optional<Outputs> outputs() override;
+    void poison() override;
+    ResourceUse usage() const override;
+
+private:
+    /// What a phase of the last run took on this rank.
+    struct Taken {
+        Seconds time;
+        std::optional<Joules> energy;
+        std::vector<CommUse> communication;
+        Flops useful, overhead;  // of all its runs
+    };
+
+    void one_token(CpuSession& session, Taken& taken);
+    std::vector<std::int32_t> choose(const CpuSession& from, Taken& taken);
+    void keep(CpuSession& session);
+
+    const Case case_;
+    const Generation generation_;
+    const GenerationPrograms programs_;
+    const TokenChoice choice_;
+    Comm& comm_;
+    Pool pool_;
+    CpuSession prefill_, decode_;
+    std::vector<Taken> taken_;                       // by phase
+    std::vector<std::vector<std::int32_t>> tokens_;  // by number: of every sequence
+    bool judged_ = false;
+    Outputs kept_;
+};
+
+}  // namespace wb::cpu

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/op.hpp"
+#include "kernels/cuda/runtime.hpp"
+#include "kernels/cuda/types.hpp"
+
+namespace wb::cuda {
+
+/// Heads of `d` features (values: `dv`) side by side in rows of tokens; `wide` features of v from head to head.
+struct Attention {
+    std::int64_t batch, seq, seq_kv, heads, kv_heads, d, dv, wide, window;
+    bool causal;
+    float scale;
+
+    constexpr std::int64_t group() const { return heads / kv_heads; }
+    constexpr std::int64_t queries() const { return batch * heads * seq; }
+    /// Keys [first_key, last_key) that query i sees, aligned at the last query and the last key.
+    constexpr std::int64_t last_key(std::int64_t i) const {
+        if (!causal && window == 0) return seq_kv;
+        const std::int64_t past = i + 1 + seq_kv - seq;
+        return past < 0 ? 0 : past > seq_kv ? seq_kv : past;
+    }
+    constexpr std::int64_t first_key(std::int64_t i) const {
+        if (window == 0) return 0;
+        const std::int64_t first = i + 1 + seq_kv - seq - window, last = last_key(i);
+        return first < 0 ? 0 : first > last ? last : first;
+    }
+};
+
+struct AttentionOperands {
+    const void *q, *k, *v;
+    void* y;
+    float* lse;  ///< [batch * heads, seq], natural logarithm of the sum of exponentials
+};
+struct AttentionGradients {
+    const void *dy, *q, *k, *v, *y;
+    const float* lse;
+    void *dq, *dk, *dv;
+    float* delta;  ///< scratch, [batch * heads, seq]
+};
+
+/// Any type and any width up to most_width: one warp for each query, without matrix units.
+constexpr std::int64_t most_width = 640;
+void attention_general(Stream stream, DType type, const AttentionOperands& p, const Attention& how);
+void attention_general_backward(Stream stream, DType type, const AttentionGradients& p, const Attention& how);
+
+/// bf16 with d = dv = 64, 128 or 256 on matrix units: tiles of queries against tiles of keys, online softmax
+/// (Dao 2023, FlashAttention-2).
+bool has_tiled(DType type, const Attention& how);
+void attention_tiled(Stream stream, const AttentionOperands& p, const Attention& how);
+bool has_tiled_backward(DType type, const Attention& how);
+void attention_tiled_backward(Stream stream, const AttentionGradients& p, const Attention& how);
+
+/// Few queries against many keys: the keys are cut into `splits` that go to blocks of their own, and are joined
+/// (Flash-Decoding, Dao et al. 2023). Bound by memory. `parts`: decode_scratch() floats.
+bool has_decode(DType type, const Attention& how);
+std::int64_t decode_splits(const Attention& how, int processors);
+std::int64_t decode_scratch(const Attention& how, std::int64_t splits);
+void attention_decode(Stream stream, DType type, const AttentionOperands& p, float* parts, std::int64_t splits,
+                      const Attention& how);
+
+}  // namespace wb::cuda

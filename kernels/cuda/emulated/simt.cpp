@@ -1,0 +1,244 @@
+#include "kernels/cuda/simt.hpp"
+
+#include <ucontext.h>
+
+#include <deque>
+#include <memory>
+#include <random>
+#include <vector>
+
+namespace wb::cuda {
+namespace {
+
+constexpr std::size_t stack_bytes = std::size_t{128} << 10;
+
+/// What threads wait for: `arrived` of `all` are there. A new generation begins when the last one comes.
+struct Barrier {
+    int all = 0, arrived = 0;
+    std::int64_t generation = 0;
+};
+
+struct Copy {
+    void* to;
+    unsigned char bytes[16];
+};
+
+struct Thread {
+    ucontext_t context;
+    bool done = false;
+    const Barrier* waiting = nullptr;
+    std::int64_t generation = 0;           // at which it began to wait
+    std::deque<std::vector<Copy>> groups;  // of copies under way; the last is open
+    bool ready() const { return !done && (!waiting || waiting->generation != generation); }
+};
+
+struct Warp {
+    Barrier barrier;
+    alignas(16) unsigned char slots[2][warp_threads * emulated::slot_bytes];
+};
+
+struct Block {
+    int threads = 0;
+    std::int64_t x = 0, y = 0, z = 0;
+    Grid grid;
+    Barrier barrier;
+    std::vector<Thread> all;
+    std::vector<Warp> warps;
+    std::unique_ptr<unsigned char[]> stacks;
+    std::vector<std::max_align_t> shared;
+    unsigned char* shared_at = nullptr;
+    int now = 0;
+    ucontext_t scheduler;
+    const std::function<void()>* kernel = nullptr;
+};
+
+thread_local Block* block = nullptr;
+thread_local emulated::Order order = emulated::Order::forward;
+
+Thread& self() { return block->all[static_cast<std::size_t>(block->now)]; }
+
+void wait_at(Barrier& b) {
+    Thread& me = self();
+    if (++b.arrived == b.all) {
+        b.arrived = 0;
+        ++b.generation;
+        return;
+    }
+    me.waiting = &b;
+    me.generation = b.generation;
+    swapcontext(&me.context, &block->scheduler);
+    me.waiting = nullptr;
+}
+
+void body() {
+    (*block->kernel)();
+    self().done = true;
+}
+
+void prepare_threads(Block& b) {
+    for (int i = 0; i < b.threads; ++i) {
+        Thread& t = b.all[static_cast<std::size_t>(i)];
+        t.done = false;
+        t.waiting = nullptr;
+        t.groups.assign(1, {});
+        getcontext(&t.context);
+        t.context.uc_stack.ss_sp = b.stacks.get() + static_cast<std::size_t>(i) * stack_bytes;
+        t.context.uc_stack.ss_size = stack_bytes;
+        t.context.uc_link = &b.scheduler;
+        makecontext(&t.context, body, 0);
+    }
+    b.barrier = {b.threads, 0, 0};
+    for (Warp& w : b.warps) w.barrier = {warp_threads, 0, 0};
+    std::memset(b.shared.data(), 0xff, b.shared.size() * sizeof(std::max_align_t));
+}
+
+void play_block(Block& b) {
+    static thread_local std::minstd_rand draw(1);
+    prepare_threads(b);
+    std::vector<int> turn(static_cast<std::size_t>(b.threads));
+    for (int i = 0; i < b.threads; ++i) turn[static_cast<std::size_t>(i)] = i;
+    if (order == emulated::Order::backward) std::reverse(turn.begin(), turn.end());
+    for (int left = b.threads; left > 0;) {
+        bool moved = false;
+        if (order == emulated::Order::drawn) std::shuffle(turn.begin(), turn.end(), draw);
+        for (const int i : turn) {
+            Thread& t = b.all[static_cast<std::size_t>(i)];
+            if (!t.ready()) continue;
+            moved = true;
+            b.now = i;
+            swapcontext(&b.scheduler, &t.context);
+            if (t.done) --left;
+        }
+        if (!moved) contract_failed("every thread of a block reaches the barrier", __FILE__, __LINE__);
+    }
+}
+
+}  // namespace
+
+int thread_index() { return block->now; }
+int block_threads() { return block->threads; }
+int block_x() { return static_cast<int>(block->x); }
+int block_y() { return static_cast<int>(block->y); }
+int block_z() { return static_cast<int>(block->z); }
+int blocks_x() { return static_cast<int>(block->grid.x); }
+int blocks_y() { return static_cast<int>(block->grid.y); }
+unsigned char* shared_memory() { return block->shared_at; }
+void sync_block() { wait_at(block->barrier); }
+
+namespace emulated {
+
+void set_order(Order o) { order = o; }
+
+void play(const Grid& grid, int threads, std::size_t shared_bytes, const std::function<void()>& kernel) {
+    WB_EXPECT(threads > 0 && threads <= 1024 && threads % warp_threads == 0);
+    WB_EXPECT(grid.x > 0 && grid.x < (std::int64_t{1} << 31) && grid.y > 0 && grid.y < 65536 && grid.z > 0 &&
+              grid.z < 65536);
+    static thread_local Block b;
+    WB_EXPECT(block == nullptr);
+    if (b.all.size() < static_cast<std::size_t>(threads)) {
+        b.all = std::vector<Thread>(static_cast<std::size_t>(threads));
+        b.stacks = std::make_unique_for_overwrite<unsigned char[]>(static_cast<std::size_t>(threads) * stack_bytes);
+    }
+    b.threads = threads;
+    b.grid = grid;
+    b.warps.resize(static_cast<std::size_t>(threads / warp_threads));
+    b.shared.resize((shared_bytes + 128) / sizeof(std::max_align_t) + 1);
+    b.shared_at =
+        reinterpret_cast<unsigned char*>((reinterpret_cast<std::uintptr_t>(b.shared.data()) + 127) / 128 * 128);
+    b.kernel = &kernel;
+    block = &b;
+    try {
+        for (b.z = 0; b.z < grid.z; ++b.z)
+            for (b.y = 0; b.y < grid.y; ++b.y)
+                for (b.x = 0; b.x < grid.x; ++b.x) play_block(b);
+    } catch (...) {
+        block = nullptr;
+        throw;
+    }
+    block = nullptr;
+}
+
+const unsigned char* warp_slots(const void* mine, std::size_t bytes) {
+    Warp& w = block->warps[static_cast<std::size_t>(block->now / warp_threads)];
+    unsigned char* const slots = w.slots[w.barrier.generation & 1];
+    if (bytes > 0) std::memcpy(slots + static_cast<std::size_t>(block->now % warp_threads) * slot_bytes, mine, bytes);
+    wait_at(w.barrier);
+    return slots;
+}
+
+void queue_copy(void* to, const void* from) {
+    WB_EXPECT(reinterpret_cast<std::uintptr_t>(to) % 16 == 0 && reinterpret_cast<std::uintptr_t>(from) % 16 == 0);
+    Copy c{to, {}};
+    if (from) std::memcpy(c.bytes, from, sizeof c.bytes);
+    self().groups.back().push_back(c);
+}
+void end_group() { self().groups.emplace_back(); }
+void wait_groups(int left) {
+    auto& groups = self().groups;
+    while (groups.size() > static_cast<std::size_t>(left) + 1) {
+        for (const Copy& c : groups.front()) std::memcpy(c.to, c.bytes, sizeof c.bytes);
+        groups.pop_front();
+    }
+}
+
+}  // namespace emulated
+
+namespace {
+
+std::uint32_t two_elements(const void* row, int first) {
+    std::uint32_t out;
+    std::memcpy(&out, static_cast<const std::uint16_t*>(row) + first, sizeof out);
+    return out;
+}
+std::uint32_t one_element(const void* row, int at) { return static_cast<const std::uint16_t*>(row)[at]; }
+
+const void* row_of(const unsigned char* slots, int thread) {
+    const void* row;
+    std::memcpy(&row, slots + static_cast<std::size_t>(thread) * emulated::slot_bytes, sizeof row);
+    WB_EXPECT(reinterpret_cast<std::uintptr_t>(row) % 16 == 0);
+    return row;
+}
+
+float low_of(std::uint32_t two) { return to_float(bf16{static_cast<std::uint16_t>(two & 0xffffU)}); }
+float high_of(std::uint32_t two) { return to_float(bf16{static_cast<std::uint16_t>(two >> 16)}); }
+
+}  // namespace
+
+void load_matrices(std::uint32_t (&to)[4], const void* row) {
+    const unsigned char* slots = emulated::warp_slots(&row, sizeof row);
+    const int lane = block->now % warp_threads;
+    for (int j = 0; j < 4; ++j) to[j] = two_elements(row_of(slots, 8 * j + lane / 4), 2 * (lane % 4));
+}
+
+void load_matrices_transposed(std::uint32_t (&to)[4], const void* row) {
+    const unsigned char* slots = emulated::warp_slots(&row, sizeof row);
+    const int lane = block->now % warp_threads, first = 2 * (lane % 4), column = lane / 4;
+    for (int j = 0; j < 4; ++j)
+        to[j] = one_element(row_of(slots, 8 * j + first), column) |
+                one_element(row_of(slots, 8 * j + first + 1), column) << 16;
+}
+
+void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+    struct Fragments {
+        std::uint32_t a[4], b[2];
+    } mine{{a[0], a[1], a[2], a[3]}, {b0, b1}};
+    const unsigned char* slots = emulated::warp_slots(&mine, sizeof mine);
+    const int lane = block->now % warp_threads, group = lane / 4, column = 2 * (lane % 4);
+    const auto of = [&](int thread) {
+        Fragments f;
+        std::memcpy(&f, slots + static_cast<std::size_t>(thread) * emulated::slot_bytes, sizeof f);
+        return f;
+    };
+    for (int i = 0; i < 4; ++i) {
+        const int n = column + i % 2, upper = i / 2;  // of rows group and group + 8
+        for (int t = 0; t < 4; ++t) {
+            const Fragments row = of(4 * group + t), col = of(4 * n + t);  // a's row group, b's column n
+            for (int half = 0; half < 2; ++half) {                         // k = 2 t, 2 t + 1, and 8 more
+                const std::uint32_t x = row.a[2 * half + upper], y = col.b[half];
+                c[i] += low_of(x) * low_of(y) + high_of(x) * high_of(y);
+            }
+        }
+    }
+}
+
+}  // namespace wb::cuda

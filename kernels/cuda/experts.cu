@@ -1,0 +1,299 @@
+#include "kernels/cuda/kernels.hpp"
+#include "kernels/cuda/launch.hpp"
+
+namespace wb::cuda {
+namespace {
+
+constexpr int row_threads = 256, order_threads = 256;
+
+WB_DEVICE float sigmoid(float x) { return 1.0F / (1.0F + expf(-x)); }
+
+/// One warp for each token: the largest logit topk times over, the lower index where two are equal.
+template <class T>
+WB_KERNEL(warp_threads)
+gate_kernel(const T* logits, std::int32_t* index, float* gate, Gate how) {
+    const std::int64_t token = block_x();
+    const T* const x = logits + token * how.experts;
+    std::int32_t* const chosen = reinterpret_cast<std::int32_t*>(shared_memory());
+    float* const weights = reinterpret_cast<float*>(chosen + how.topk);
+    float largest = 0, sum = 0;
+    for (std::int64_t s = 0; s < how.topk; ++s) {
+        float best = 0;
+        int at = -1;
+        for (int e = lane_index(); e < how.experts; e += warp_threads) {
+            bool taken = false;
+            for (std::int64_t k = 0; k < s; ++k) taken |= chosen[k] == e;
+            const float value = to_float(x[e]);
+            if (!taken && (at < 0 || value > best)) best = value, at = e;
+        }
+        for (int mask = 16; mask > 0; mask /= 2) {
+            const float other = shuffle_xor(best, mask);
+            const int its = shuffle_xor(at, mask);
+            if (its >= 0 && (at < 0 || other > best || (other == best && its < at))) best = other, at = its;
+        }
+        if (s == 0) largest = best;
+        const float weight = how.sigmoid ? sigmoid(best) : expf(best - largest);
+        sum += weight;
+        sync_warp();
+        if (lane_index() == 0) {
+            chosen[s] = at;
+            weights[s] = weight;
+        }
+        sync_warp();
+    }
+    for (std::int64_t s = lane_index(); s < how.topk; s += warp_threads) {
+        index[token * how.topk + s] = chosen[s];
+        gate[token * how.topk + s] = weights[s] * how.scale / sum;
+    }
+}
+
+template <class T>
+WB_KERNEL(warp_threads)
+gate_backward_kernel(const float* dgate, const T* logits, const std::int32_t* index, const float* gate, T* dlogits,
+                     Gate how) {
+    const std::int64_t at = block_x() * how.topk, row = block_x() * how.experts;
+    float mean = 0, sum = 0;  // the gates, without scale, are weights with sum 1
+    for (std::int64_t s = 0; s < how.topk; ++s) {
+        mean += dgate[at + s] * gate[at + s] / how.scale;
+        if (how.sigmoid) sum += sigmoid(to_float(logits[row + index[at + s]]));
+    }
+    for (int e = lane_index(); e < how.experts; e += warp_threads) {
+        float out = 0;
+        for (std::int64_t s = 0; s < how.topk; ++s) {
+            if (index[at + s] != e) continue;
+            const float pull = how.scale * (dgate[at + s] - mean), score = sigmoid(to_float(logits[row + e]));
+            out = how.sigmoid ? pull / sum * score * (1.0F - score) : pull * gate[at + s] / how.scale;
+        }
+        dlogits[row + e] = from_float<T>(out);
+    }
+}
+
+WB_KERNEL(order_threads) count_kernel(const std::int32_t* index, std::int64_t entries, std::int32_t* first) {
+    float* const sums = reinterpret_cast<float*>(shared_memory());
+    float mine = 0;  // exact: below 2^24 entries
+    for (std::int64_t i = thread_index(); i < entries; i += order_threads) mine += index[i] == block_x() ? 1.0F : 0.0F;
+    const float all = block_sum(mine, sums);
+    if (thread_index() == 0) first[block_x() + 1] = static_cast<std::int32_t>(all);
+}
+
+WB_KERNEL(warp_threads) first_kernel(std::int32_t* first, std::int64_t experts) {
+    if (thread_index() != 0) return;
+    first[0] = 0;
+    for (std::int64_t e = 0; e < experts; ++e) first[e + 1] += first[e];
+}
+
+/// Block e places the entries of expert e in their order: each warp-wide vote says how many of them came before.
+WB_KERNEL(order_threads)
+place_kernel(const std::int32_t* index, std::int64_t entries, const std::int32_t* first, std::int32_t* source,
+             std::int32_t* place) {
+    int* const counts = reinterpret_cast<int*>(shared_memory());
+    int at = first[block_x()];
+    for (std::int64_t begin = 0; begin < entries; begin += order_threads) {
+        const std::int64_t i = begin + thread_index();
+        const bool mine = i < entries && index[i] == block_x();
+        const std::uint32_t votes = ballot(mine);
+        sync_block();
+        if (lane_index() == 0) counts[warp_index()] = count_bits(votes);
+        sync_block();
+        int before = at + count_bits(votes & ((1U << lane_index()) - 1));
+        for (int w = 0; w < block_warps(); ++w) {
+            if (w < warp_index()) before += counts[w];
+            at += counts[w];
+        }
+        if (!mine) continue;
+        source[before] = static_cast<std::int32_t>(i);
+        place[i] = before;
+    }
+}
+
+template <class T, int V>
+WB_KERNEL(flat_threads)
+dispatch_kernel(const T* x, T* y, const std::int32_t* source, std::int64_t packs, std::int64_t row_packs,
+                std::int64_t topk) {
+    const std::int64_t i = static_cast<std::int64_t>(block_x()) * flat_threads + thread_index();
+    if (i >= packs) return;
+    store<T, V>(y, i, load<T, V>(x, source[i / row_packs] / topk * row_packs + i % row_packs));
+}
+
+template <class T, int V>
+WB_KERNEL(flat_threads)
+combine_kernel(const T* x, const float* gate, T* y, const std::int32_t* place, std::int64_t packs,
+               std::int64_t row_packs, std::int64_t topk) {
+    const std::int64_t i = static_cast<std::int64_t>(block_x()) * flat_threads + thread_index();
+    if (i >= packs) return;
+    const std::int64_t token = i / row_packs;
+    float sum[V] = {};
+    for (std::int64_t s = token * topk; s < (token + 1) * topk; ++s) {
+        const Pack<T, V> from = load<T, V>(x, place[s] * row_packs + i % row_packs);
+        const float weight = gate ? gate[s] : 1.0F;
+        for (int v = 0; v < V; ++v) sum[v] += weight * to_float(from.at[v]);
+    }
+    Pack<T, V> out;
+    for (int v = 0; v < V; ++v) out.at[v] = from_float<T>(sum[v]);
+    store<T, V>(y, i, out);
+}
+
+template <class T>
+WB_KERNEL(row_threads)
+combine_backward_kernel(const T* dy, const T* x, const float* gate, T* dx, float* dgate, const std::int32_t* source,
+                        std::int64_t columns, std::int64_t topk) {
+    const std::int64_t row = block_x(), entry = source[row];
+    const T* const from = dy + entry / topk * columns;
+    const float weight = gate[entry];
+    float sum = 0;
+    for (std::int64_t j = thread_index(); j < columns; j += block_threads()) {
+        const float d = to_float(from[j]);
+        dx[row * columns + j] = from_float<T>(weight * d);
+        sum += d * to_float(x[row * columns + j]);
+    }
+    sum = block_sum(sum, reinterpret_cast<float*>(shared_memory()));
+    if (thread_index() == 0) dgate[entry] = sum;
+}
+
+constexpr int tile = 64, depth = 16, per_thread = 4, product_threads = 256;  // a 64 x 64 tile, 4 x 4 a thread
+
+/// One tile of y += a b for `rows` x `columns` results of depth `k`; element (i, p) of a is a[i * a_row + p * a_step].
+template <class T>
+WB_DEVICE void product_tile(const T* a, std::int64_t a_row, std::int64_t a_step, const T* b, std::int64_t b_step,
+                            std::int64_t b_column, T* y, std::int64_t y_row, std::int64_t rows, std::int64_t columns,
+                            std::int64_t k) {
+    float* const left = reinterpret_cast<float*>(shared_memory());  // [depth, tile + 1] each
+    float* const right = left + depth * (tile + 1);
+    const int tx = thread_index() % 16, ty = thread_index() / 16;
+    float sum[per_thread][per_thread] = {};
+    for (std::int64_t p0 = 0; p0 < k; p0 += depth) {
+        sync_block();
+        for (int i = thread_index(); i < tile * depth; i += product_threads) {
+            // Neighbouring threads read neighbouring addresses, whichever way the matrix lies.
+            const int ar = a_step == 1 ? i / depth : i % tile, ap = a_step == 1 ? i % depth : i / tile;
+            const int bc = b_column == 1 ? i % tile : i / depth, bp = b_column == 1 ? i / tile : i % depth;
+            left[ap * (tile + 1) + ar] = ar < rows && p0 + ap < k ? to_float(a[ar * a_row + (p0 + ap) * a_step]) : 0.0F;
+            right[bp * (tile + 1) + bc] =
+                bc < columns && p0 + bp < k ? to_float(b[(p0 + bp) * b_step + bc * b_column]) : 0.0F;
+        }
+        sync_block();
+        for (int p = 0; p < depth; ++p) {
+            float x[per_thread], w[per_thread];
+            for (int i = 0; i < per_thread; ++i) {
+                x[i] = left[p * (tile + 1) + ty + 16 * i];
+                w[i] = right[p * (tile + 1) + tx + 16 * i];
+            }
+            for (int i = 0; i < per_thread; ++i)
+                for (int j = 0; j < per_thread; ++j) sum[i][j] += x[i] * w[j];
+        }
+    }
+    for (int i = 0; i < per_thread; ++i)
+        for (int j = 0; j < per_thread; ++j)
+            if (ty + 16 * i < rows && tx + 16 * j < columns)
+                y[(ty + 16 * i) * y_row + tx + 16 * j] = from_float<T>(sum[i][j]);
+}
+
+/// Block (column tile, row tile): row tiles are counted expert by expert, each beginning with one of its own.
+template <class T>
+WB_KERNEL(product_threads)
+grouped_kernel(const T* x, const T* w, T* y, const std::int32_t* first, Grouped how) {
+    std::int64_t left = block_y(), e = 0, rows = 0;
+    for (;; ++e) {
+        if (e == how.experts) return;  // the grid is made for the most tiles there can be
+        rows = first[e + 1] - first[e];
+        const std::int64_t tiles = (rows + tile - 1) / tile;
+        if (left < tiles) break;
+        left -= tiles;
+    }
+    const std::int64_t row = left * tile, column = static_cast<std::int64_t>(block_x()) * tile, at = first[e] + row;
+    const T* const matrix = w + e * how.k * how.n;
+    const std::int64_t b_step = how.transposed ? 1 : how.n, b_column = how.transposed ? how.k : 1;
+    product_tile(x + at * how.k, how.k, std::int64_t{1}, matrix + column * b_column, b_step, b_column,
+                 y + at * how.n + column, how.n, rows - row, how.n - column, how.k);
+}
+
+/// y[e] [k, n] = (rows of x)^T (rows of w): zeros for an expert without rows.
+template <class T>
+WB_KERNEL(product_threads)
+grouped_gradient_kernel(const T* x, const T* w, T* y, const std::int32_t* first, Grouped how) {
+    const std::int64_t e = block_z(), at = first[e], rows = first[e + 1] - at;
+    const std::int64_t i = static_cast<std::int64_t>(block_y()) * tile, j = static_cast<std::int64_t>(block_x()) * tile;
+    product_tile(x + at * how.k + i, std::int64_t{1}, how.k, w + at * how.n + j, how.n, std::int64_t{1},
+                 y + (e * how.k + i) * how.n + j, how.n, how.k - i, how.n - j, rows);
+}
+
+Grid flat_grid(std::int64_t n) { return {(n + flat_threads - 1) / flat_threads, 1, 1}; }
+
+}  // namespace
+
+void topk_gate(Stream stream, DType type, const void* logits, std::int32_t* index, float* gate, const Gate& how) {
+    with_type(type, [&]<class T>(T) {
+        launch(stream, {how.tokens, 1, 1}, warp_threads, static_cast<std::size_t>(8 * how.topk), gate_kernel<T>,
+               static_cast<const T*>(logits), index, gate, how);
+    });
+}
+
+void topk_gate_backward(Stream stream, DType type, const float* dgate, const void* logits, const std::int32_t* index,
+                        const float* gate, void* dlogits, const Gate& how) {
+    with_type(type, [&]<class T>(T) {
+        launch(stream, {how.tokens, 1, 1}, warp_threads, 0, gate_backward_kernel<T>, dgate,
+               static_cast<const T*>(logits), index, gate, static_cast<T*>(dlogits), how);
+    });
+}
+
+void order_by_expert(Stream stream, const std::int32_t* index, std::int64_t entries, std::int64_t experts,
+                     const ExpertOrder& order) {
+    WB_EXPECT(entries < (1 << 24));
+    launch(stream, {experts, 1, 1}, order_threads, 128, count_kernel, index, entries, order.first);
+    launch(stream, {}, warp_threads, 0, first_kernel, order.first, experts);
+    launch(stream, {experts, 1, 1}, order_threads, 128, place_kernel, index, entries, order.first, order.source,
+           order.place);
+}
+
+void dispatch(Stream stream, DType type, const void* x, void* y, const ExpertOrder& order, const Matrix& y_shape,
+              std::int64_t topk) {
+    with_type(type, [&]<class T>(T) {
+        const auto start = [&]<int V>(std::integral_constant<int, V>) {
+            const std::int64_t row_packs = y_shape.columns / V, packs = y_shape.rows * row_packs;
+            launch(stream, flat_grid(packs), flat_threads, 0, dispatch_kernel<T, V>, static_cast<const T*>(x),
+                   static_cast<T*>(y), order.source, packs, row_packs, topk);
+        };
+        packs_fit<T>(y_shape.columns, x, y) ? start(std::integral_constant<int, widest<T>>{})
+                                            : start(std::integral_constant<int, 1>{});
+    });
+}
+
+void combine(Stream stream, DType type, const void* x, const float* gate, void* y, const ExpertOrder& order,
+             const Matrix& y_shape, std::int64_t topk) {
+    with_type(type, [&]<class T>(T) {
+        const auto start = [&]<int V>(std::integral_constant<int, V>) {
+            const std::int64_t row_packs = y_shape.columns / V, packs = y_shape.rows * row_packs;
+            launch(stream, flat_grid(packs), flat_threads, 0, combine_kernel<T, V>, static_cast<const T*>(x), gate,
+                   static_cast<T*>(y), order.place, packs, row_packs, topk);
+        };
+        packs_fit<T>(y_shape.columns, x, y) ? start(std::integral_constant<int, widest<T>>{})
+                                            : start(std::integral_constant<int, 1>{});
+    });
+}
+
+void combine_backward(Stream stream, DType type, const void* dy, const void* x, const float* gate, void* dx,
+                      float* dgate, const ExpertOrder& order, const Matrix& x_shape, std::int64_t topk) {
+    with_type(type, [&]<class T>(T) {
+        launch(stream, {x_shape.rows, 1, 1}, threads_for(x_shape.columns, row_threads), 128, combine_backward_kernel<T>,
+               static_cast<const T*>(dy), static_cast<const T*>(x), gate, static_cast<T*>(dx), dgate, order.source,
+               x_shape.columns, topk);
+    });
+}
+
+void grouped_product(Stream stream, DType type, const void* x, const void* w, void* y, const std::int32_t* first,
+                     const Grouped& how) {
+    const auto tiles = [](std::int64_t n) { return (n + tile - 1) / tile; };
+    const std::size_t shared = 2 * depth * (tile + 1) * sizeof(float);
+    with_type(type, [&]<class T>(T) {
+        if (how.gradient)
+            launch(stream, {tiles(how.n), tiles(how.k), how.experts}, product_threads, shared,
+                   grouped_gradient_kernel<T>, static_cast<const T*>(x), static_cast<const T*>(w), static_cast<T*>(y),
+                   first, how);
+        else
+            launch(stream, {tiles(how.n), std::min(how.rows, tiles(how.rows) + how.experts), 1}, product_threads,
+                   shared, grouped_kernel<T>, static_cast<const T*>(x), static_cast<const T*>(w), static_cast<T*>(y),
+                   first, how);
+    });
+}
+
+}  // namespace wb::cuda
