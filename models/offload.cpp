@@ -20,7 +20,7 @@ double replicas(const Mapping& m) { return static_cast<double>(m.data) * m.conte
 
 Host host_of(const Device& device) {
     const System& s = device.system();
-    // Ren et al. 2021, table 4: a billion parameters in 0.24 s, 30 bytes each, on two sockets of 128 GB/s.
+    // Ren et al. 2021, table 4 (recalled): a billion parameters in 0.24 s, 30 bytes each, on two sockets of 128 GB/s.
     const double reached = device.constant_or("host_memory_fraction", 0.5);
     return {fact(s, "host_memory"), reached * fact(s, "host_memory_bandwidth"), fact(s, "host_link"),
             std::max(1.0, fact(s, "units"))};
@@ -37,11 +37,15 @@ Offload offload(const ModelWork& w, const Host& host, const Mapping& m, double b
     const double rate = host.rate / std::min<double>(host.units, m.units());
     const bool leave = gradients_leave(m);
     const double moves = leave ? m.microbatches : 1;
-    // Of several microbatches the host adds up: written, read, and read and written in 32 bits.
-    constexpr double passes = 6;
     double down = host.link > 0 ? bytes / host.link : 0;
     const double up = down;
-    if (moves > 1 && rate > 0) down = std::max(down, passes * bytes / rate);
+    if (moves > 1 && rate > 0) {
+        // The host adds: written, read, and the sum read and written in 32 bits. Or the sum comes up, is added to on
+        // the unit, and goes down, both ways at once (as DeepSpeed has it): read and written. Passes of 16-bit
+        // gradients.
+        const double on_host = std::max(down, 6 * bytes / rate), on_unit = std::max(2 * down, 4 * bytes / rate);
+        down = std::min(on_host, on_unit);
+    }
     const double last = down / std::max(1.0, w.attention_layers / m.pipeline);  // of the layer that is done last
     const double stall = std::max(0.0, down - last - backward);
     out.stall = leave ? stall : 0;

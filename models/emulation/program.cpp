@@ -8,6 +8,17 @@ namespace wb::emulation {
 
 Time picoseconds(double seconds) { return std::llround(seconds * 1e12); }
 
+Play begun(const Step& step) {
+    Play p;
+    p.kind = step.kind;
+    p.bytes = std::llround(step.bytes);
+    p.axis = step.axis;
+    p.operation = step.operation;
+    p.peer = step.peer;
+    p.tag = step.tag;
+    return p;
+}
+
 Group group_of(const Mapping& m, const Play& play, int unit) {
     const int n = extent(m, play.axis), mine = place(m, play.axis, unit);
     // Skipping: the members at the same place of every run of `skip`; inside: the run itself.

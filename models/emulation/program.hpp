@@ -49,6 +49,9 @@ struct Play {
     int step = 0;                                     ///< of the stage's list, for the timeline
 };
 
+/// A play of a step, without what its messages cost.
+Play begun(const Step& step);
+
 /// Compiled steps of all stages.
 struct Program {
     Mapping mapping;
