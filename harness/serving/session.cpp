@@ -85,13 +85,15 @@ public:
 private:
     /// Keeps the one that serves most: requests per second at the knee, else with all there is to do.
     void consider(const Division& d, const Fleet& fleet, const std::shared_ptr<BackendSteps>& times, bool exact) {
+        constexpr double hopeless = 0.5;  // of the best so far, with all there is to do: no knee makes up for that
         std::optional<Knee> knee;
         double rate = 0;
+        if (exact)
+            rate = static_cast<double>(serving_.requests.size()) / serve(serving_.requests, fleet, *times).makespan_s;
+        if (rate < hopeless * best_) return;
         if (exact && serving_.knee) {
             knee = find_knee(serving_, fleet, *times);
             rate = knee->rate_per_s;
-        } else if (exact) {
-            rate = static_cast<double>(serving_.requests.size()) / serve(serving_.requests, fleet, *times).makespan_s;
         }
         if (rate <= best_) return;
         best_ = rate;
