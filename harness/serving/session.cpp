@@ -88,12 +88,15 @@ private:
         constexpr double hopeless = 0.5;  // of the best so far, with all there is to do: no knee makes up for that
         std::optional<Knee> knee;
         double rate = 0;
-        if (exact)
-            rate = static_cast<double>(serving_.requests.size()) / serve(serving_.requests, fleet, *times).makespan_s;
-        if (rate < hopeless * best_) return;
+        const auto n = static_cast<double>(serving_.requests.size());
         if (exact && serving_.knee) {
+            std::vector<Request> at_once = serving_.requests;
+            for (Request& r : at_once) r.arrival_s = 0;
+            if (n / serve(at_once, fleet, *times).makespan_s < hopeless * best_) return;
             knee = find_knee(serving_, fleet, *times);
             rate = knee->rate_per_s;
+        } else if (exact) {
+            rate = n / serve(serving_.requests, fleet, *times).makespan_s;
         }
         if (rate <= best_) return;
         best_ = rate;
