@@ -58,6 +58,13 @@ struct Band {
     std::string source;
 };
 
+/// What the machine that was measured would take for the same work at the rates it was ever seen to reach.
+struct Ceiling {
+    Seconds time;       ///< 0: unknown
+    Seconds compute;    ///< of its arithmetic alone, at the rates of large matrix products: over the real time, the MFU
+    std::string limit;  ///< what takes that long: "compute", "DRAM", "network", "storage"
+};
+
 /// What one phase of a composed workload took, all its runs together.
 struct PhaseUse {
     std::string name;
@@ -70,7 +77,9 @@ struct PhaseUse {
     std::optional<Joules> energy;
     Flops useful;
     Band band;
-    std::string limit;  ///< the resource that is busy longest in it
+    std::string limit;  ///< the resource that is busy longest in it; measured: that would be, at the ceilings
+    Ceiling ceiling{};
+    std::vector<MemoryUse> levels{};  ///< traffic that each level of memory must at least see, all runs and ranks
 };
 
 /// A quantity that changes in the course of one run: the loss by step, a queue by time.
@@ -104,6 +113,7 @@ struct Measurement {
     std::vector<PhaseUse> phases;                     ///< of a composed workload, in order
     std::vector<Series> series;                       ///< on rank 0
     std::vector<Grid> grids;                          ///< over the PEs of a mesh, thinned out
+    Ceiling ceiling;                                  ///< of what is measured on a host whose rates are known
     std::optional<Joules> energy;
     Flops useful, overhead;  ///< credited over all ranks; done beyond the graph's own
     Verification verification;

@@ -81,7 +81,9 @@ std::string describe_system(const System& s, Format format, bool colour) {
     block("node", s.node);
     block("power", s.power);
     block("cost", s.cost);
-    block("achieved rates, not used by the bound", s.measured);
+    block(s.kind == SystemKind::host ? "ceilings: the best seen of each, not used by the bound"
+                                     : "achieved rates, not used by the bound",
+          s.measured);
     block("constants of the models, fitted over families of measurements", s.fitted);
     ridge_rows(t, s);
     if (!s.options.empty()) t.section("alternatives in the file: options = { name = \"choice\" } in the experiment");

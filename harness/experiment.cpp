@@ -235,6 +235,8 @@ SystemChoice read_system(const Config& c, const SystemLoader& load) {
     }
     if (c.has("backends")) s.backends = c.texts("backends");
     if (c.has("workloads")) s.workloads = c.texts("workloads");
+    if (const auto table = c.maybe_table("only"))
+        for (const std::string& key : table->keys()) s.only.emplace_back(key, text(scalar(table->value(key))));
     for (const char* key : unit_keys) {
         if (!c.has(key)) continue;
         for (const ParamValue& v : axis_values(c.value(key))) {
@@ -267,6 +269,14 @@ void check_workloads(const Experiment& e) {
             if (std::find(known.begin(), known.end(), name) == known.end())
                 throw Error({s.where, fmt::format("the experiment has no workload {}", in_quotes(name)),
                              fmt::format("{} would not take part in it", s.system->id), did_you_mean(name, known)});
+    std::vector<std::string> params;
+    for (const WorkloadChoice& w : e.workloads)
+        for (const ParamSpec& spec : w.workload->params) params.push_back(spec.name);
+    for (const SystemChoice& s : e.systems)
+        for (const auto& [name, value] : s.only)
+            if (std::find(params.begin(), params.end(), name) == params.end())
+                throw Error({s.where, fmt::format("only names {}, which no workload here has", in_quotes(name)),
+                             fmt::format("{} would take part in nothing", s.system->id), did_you_mean(name, params)});
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/case.hpp"
@@ -20,6 +21,7 @@ struct SystemChoice {
     std::shared_ptr<const System> system;
     std::vector<std::string> backends;   ///< empty: every built backend that is not on request
     std::vector<std::string> workloads;  ///< the only ones it takes part in; empty: all
+    std::vector<std::pair<std::string, std::string>> only;  ///< parameters of the only points it takes part in
     std::vector<std::int64_t> units;
     std::vector<MeshChoice> meshes;       ///< empty: the backend's choice
     std::vector<std::string> algorithms;  ///< empty: the backend's choice

@@ -16,11 +16,14 @@
 #include "core/error.hpp"
 #include "harness/environment.hpp"
 #include "harness/host_probe.hpp"
+#include "harness/host_rates.hpp"
 
 namespace wb {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int probe_version = 2;  // what an older probe stored lacks figures
 
 std::string today() {
     const std::time_t t = std::time(nullptr);
@@ -75,6 +78,26 @@ std::string read_file(const std::string& path) {
     return {std::istreambuf_iterator<char>(in), {}};
 }
 
+/// Whole or not at all; a folder that cannot be written costs a measurement each time, no more.
+void store(const std::string& path, const std::string& text) {
+    std::error_code ignored;
+    fs::create_directories(fs::path(path).parent_path(), ignored);
+    const std::string aside = fmt::format("{}.{}", path, getpid());
+    std::ofstream(aside, std::ios::binary) << text;
+    fs::rename(aside, path, ignored);
+}
+
+/// What messages between the ranks of this job reach, measured once for each number of them. Collective.
+std::string messages(Comm& comm, const std::string& host_file, bool measure_again) {
+    if (comm.size() < 2) return "";
+    const std::string path = fs::path(host_file).replace_extension(fmt::format(".{}ranks.toml", comm.size())).string();
+    std::string text = comm.share(comm.rank() == 0 && !measure_again ? read_file(path) : "");
+    if (!text.empty()) return text;
+    text = message_rates(comm, today());
+    if (comm.rank() == 0) store(path, text);
+    return text;
+}
+
 }  // namespace
 
 std::string host_cache_file(int cpus) {
@@ -85,7 +108,7 @@ std::string host_cache_file(int cpus) {
                                           : fs::temp_directory_path();
     std::array<char, 256> host{};
     gethostname(host.data(), host.size() - 1);
-    return (root / "waferbench" / fmt::format("host-{}-{}cpus.toml", host.data(), cpus)).string();
+    return (root / "waferbench" / fmt::format("host-{}-{}cpus-{}.toml", host.data(), cpus, probe_version)).string();
 }
 
 int job_cpus(Comm& comm) { return static_cast<int>(cpus_of_job(comm).size()); }
@@ -100,13 +123,9 @@ std::shared_ptr<const System> host_system(const Files& files, Comm& comm,
             if (path.empty()) path = host_cache_file(static_cast<int>(cpus.size()));
             text = measure_again ? "" : read_file(path);
             if (text.empty()) {
-                fmt::print(stderr, "Measuring this host once ({} cores, some seconds) ...\n", cpus.size());
+                fmt::print(stderr, "Measuring this host once ({} cores, some ten seconds) ...\n", cpus.size());
                 text = measure(cpus);
-                std::error_code ignored;
-                fs::create_directories(fs::path(path).parent_path(), ignored);
-                const std::string aside = fmt::format("{}.{}", path, getpid());
-                std::ofstream(aside, std::ios::binary) << text;
-                fs::rename(aside, path, ignored);
+                store(path, text);
             }
         } catch (const Error& e) {
             problem = e.what();
@@ -114,11 +133,17 @@ std::shared_ptr<const System> host_system(const Files& files, Comm& comm,
     }
     problem = comm.share(problem);
     if (!problem.empty()) throw Error({"host", problem, "", ""}, Exit::environment);
-    return std::make_shared<const System>(parse_system(comm.share(text), comm.share(path), "host", choices));
+    text = comm.share(text);
+    path = comm.share(path);
+    if (text.rfind("\n[") == text.rfind("\n[measured]\n")) text += messages(comm, path, measure_again);
+    return std::make_shared<const System>(parse_system(text, path, "host", choices));
 }
 
 int probe_main(int cpus) {
-    const std::string text = probe_host(cpus, today());
+    std::string text = probe_host(cpus, today());  // ends with the block that the rest belongs to
+    const System host = parse_system(text, "probe", "host");
+    text += product_rates(host, cpus);
+    text += storage_rates(fs::current_path().string());
     std::fputs(text.c_str(), stdout);
     return 0;
 }

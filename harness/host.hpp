@@ -10,8 +10,8 @@
 namespace wb {
 
 /// This machine as a system. configs/systems/host.toml of the user wins; else what was measured here before and stored
-/// in the user's cache folder; else it is measured now (some seconds) and stored with its date. Collective: rank 0
-/// decides.
+/// in the user's cache folder; else it is measured now (some ten seconds) and stored with its date. What messages
+/// between several ranks reach is measured and stored apart, for each number of them. Collective: rank 0 decides.
 std::shared_ptr<const System> host_system(const Files& files, Comm& comm,
                                           const std::map<std::string, std::string>& choices,
                                           bool measure_again = false);

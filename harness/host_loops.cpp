@@ -88,6 +88,62 @@ void avx2_read(const double* data, std::size_t blocks) {
         "add $1024, %0\n\tdec %1\n\tjnz 1b\n\tvzeroupper"
         : "+r"(data), "+r"(blocks)::"cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7");
 }
+
+void avx512_copy(const double* from, double* to, std::size_t blocks) {
+    asm volatile(
+        "1:\n\t"
+        ".irp o, 0,512\n\t"
+        ".irp r, 0,1,2,3,4,5,6,7\n\tvmovapd \\o+64*\\r(%0), %%zmm\\r\n\t.endr\n\t"
+        ".irp r, 0,1,2,3,4,5,6,7\n\tvmovapd %%zmm\\r, \\o+64*\\r(%1)\n\t.endr\n\t"
+        ".endr\n\t"
+        "add $1024, %0\n\tadd $1024, %1\n\tdec %2\n\tjnz 1b\n\tvzeroupper"
+        : "+r"(from), "+r"(to), "+r"(blocks)::"cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
+          "xmm7");
+}
+
+void avx512_triad(const double* a, const double* b, double* to, std::size_t blocks) {
+    const double three = 3;
+    asm volatile(
+        "vbroadcastsd %4, %%zmm8\n"
+        "1:\n\t"
+        ".irp o, 0,512\n\t"
+        ".irp r, 0,1,2,3,4,5,6,7\n\tvmovapd \\o+64*\\r(%0), %%zmm\\r\n\t.endr\n\t"
+        ".irp r, 0,1,2,3,4,5,6,7\n\tvfmadd231pd \\o+64*\\r(%1), %%zmm8, %%zmm\\r\n\t.endr\n\t"
+        ".irp r, 0,1,2,3,4,5,6,7\n\tvmovapd %%zmm\\r, \\o+64*\\r(%2)\n\t.endr\n\t"
+        ".endr\n\t"
+        "add $1024, %0\n\tadd $1024, %1\n\tadd $1024, %2\n\tdec %3\n\tjnz 1b\n\tvzeroupper"
+        : "+r"(a), "+r"(b), "+r"(to), "+r"(blocks)
+        : "m"(three)
+        : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8");
+}
+
+void avx2_copy(const double* from, double* to, std::size_t blocks) {
+    asm volatile(
+        "1:\n\t"
+        ".irp o, 0,256,512,768\n\t"
+        ".irp r, 0,1,2,3,4,5,6,7\n\tvmovapd \\o+32*\\r(%0), %%ymm\\r\n\t.endr\n\t"
+        ".irp r, 0,1,2,3,4,5,6,7\n\tvmovapd %%ymm\\r, \\o+32*\\r(%1)\n\t.endr\n\t"
+        ".endr\n\t"
+        "add $1024, %0\n\tadd $1024, %1\n\tdec %2\n\tjnz 1b\n\tvzeroupper"
+        : "+r"(from), "+r"(to), "+r"(blocks)::"cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
+          "xmm7");
+}
+
+void avx2_triad(const double* a, const double* b, double* to, std::size_t blocks) {
+    const double three = 3;
+    asm volatile(
+        "vbroadcastsd %4, %%ymm8\n"
+        "1:\n\t"
+        ".irp o, 0,256,512,768\n\t"
+        ".irp r, 0,1,2,3,4,5,6,7\n\tvmovapd \\o+32*\\r(%0), %%ymm\\r\n\t.endr\n\t"
+        ".irp r, 0,1,2,3,4,5,6,7\n\tvfmadd231pd \\o+32*\\r(%1), %%ymm8, %%ymm\\r\n\t.endr\n\t"
+        ".irp r, 0,1,2,3,4,5,6,7\n\tvmovapd %%ymm\\r, \\o+32*\\r(%2)\n\t.endr\n\t"
+        ".endr\n\t"
+        "add $1024, %0\n\tadd $1024, %1\n\tadd $1024, %2\n\tdec %3\n\tjnz 1b\n\tvzeroupper"
+        : "+r"(a), "+r"(b), "+r"(to), "+r"(blocks)
+        : "m"(three)
+        : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8");
+}
 #endif
 
 void portable_read(const double* data, std::size_t blocks) {
@@ -110,6 +166,26 @@ void read_once(VectorUnit unit, const double* data, std::size_t blocks) {
 #endif
     (void)unit;
     portable_read(data, blocks);
+}
+
+void copy_once(VectorUnit unit, const Stretch& from, Stretch& to) {
+#if defined(__x86_64__)
+    if (unit == VectorUnit::avx512) return avx512_copy(from.data(), to.data(), from.size() / 128);
+    if (unit == VectorUnit::avx2) return avx2_copy(from.data(), to.data(), from.size() / 128);
+#endif
+    (void)unit;
+    std::copy(from.data(), from.data() + from.size(), to.data());
+}
+
+void triad_once(VectorUnit unit, const Stretch& a, const Stretch& b, Stretch& to) {
+#if defined(__x86_64__)
+    if (unit == VectorUnit::avx512) return avx512_triad(a.data(), b.data(), to.data(), a.size() / 128);
+    if (unit == VectorUnit::avx2) return avx2_triad(a.data(), b.data(), to.data(), a.size() / 128);
+#endif
+    (void)unit;
+    const Pair *x = reinterpret_cast<const Pair*>(a.data()), *y = reinterpret_cast<const Pair*>(b.data());
+    Pair* out = reinterpret_cast<Pair*>(to.data());
+    for (std::size_t i = 0; i < to.size() / 2; ++i) out[i] = x[i] + 3.0 * y[i];
 }
 
 template <class Rounds>
@@ -170,12 +246,14 @@ void read_all(const Stretch& a, long rounds) {
     for (long i = 0; i < rounds; ++i) read_once(unit, a.data(), a.size() / 128);
 }
 
-void copy(const Stretch& from, Stretch& to) { std::copy(from.data(), from.data() + from.size(), to.data()); }
+void copy(const Stretch& from, Stretch& to, long rounds) {
+    const VectorUnit unit = widest_vector_unit();
+    for (long i = 0; i < rounds; ++i) copy_once(unit, from, to);
+}
 
-void triad(const Stretch& a, const Stretch& b, Stretch& to) {
-    const Pair *x = reinterpret_cast<const Pair*>(a.data()), *y = reinterpret_cast<const Pair*>(b.data());
-    Pair* out = reinterpret_cast<Pair*>(to.data());
-    for (std::size_t i = 0; i < to.size() / 2; ++i) out[i] = x[i] + 3.0 * y[i];
+void triad(const Stretch& a, const Stretch& b, Stretch& to, long rounds) {
+    const VectorUnit unit = widest_vector_unit();
+    for (long i = 0; i < rounds; ++i) triad_once(unit, a, b, to);
 }
 
 bool has_uncached_stores() {

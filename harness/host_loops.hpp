@@ -31,13 +31,13 @@ private:
     double* data_;
 };
 
-// Each walks whole stretches once; all of one call have the same size.
+// Each walks whole stretches; all of one call have the same size.
 
 /// Loads and adds up everything, `rounds` times.
 void read_all(const Stretch& a, long rounds);
-void copy(const Stretch& from, Stretch& to);
+void copy(const Stretch& from, Stretch& to, long rounds = 1);
 /// to = a + 3 b
-void triad(const Stretch& a, const Stretch& b, Stretch& to);
+void triad(const Stretch& a, const Stretch& b, Stretch& to, long rounds = 1);
 // The same with stores that go around the caches, where has_uncached_stores(); else as above.
 bool has_uncached_stores();
 void copy_uncached(const Stretch& from, Stretch& to);

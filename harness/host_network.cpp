@@ -86,8 +86,9 @@ std::string host_network_toml(const NetworkFigures& f, const LogGP& fit, const S
     out +=
         "notes = \"Collectives follow from the messages measured here; products and vectors are bounded by the peaks, "
         "for nothing of theirs was fitted.\"\n\n[sources]\n";
-    out += fmt::format("network = \"waferbench network on this host, {} ranks together, lower quartiles, {}\"\n",
-                       f.ranks, date);
+    out += fmt::format(
+        "network = \"waferbench network on this host, {} ranks together, lower quartile of the best round, {}\"\n",
+        f.ranks, date);
     out += fmt::format("host = \"this host's description, a share of {} each\"\n", f.ranks);
     out += "bound = \"not measured: as if nothing were lost\"\n\n[unit]\nname = \"rank\"\n\n[unit.peak]\n";
     for (const auto& [type, peak] : host.peak)
@@ -101,11 +102,14 @@ std::string host_network_toml(const NetworkFigures& f, const LogGP& fit, const S
             "bandwidth = {{ value = {}, source = \"host\" }}\n",
             outer->name, quantity(outer->capacity->value / f.ranks / 1e9, "GB"),
             quantity(outer->bandwidth->value / f.ranks / 1e9, "GB/s"));
-    const double largest = f.sizes("exchange").back();
+    // What bounds are made of: the best that was seen of any size, most of which stay in caches.
+    double rate = 0;
+    for (const char* pattern : {"latency", "exchange", "bandwidth", "bidirectional"})
+        for (const double bytes : f.sizes(pattern)) rate = std::max(rate, bytes / f.at(pattern, bytes));
     out += fmt::format(
         "\n[[fabric]]\nname = \"MPI\"\ntopology = \"switch\"\nunits = {{ value = {}, source = \"network\" }}\n",
         f.ranks);
-    put(out, "bandwidth", quantity(largest / f.at("exchange", largest) / 1e9, "GB/s"), "largest exchange");
+    put(out, "bandwidth", quantity(rate / 1e9, "GB/s"), "the best of all sizes");
     put(out, "latency", quantity(f.at("latency", 8) * 1e9, "ns"), "half a ping-pong of 8 bytes");
     out += "\n[fitted]\n";
     for (const char* key : {"launch_time", "gap_time"})

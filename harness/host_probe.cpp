@@ -2,11 +2,8 @@
 
 #include <fmt/format.h>
 #include <hwloc.h>
-#include <omp.h>
-#include <sched.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <limits>
@@ -16,12 +13,11 @@
 
 #include "core/error.hpp"
 #include "harness/environment.hpp"
+#include "harness/host_bandwidth.hpp"
 #include "harness/host_loops.hpp"
 
 namespace wb {
 namespace {
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 struct Cache {
     int level;
@@ -68,135 +64,6 @@ Topology topology_of(const std::vector<int>& cpus) {
         if (instances > 0 && bytes > 0) t.caches.push_back({level, bytes, instances});
     }
     return t;
-}
-
-/// OpenMP threads 0 .. n-1, each on one CPU while this lives; afterwards each may run where it could before.
-class PinnedTeam {
-public:
-    explicit PinnedTeam(const std::vector<int>& cpus) : before_(cpus.size()) {
-#pragma omp parallel num_threads(size())
-        {
-            const auto me = static_cast<std::size_t>(omp_get_thread_num());
-            before_[me] = allowed_cpus();
-            bind({cpus[me]});
-        }
-    }
-    ~PinnedTeam() {
-#pragma omp parallel num_threads(size())
-        bind(before_[static_cast<std::size_t>(omp_get_thread_num())]);
-    }
-    PinnedTeam(const PinnedTeam&) = delete;
-    PinnedTeam& operator=(const PinnedTeam&) = delete;
-
-    int size() const { return static_cast<int>(before_.size()); }
-
-    /// Slowest thread's seconds of `work(thread)`, begun together; best of `times`.
-    template <class Work>
-    double best_s(int times, Work work) const {
-        double best = std::numeric_limits<double>::infinity();
-        for (int i = 0; i < times; ++i) {
-            double begin = 0;
-#pragma omp parallel num_threads(size())
-            {
-#pragma omp barrier
-#pragma omp master
-                begin = now_s();
-                work(static_cast<std::size_t>(omp_get_thread_num()));
-            }
-            best = std::min(best, now_s() - begin);
-        }
-        return best;
-    }
-
-private:
-    /// Failure leaves the thread where it is: the figures are then lower, not wrong.
-    static void bind(const std::vector<int>& cpus) {
-        if (cpus.empty()) return;
-        const auto room = static_cast<std::size_t>(cpus.back()) + 1;
-        cpu_set_t* set = CPU_ALLOC(room);
-        if (!set) return;
-        const std::size_t bytes = CPU_ALLOC_SIZE(room);
-        CPU_ZERO_S(bytes, set);
-        for (int cpu : cpus) CPU_SET_S(static_cast<std::size_t>(cpu), bytes, set);
-        sched_setaffinity(0, bytes, set);
-        CPU_FREE(set);
-    }
-    std::vector<std::vector<int>> before_;
-};
-
-constexpr int cache_tries = 25;
-
-using Stretches = std::vector<std::unique_ptr<Stretch>>;
-
-/// One stretch a thread, touched first by its thread, so that it lies in that thread's memory.
-Stretches stretches(const PinnedTeam& team, double bytes_each) {
-    Stretches all(static_cast<std::size_t>(team.size()));
-    bool enough = true;
-#pragma omp parallel num_threads(team.size())
-    try {
-        all[static_cast<std::size_t>(omp_get_thread_num())] =
-            std::make_unique<Stretch>(static_cast<std::size_t>(bytes_each));
-    } catch (const std::bad_alloc&) {
-#pragma omp atomic write
-        enough = false;
-    }
-    if (!enough)
-        throw Error({"host probe", "not enough memory for the bandwidth test", "", "Free some memory."},
-                    Exit::environment);
-    return all;
-}
-
-double total_bytes(const Stretches& all) {
-    double bytes = 0;
-    for (const auto& s : all) bytes += static_cast<double>(s->size() * sizeof(double));
-    return bytes;
-}
-
-/// All threads read half a level of cache: long enough (2 ms) for the start of the threads not to count, short enough
-/// for one of many tries to pass undisturbed on a busy machine.
-double cache_bandwidth(const PinnedTeam& team, const Cache& cache) {
-    const Stretches all = stretches(team, cache.bytes * cache.instances / 2 / team.size());
-    const auto read = [&](long rounds) {
-        return [&all, rounds](std::size_t thread) { read_all(*all[thread], rounds); };
-    };
-    const long rounds = std::clamp(std::lround(0.002 / team.best_s(3, read(1))), 1L, 1'000'000L);
-    return total_bytes(all) * static_cast<double>(rounds) / team.best_s(cache_tries, read(rounds));
-}
-
-struct Bandwidths {
-    double read, copy, triad;  ///< B/s; copy counts 2, triad 3 arrays, as STREAM does
-    double array_bytes;
-    double best() const { return std::max({read, copy, triad}); }
-};
-
-/// Walks the arrays piece by piece and keeps the best piece: on a busy machine few whole passes go undisturbed. A piece
-/// is out of the caches when its turn comes again, for all of the others were walked meanwhile.
-Bandwidths memory_bandwidths(const PinnedTeam& team, double free_bytes) {
-    constexpr int passes = 5;
-    const int pieces = team.size() <= 8 ? 10 : team.size() <= 32 ? 4 : 1;
-    const double array = std::min(0x1p30, free_bytes / 4) / 3;
-    struct Piece {
-        Stretches a, b, c;
-    };
-    std::vector<Piece> all;
-    const auto piece = [&] { return stretches(team, array / pieces / team.size()); };
-    for (int i = 0; i < pieces; ++i) all.push_back({piece(), piece(), piece()});
-    const double bytes = total_bytes(all[0].a);
-    Bandwidths out{0, 0, 0, bytes * pieces};
-    const auto better = [&](double& kept, double arrays, auto work) {
-        for (int pass = 0; pass < passes; ++pass)
-            for (const Piece& p : all)
-                kept = std::max(kept, arrays * bytes / team.best_s(1, [&](std::size_t i) { work(p, i); }));
-    };
-    better(out.read, 3, [](const Piece& p, std::size_t i) {
-        for (const Stretches* s : {&p.a, &p.b, &p.c}) read_all(*(*s)[i], 1);
-    });
-    better(out.copy, 2, [](const Piece& p, std::size_t i) { copy(*p.a[i], *p.c[i]); });
-    better(out.triad, 3, [](const Piece& p, std::size_t i) { triad(*p.a[i], *p.b[i], *p.c[i]); });
-    if (!has_uncached_stores()) return out;
-    better(out.copy, 2, [](const Piece& p, std::size_t i) { copy_uncached(*p.a[i], *p.c[i]); });
-    better(out.triad, 3, [](const Piece& p, std::size_t i) { triad_uncached(*p.a[i], *p.b[i], *p.c[i]); });
-    return out;
 }
 
 struct Arithmetic {
@@ -327,26 +194,32 @@ std::string unit_table(const Topology& t, const Arithmetic& a) {
 
 struct Level {
     std::string name, capacity;  ///< capacity as TOML
+    Bandwidths seen;
     double bandwidth;
     std::string note;
 };
+
+std::string best_loop(const Bandwidths& b) {
+    return b.best() == b.read ? "read" : b.best() == b.copy ? "copy" : "triad";
+}
 
 std::vector<Level> cache_levels(const Topology& t, const PinnedTeam& team) {
     std::vector<Level> levels;
     for (const Cache& cache : t.caches) {
         const std::string many = fmt::format("{} x {}", cache.instances, size_text(cache.bytes));
+        const Bandwidths seen = cache_bandwidths(team, cache.bytes * cache.instances);
         levels.push_back({fmt::format("L{}", cache.level),
-                          quantity(size_text(cache.bytes * cache.instances), "hwloc", many),
-                          cache_bandwidth(team, cache), "read, half of the level"});
+                          quantity(size_text(cache.bytes * cache.instances), "hwloc", many), seen, seen.best(),
+                          best_loop(seen) + ", half of the level"});
     }
     return levels;
 }
 
-std::string memory_tables(std::vector<Level> levels) {
+std::string memory_tables(std::vector<Level>& levels) {
     // What comes from further out passes the nearer levels, so none of them is slower; a disturbed loop may say so.
     for (std::size_t i = levels.size(); i-- > 1;) {
         if (levels[i - 1].bandwidth >= levels[i].bandwidth) continue;
-        levels[i - 1].note = fmt::format("seen at {}; read, half of the level: {}", levels[i].name,
+        levels[i - 1].note = fmt::format("seen at {}; {}: {}", levels[i].name, levels[i - 1].note,
                                          rate_text(levels[i - 1].bandwidth, "B/s"));
         levels[i - 1].bandwidth = levels[i].bandwidth;
     }
@@ -357,13 +230,17 @@ std::string memory_tables(std::vector<Level> levels) {
     return out;
 }
 
-std::string measured_table(const Bandwidths& memory, const TimerCost& timer) {
-    const std::string arrays = fmt::format("arrays of {:.0f} MB", memory.array_bytes / 1e6);
-    const auto line = [&](const char* key, double rate) {
-        return fmt::format("{} = {}\n", key, quantity(rate_text(rate, "B/s"), "probe", arrays));
-    };
-    return "\n[measured]\n" + line("copy_bandwidth", memory.copy) + line("triad_bandwidth", memory.triad) +
-           line("read_bandwidth", memory.read) +
+std::string measured_table(const std::vector<Level>& levels, const TimerCost& timer, double launch_s) {
+    std::string out = "\n[measured]\n";
+    for (const Level& level : levels)
+        for (const auto& [loop, rate] :
+             {std::pair{"read", level.seen.read}, {"copy", level.seen.copy}, {"triad", level.seen.triad}})
+            out += fmt::format("{}_{}_bandwidth = {}\n", level.name, loop,
+                               quantity(rate_text(rate, "B/s"), "probe",
+                                        fmt::format("arrays of {:.3g} MB", level.seen.array_bytes / 1e6)));
+    out += fmt::format("parallel_launch = {}\n",
+                       quantity(fmt::format("{:.3g} us", launch_s * 1e6), "probe", "an empty OpenMP region"));
+    return out +
            fmt::format("timer_overhead = {}\n", quantity(fmt::format("{:.3g} ns", timer.overhead_s * 1e9), "probe"));
 }
 
@@ -386,9 +263,9 @@ std::string probe_host(int cpus, const std::string& date) {
     levels.push_back({"DRAM",
                       quantity(size_text(std::min(e.memory_total_bytes, limit)), "kernel",
                                limited ? "limit of the control group" : "MemTotal"),
-                      memory.best(), "best of read, copy and triad"});
-    return head(t, a, e, cpus, date) + unit_table(t, a) + memory_tables(std::move(levels)) +
-           measured_table(memory, e.timer);
+                      memory, memory.best(), best_loop(memory)});
+    const std::string described = head(t, a, e, cpus, date) + unit_table(t, a) + memory_tables(levels);
+    return described + measured_table(levels, e.timer, parallel_launch_s(team));
 }
 
 }  // namespace wb

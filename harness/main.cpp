@@ -151,6 +151,7 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     run->add_option("--output,-o", a.run.output, "results file (default: results/<name>-<date>.h5)");
     run->add_flag("--resume", a.run.resume, "skip the cases the journal already holds");
     run->add_flag("--oversubscribe", a.run.oversubscribe, "allow more threads than cores");
+    run->add_flag("--remeasure", a.run.measure_again, "measure this host's ceilings anew before it begins");
     run->add_option("--budget", a.budget, "start no case after this long, e.g. \"10 min\"");
     run->add_flag("--wide", a.run.wide, "show verification, memory and communication too");
     run->add_flag("--quiet,-q", a.run.quiet, "print nothing but mistakes");
@@ -187,7 +188,7 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     });
     auto* describe = app.add_subcommand("describe", "a system, workload, backend or model: what it has and needs");
     describe->add_option("name", a.what, "its name; `host` is this machine")->required();
-    describe->add_flag("--measure-again", a.measure_again, "host: measure clock and bandwidths anew");
+    describe->add_flag("--measure-again,--remeasure", a.measure_again, "host: measure its figures and ceilings anew");
     describe->callback([&a, &comm, &chosen, colour] {
         chosen = [&a, &comm, colour] {
             const Files files = files_of(a);

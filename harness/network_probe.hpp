@@ -12,7 +12,7 @@ struct NetworkPoint {
     std::string pattern;
     double bytes = 0;
     std::vector<double> rounds_s;  ///< of one message or collective: the slowest rank's lower quartile in each round
-    /// The lower quartile over the rounds: on a machine that others use the median is theirs.
+    /// Of the least disturbed round: on a machine that others use the median is theirs.
     double seconds() const;
 };
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -116,6 +117,17 @@ void store(const std::string& path, const std::string& text) {
                     Exit::io);
 }
 
+/// Ranks that other programs keep from running at once wait for each other far longer than messages take.
+std::string busy_warning(int ranks) {
+    double load = 0;
+    const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    if (getloadavg(&load, 1) != 1 || load + ranks <= static_cast<double>(cpus) + 0.5) return "";
+    return fmt::format(
+        "warning: {} ranks on {} CPUs, load average {:.1f} before: ranks wait for the processor, not for "
+        "messages. Wait until the machine is idle; start no more ranks than CPUs.\n",
+        ranks, cpus, load);
+}
+
 Exit measure_network(const NetworkOptions& o, const VerbContext& context) {
     Comm& comm = context.comm;
     if (comm.size() < 2)
@@ -128,8 +140,10 @@ Exit measure_network(const NetworkOptions& o, const VerbContext& context) {
         throw p.at("--budget");
     }
     const auto host = host_system(context.files(), comm, {});
+    const std::string busy = busy_warning(comm.size());
     const NetworkFigures figures = probe_network(comm, budget_s);
     if (comm.rank() != 0) return Exit::ok;
+    if (!busy.empty()) fmt::print(stderr, "{}", busy);
     const LogGP fit = fit_loggp(figures);
     const std::string path = o.output.empty() ? host_network_file(comm.size()) : o.output;
     const std::string text = host_network_toml(figures, fit, *host, today());

@@ -1,6 +1,7 @@
 #include "harness/phase_table.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
@@ -18,7 +19,8 @@ struct Section {
 
 bool composed(const Result& r) { return r.m.status == Status::ok && !r.m.phases.empty(); }
 
-/// Results with phases by label, in the order of the run.
+/// Results with phases by label, in the order of the run. Bounds are set beside what they bound, phase by phase; they
+/// have rows of their own only where there is nothing else.
 std::vector<Section> sections(const ResultSet& set, const std::string& filter) {
     std::vector<Section> out;
     for (const Result& r : set.results) {
@@ -27,6 +29,9 @@ std::vector<Section> sections(const ResultSet& set, const std::string& filter) {
         if (at == out.end()) at = out.insert(out.end(), {r.label, {}});
         at->results.push_back(&r);
     }
+    const auto bound = [](const Result* r) { return r->m.kind == Kind::bound; };
+    for (Section& s : out)
+        if (!std::all_of(s.results.begin(), s.results.end(), bound)) std::erase_if(s.results, bound);
     return out;
 }
 
@@ -46,8 +51,15 @@ const PhaseUse& longest(const Result& r) {
 std::string name_of(const Result& r) {
     std::string out = r.system;
     if (r.units > 1) out += fmt::format(" x{}", r.units);
+    if (!r.mesh.empty()) out += " " + r.mesh;
     if (r.ranks > 1) out += fmt::format(", {} ranks", r.ranks);
     return out;
+}
+
+/// " at 61 % of its ceiling"
+std::string reached(const PhaseUse& p) {
+    if (!(p.ceiling.time > Seconds(0) && p.time > Seconds(0))) return "";
+    return fmt::format(" at {:.2g} % of its ceiling", 100 * (p.ceiling.time / p.time));
 }
 
 std::string rendered(const TextTable& table, Format format, bool colour) {
@@ -66,6 +78,19 @@ std::vector<std::string> phase_names(const Section& section) {
         for (const PhaseUse& p : r->m.phases)
             if (std::find(names.begin(), names.end(), p.name) == names.end()) names.push_back(p.name);
     return names;
+}
+
+/// "decides: train on host; compile on x, x x4"
+std::string deciding(const Section& section) {
+    std::vector<std::string> lines;  // by phase, in the order of the table
+    for (const std::string& phase : phase_names(section)) {
+        std::vector<std::string> systems;
+        for (const Result* r : section.results)
+            if (const std::string who = name_of(*r); longest(*r).name == phase)
+                if (std::find(systems.begin(), systems.end(), who) == systems.end()) systems.push_back(who);
+        if (!systems.empty()) lines.push_back(fmt::format("{} on {}", phase, fmt::join(systems, ", ")));
+    }
+    return fmt::format("decides: {}\n", fmt::join(lines, "; "));
 }
 
 std::string side_by_side(const Section& section, Format format, bool colour) {
@@ -88,10 +113,12 @@ std::string side_by_side(const Section& section, Format format, bool colour) {
                 row.push_back({fmt::format("{} {:3.0f} %", wb::format(p->time), 100 * share(*p, all)), p->time.si(),
                                p->name == most.name ? Emphasis::strong : Emphasis::none});
         }
-        row.emplace_back(fmt::format("{}{}{}", most.name, most.limit.empty() ? "" : ": ", most.limit));
+        row.emplace_back(fmt::format("{}{}{}{}", most.name, most.limit.empty() ? "" : ": ", most.limit, reached(most)));
         table.row(std::move(row));
     }
-    return rendered(table, format, colour);
+    const std::string out = rendered(table, format, colour);
+    if (format == Format::terminal) return out + deciding(section);
+    return format == Format::markdown ? out + "\n" + deciding(section) : out;
 }
 
 std::string spread(const Result& r, const PhaseUse& p) {
@@ -109,6 +136,21 @@ std::string band(const Result& r, const PhaseUse& p) {
 using PhaseBounds = std::map<std::string, double>;
 std::string place(const Result& r, const PhaseUse& p) {
     return fmt::format("{}|{}|{}|{}", r.fingerprint, r.system, r.units, p.name);
+}
+
+/// A share of the time; empty where its part is unknown.
+Cell part_of(Seconds part, Seconds time) {
+    if (!(part > Seconds(0) && time > Seconds(0))) return Cell("");
+    return {fmt::format("{:.2g} %", 100 * (part / time)), part / time};
+}
+
+/// "1.2 GB of DRAM, 3.4 GB of L3": from the outermost level inwards, two at most.
+std::string traffic(const PhaseUse& p) {
+    std::string out;
+    int shown = 0;
+    for (auto u = p.levels.rbegin(); u != p.levels.rend() && shown < 2; ++u, ++shown)
+        out += fmt::format("{}{} of {}", out.empty() ? "" : ", ", format(u->traffic), u->level);
+    return out;
 }
 
 void detail_rows(TextTable& table, const Result& r, const PhaseBounds& bounds) {
@@ -132,6 +174,9 @@ void detail_rows(TextTable& table, const Result& r, const PhaseBounds& bounds) {
                           ? Cell("")
                           : Cell(format(Seconds(bound->second)), bound->second));
         row.emplace_back(band(r, p));
+        row.push_back(part_of(p.ceiling.compute, p.time));
+        row.push_back(part_of(p.ceiling.time, p.time));
+        row.emplace_back(traffic(p));
         row.push_back({p.limit, Emphasis::faint});
         table.row(std::move(row));
     }
@@ -160,6 +205,9 @@ std::string show_phase_details(const ResultSet& set, Format format, bool colour,
                      {"energy", Align::right, "", "J"},
                      {"bound", Align::right, "", "s"},
                      {"band", Align::right},
+                     {"MFU", Align::right, "", "1"},
+                     {"of ceiling", Align::right, "", "1"},
+                     {"traffic at least", Align::right},
                      {"limit"}});
     PhaseBounds bounds;
     for (const Result& r : set.results)

@@ -176,7 +176,13 @@ std::vector<Mapping> mappings_of(const SystemChoice& s, const Backend& backend, 
     return out;
 }
 
-bool takes_part(const SystemChoice& s, const Workload& w) {
+bool takes_part(const SystemChoice& s, const Workload& w, const Params& p) {
+    for (const auto& [name, value] : s.only) {
+        const auto& all = p.all();
+        if (std::none_of(all.begin(), all.end(),
+                         [&](const auto& x) { return x.first == name && text(x.second) == value; }))
+            return false;
+    }
     return s.workloads.empty() || std::find(s.workloads.begin(), s.workloads.end(), w.name) != s.workloads.end();
 }
 
@@ -254,7 +260,7 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
         for (const Params& p : w.points) {
             Point point(w, p, near);
             for (const SystemChoice& s : e.systems) {
-                if (!takes_part(s, *w.workload)) continue;
+                if (!takes_part(s, *w.workload, p)) continue;
                 for (std::int64_t units : s.units)
                     for (const std::string& name : names_of(s, backends)) {
                         const Backend& backend = backends.require(name, s.where);

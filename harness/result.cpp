@@ -29,6 +29,29 @@ std::vector<double> numbers(const json& j) {
     return out;
 }
 
+/// Not measured on a host whose rates are known: nothing.
+void put_ceiling(json& j, const Ceiling& c) {
+    if (c.time > Seconds(0)) j["ceiling"] = {number(c.time.si()), number(c.compute.si()), c.limit};
+}
+Ceiling ceiling_from(const json& j) {
+    if (!j.contains("ceiling")) return {};
+    const json& c = j.at("ceiling");
+    return {Seconds(number(c.at(0))), Seconds(number(c.at(1))), c.at(2)};
+}
+
+json levels_json(const std::vector<MemoryUse>& levels) {
+    json out = json::array();
+    for (const MemoryUse& u : levels)
+        out.push_back({u.level, number(u.capacity.si()), number(u.peak.si()), number(u.traffic.si())});
+    return out;
+}
+std::vector<MemoryUse> levels_from(const json& j) {
+    std::vector<MemoryUse> out;
+    for (const json& u : j)
+        out.push_back({u.at(0), Bytes(number(u.at(1))), Bytes(number(u.at(2))), Bytes(number(u.at(3)))});
+    return out;
+}
+
 json phase_json(const PhaseUse& p) {
     json j{{"name", p.name},
            {"times", p.times},
@@ -41,6 +64,8 @@ json phase_json(const PhaseUse& p) {
            {"band", {number(p.band.low), number(p.band.high), p.band.source}},
            {"limit", p.limit}};
     if (p.energy) j["energy_J"] = number(p.energy->si());
+    put_ceiling(j, p.ceiling);
+    if (!p.levels.empty()) j["levels"] = levels_json(p.levels);
     return j;
 }
 
@@ -58,6 +83,8 @@ PhaseUse phase_from(const json& j) {
     p.band = {number(j.at("band").at(0)), number(j.at("band").at(1)), j.at("band").at(2)};
     p.limit = j.at("limit");
     if (j.contains("energy_J")) p.energy = Joules(number(j.at("energy_J")));
+    p.ceiling = ceiling_from(j);
+    p.levels = levels_from(j.value("levels", json::array()));
     return p;
 }
 
@@ -111,8 +138,7 @@ json measurement_json(const Measurement& m) {
     for (const Span& s : m.spans)
         j["spans"].push_back({s.op, s.resource, s.phase, number(s.start.si()), number(s.duration.si()),
                               number(s.bytes.si()), number(s.flops.si())});
-    for (const MemoryUse& u : m.memory)
-        j["memory"].push_back({u.level, number(u.capacity.si()), number(u.peak.si()), number(u.traffic.si())});
+    if (!m.memory.empty()) j["memory"] = levels_json(m.memory);
     for (const CommUse& u : m.communication)
         j["communication"].push_back(
             {u.fabric, u.operation, u.calls, number(u.bytes.si()), number(u.time.si()), number(u.exposed.si())});
@@ -121,6 +147,7 @@ json measurement_json(const Measurement& m) {
         j["series"].push_back({s.name, s.unit, s.about, s.at_unit, numbers(s.at), numbers(s.values)});
     for (const Grid& g : m.grids) j["grids"].push_back(grid_json(g));
     if (m.energy) j["energy_J"] = number(m.energy->si());
+    put_ceiling(j, m.ceiling);
     return j;
 }
 
@@ -146,8 +173,7 @@ Measurement measurement_from(const json& j) {
     for (const json& s : j.value("spans", json::array()))
         m.spans.push_back({s.at(0), s.at(1), s.at(2), Seconds(number(s.at(3))), Seconds(number(s.at(4))),
                            Bytes(number(s.at(5))), Flops(number(s.at(6)))});
-    for (const json& u : j.value("memory", json::array()))
-        m.memory.push_back({u.at(0), Bytes(number(u.at(1))), Bytes(number(u.at(2))), Bytes(number(u.at(3)))});
+    m.memory = levels_from(j.value("memory", json::array()));
     for (const json& u : j.value("communication", json::array()))
         m.communication.push_back(
             {u.at(0), u.at(1), u.at(2), Bytes(number(u.at(3))), Seconds(number(u.at(4))), Seconds(number(u.at(5)))});
@@ -156,6 +182,7 @@ Measurement measurement_from(const json& j) {
         m.series.push_back({s.at(0), s.at(1), s.at(2), s.at(3), numbers(s.at(4)), numbers(s.at(5))});
     for (const json& g : j.value("grids", json::array())) m.grids.push_back(grid_from(g));
     if (j.contains("energy_J")) m.energy = Joules(number(j.at("energy_J")));
+    m.ceiling = ceiling_from(j);
     return m;
 }
 

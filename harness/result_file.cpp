@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/error.hpp"
+#include "core/system.hpp"
 #include "harness/journal.hpp"
 #include "harness/publish.hpp"
 #include "harness/stats.hpp"
@@ -66,6 +67,10 @@ void statistics(TableBuilder& t, const Result& r) {
     t.whole({"samples", "1", "runs that were timed", "derived"}, static_cast<std::int64_t>(s.n));
 }
 
+double ok_mfu(const Result& r) {
+    return r.m.status == Status::ok && r.m.ceiling.time > Seconds(0) ? r.m.ceiling.compute.si() / r.median_s() : nan;
+}
+
 Table cases_table(const ResultSet& set) {
     TableBuilder t("cases", "one row for each case: what was asked, how it ended, and its time");
     std::int64_t id = 0;
@@ -107,6 +112,12 @@ Table cases_table(const ResultSet& set) {
         t.real({"verify_tolerance", "1", "what is allowed", "input"}, m.verification.tolerance);
         t.real({"energy_J", "J", "energy of one run; NaN where unknown", "by row, see the column kind", "lower"},
                m.energy ? m.energy->si() : nan);
+        t.real(
+            {"ceiling_s", "s", "the least time at the rates this host was seen to reach; NaN where unknown", "derived"},
+            r.m.ceiling.time > Seconds(0) ? r.m.ceiling.time.si() : nan);
+        t.text("ceiling_limit", "what takes that long", r.m.ceiling.limit, "derived");
+        t.real({"mfu", "1", "arithmetic at the rate of large matrix products, over the time", "derived", "higher"},
+               ok_mfu(r));
         t.real({"prepare_s", "s", "allocation and placement, never part of time_s", "measured"}, m.prepare_s);
         t.real({"verify_s", "s", "verification", "measured"}, m.verify_s);
         t.real({"harness_s", "s", "everything else this case cost", "measured"}, m.harness_s);
@@ -224,10 +235,53 @@ Table phases_table(const ResultSet& set) {
             t.real({"band_low", "1", "error band as a factor", "derived"}, p.band.low);
             t.real({"band_high", "1", "high end", "derived"}, p.band.high);
             t.text("limit", "the resource that is busy longest", p.limit, "derived");
+            const bool known = p.ceiling.time > Seconds(0);
+            t.real({"ceiling_s", "s", "the least time at the rates this host was seen to reach; NaN where unknown",
+                    "derived"},
+                   known ? p.ceiling.time.si() : nan);
+            t.real({"mfu", "1", "arithmetic at the rate of large matrix products, over the time", "derived", "higher"},
+                   known ? p.ceiling.compute / p.time : nan);
             t.end_row();
         }
         ++id;
     }
+    return t.take();
+}
+
+Table phase_memory_table(const ResultSet& set) {
+    TableBuilder t("phase_memory", "what a level of memory must at least see of a measured phase, all runs and ranks");
+    std::int64_t id = 0;
+    for (const Result& r : set.results) {
+        for (const PhaseUse& p : r.m.phases)
+            for (const MemoryUse& u : p.levels) {
+                t.whole({"case_id", "1", "row of cases", "input"}, id);
+                t.text("phase", "phase of the workload", p.name);
+                t.text("level", "level of memory, or storage", u.level, "derived");
+                t.real({"traffic_B", "B", "counted from the graph: what no cache can spare it", "derived"},
+                       u.traffic.si());
+                t.end_row();
+            }
+        ++id;
+    }
+    return t.take();
+}
+
+/// The rates of the machine that measured, with where they come from.
+Table ceilings_table(const ResultSet& set) {
+    TableBuilder t("host", "what this machine was seen to reach: the ceilings that measured times are set against");
+    if (set.runs.empty()) return t.take();
+    const auto text = set.runs.back().systems.find("host");
+    if (text == set.runs.back().systems.end()) return t.take();
+    const System host = parse_system(text->second, "provenance/system_host", "host");
+    const auto put = [&](const std::string& name, const Fact& f) {
+        t.text("figure", "what was measured", name);
+        t.real({"value", "by row", "in SI: B/s, FLOP/s, s", "measured"}, f.value);
+        t.text("text", "as printed, with its unit", f.text);
+        t.text("source", "how and when", f.note.empty() ? f.source : f.source + ": " + f.note);
+        t.end_row();
+    };
+    for (const auto& [type, fact] : host.peak) put("peak_" + std::string(name(type)), fact);
+    for (const auto& [key, fact] : host.measured) put(key, fact);
     return t.take();
 }
 
@@ -335,7 +389,8 @@ void write_results(const std::filesystem::path& path, const ResultSet& set) {
         w.attribute("title", info.title.empty() ? std::string("waferbench results") : info.title);
         w.attribute("default", std::string("cases"));
         for (const auto table : {cases_table, samples_table, rank_samples_table, spans_table, memory_table,
-                                 communication_table, phases_table, series_table, grids_table, warnings_table, records_table})
+                                 communication_table, phases_table, phase_memory_table, ceilings_table, series_table,
+                                 grids_table, warnings_table, records_table})
             if (const Table t = table(set); !t.columns.empty()) w.write(t);  // one at a time: they are large
         write_heat_maps(w, set);
         w.text("provenance/config_toml", info.config_toml, "experiment file, verbatim");

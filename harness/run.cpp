@@ -91,7 +91,7 @@ Experiment load_experiment(const RunOptions& options, const Files& files, Comm& 
             for (const auto& [k, v] : choices) key += "|" + k + "=" + v;
             auto& s = loaded[key];
             if (s) return s;
-            if (id == "host") return s = host_system(files, comm, choices);
+            if (id == "host") return s = host_system(files, comm, choices, options.measure_again);
             if (id == "host-network") return s = host_network(files, comm, choices);
             const std::string file = files.find("systems/" + id + ".toml");
             if (file.empty()) {

@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
+#include "harness/ceilings.hpp"
 #include "harness/composed_session.hpp"
 #include "harness/declined.hpp"
 #include "harness/stopping.hpp"
@@ -87,7 +88,7 @@ Result Runner::run(const PlannedCase& planned) {
     r.m.resolved_dtype = c.resolved_dtype;
     r.mesh = c.mapping.mesh_text();
     const bool together = planned.backend->collective();
-    r.ranks = together ? comm_.size() : 1;
+    r.ranks = !together ? 1 : planned.kind == Kind::measured ? std::min(c.mapping.units(), comm_.size()) : comm_.size();
     const double begin = now_s();
     if (!planned.refused.empty()) {
         fail(r.m, Status::skipped, planned.refused);
@@ -160,6 +161,7 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
         if (!m.verification.done && c.protocol.verify) m.verification = use.verification;
         if (planned.band) m.band = *planned.band;
         if (!planned.phase_bands.empty()) apply_bands(planned.phase_bands, m);
+        if (m.kind == Kind::measured && comm.rank() == 0) add_ceilings(c, *backends_.find("roofline"), comm.size(), m);
     }
 }
 

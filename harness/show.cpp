@@ -8,6 +8,7 @@
 
 #include "core/units.hpp"
 #include "harness/phase_table.hpp"
+#include "harness/scaling_table.hpp"
 #include "harness/stats.hpp"
 #include "harness/text_table.hpp"
 
@@ -72,17 +73,20 @@ void wide_cells(const Result& r, std::vector<Cell>& row) {
     row.emplace_back(r.m.resolved_dtype);
 }
 
+/// What the table has beside its fixed columns.
+struct Extra {
+    bool wide = false, ceiling = false;
+};
+
 std::vector<Cell> row_of(const Result& r, const Bounds& bounds, const std::map<std::string, double>& measured,
-                         bool wide) {
+                         const Extra& extra) {
     std::vector<Cell> row{{name_of(r), r.m.kind == Kind::measured ? Emphasis::strong : Emphasis::none},
                           r.backend,
                           std::string(name(r.m.kind))};
     if (!usable(r)) {
         const Emphasis how = r.m.status == Status::skipped ? Emphasis::faint : Emphasis::bad;
         row.push_back({std::string(name(r.m.status)), how});
-        for (int i = 0; i < 4; ++i) row.emplace_back("");
-        if (wide)
-            for (int i = 0; i < 4; ++i) row.emplace_back("");
+        for (int i = 0; i < 4 + (extra.ceiling ? 1 : 0) + (extra.wide ? 4 : 0); ++i) row.emplace_back("");
         row.push_back({r.m.reason, how});
         return row;
     }
@@ -95,14 +99,26 @@ std::vector<Cell> row_of(const Result& r, const Bounds& bounds, const std::map<s
     const bool own = r.m.kind == Kind::bound || bound == bounds.end();
     row.push_back(own ? Cell("")
                       : Cell(fmt::format("{:.0f} %", 100 * bound->second / s.median), bound->second / s.median));
+    if (extra.ceiling) {
+        const double part = r.m.ceiling.time.si() / s.median;
+        row.push_back(part > 0 ? Cell(fmt::format("{:.0f} %", 100 * part), part) : Cell(""));
+    }
     const auto base = measured.find(r.fingerprint);
     const bool first = base == measured.end() || base->second == s.median;
     const double ratio = first ? 1 : base->second / s.median;
     row.push_back(first ? Cell("")
                         : Cell(fmt::format("{}{}x", r.m.kind == Kind::bound ? "<= " : "", digits(ratio)), ratio));
-    if (wide) wide_cells(r, row);
+    if (extra.wide) wide_cells(r, row);
     row.push_back({r.m.detail, Emphasis::faint});
     return row;
+}
+
+/// What some workloads have besides: phases, scaling.
+std::string further_tables(const ResultSet& set, Format format, bool colour, const std::string& filter) {
+    std::string out;
+    for (const auto show : {show_phases, show_scaling})
+        if (const std::string table = show(set, format, colour, filter); !table.empty()) out += "\n" + table;
+    return out;
 }
 
 }  // namespace
@@ -114,8 +130,11 @@ std::string show_results(const ResultSet& set, Format format, bool colour, bool 
                                     {"time", Align::right, "", "s"},
                                     {"+-", Align::right},
                                     {"rate", Align::right, "", "FLOP/s or B/s"},
-                                    {"of bound", Align::right, "", "1"},
-                                    {"vs measured", Align::right, "", "1"}};
+                                    {"of bound", Align::right, "", "1"}};
+    const Extra extra{wide, std::any_of(set.results.begin(), set.results.end(),
+                                        [](const Result& r) { return r.m.ceiling.time > Seconds(0); })};
+    if (extra.ceiling) columns.push_back({"of ceiling", Align::right, "", "1"});
+    columns.push_back({"vs measured", Align::right, "", "1"});
     if (wide)
         for (const char* c : {"error", "memory", "communication", "dtype"}) columns.push_back({c, Align::right});
     columns.push_back({"limit, library or reason"});
@@ -132,19 +151,13 @@ std::string show_results(const ResultSet& set, Format format, bool colour, bool 
     }
     for (const std::string& title : order) {
         table.section(title);
-        for (const Result* r : sections[title]) table.row(row_of(*r, bounds, measured, wide));
+        for (const Result* r : sections[title]) table.row(row_of(*r, bounds, measured, extra));
     }
     switch (format) {
-        case Format::markdown: {
-            const std::string phases = show_phases(set, format, colour, filter);
-            return table.markdown() + (phases.empty() ? "" : "\n" + phases);
-        }
+        case Format::markdown: return table.markdown() + further_tables(set, format, colour, filter);
         case Format::csv: return table.csv();
         case Format::json: return table.json();
-        default: {
-            const std::string phases = show_phases(set, format, colour, filter);
-            return table.terminal(colour) + (phases.empty() ? "" : "\n" + phases);
-        }
+        default: return table.terminal(colour) + further_tables(set, format, colour, filter);
     }
 }
 

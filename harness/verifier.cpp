@@ -150,7 +150,7 @@ double compare_generated(const Outputs& got, const Outputs& wanted, std::string&
             double e = 0;
             for (std::size_t i = s * ids; logits && i < (s + 1) * ids; ++i) {
                 const double d = std::abs((*logits)[i] - (*theirs)[i]) / (4 * largest);
-                if (!(d <= e)) e = d;
+                e = std::isfinite(d) ? std::max(e, d) : infinite;
             }
             const double id = (*mine)[s], should = (*tokens)[s];
             if (id != should) {
@@ -161,7 +161,9 @@ double compare_generated(const Outputs& got, const Outputs& wanted, std::string&
             }
             if (!(e <= error)) {
                 error = std::isfinite(e) ? e : infinite;
-                worst = fmt::format("token {} of sequence {} is {}, should be {}", number, s, id, should);
+                worst = id == should
+                            ? fmt::format("logits of token {} of sequence {} are wrong", number, s)
+                            : fmt::format("token {} of sequence {} is {}, should be {}", number, s, id, should);
             }
         }
     }

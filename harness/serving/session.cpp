@@ -17,7 +17,11 @@ namespace {
 class ServingSession final : public Session {
 public:
     ServingSession(const Backend& backend, const Case& c, Comm& comm)
-        : graph_(c.graph), serving_(*serving_of(*c.graph)), first_(comm.rank() == 0 || !backend.collective()) {
+        : graph_(c.graph),
+          system_(c.system),
+          serving_(*serving_of(*c.graph)),
+          first_(comm.rank() == 0 || !backend.collective()),
+          modelled_(backend.kind() != Kind::measured && backend.kind() != Kind::bound) {
         const Divisions found = divisions(backend, c, serving_, comm.size());
         if (found.all.empty()) throw Error({"serve", found.refusal, "", ""});
         const StepGraphs graphs = step_graphs(*c.graph);
@@ -75,10 +79,10 @@ public:
             {"weights", Bytes(0), weight_bytes(*division_.replica.graph) / division_.replica.units, Bytes(0)});
         use.memory.push_back({"cache", Bytes(division_.cache_tokens * per_token),
                               Bytes(run_.sum.peak_cache_tokens * per_token), Bytes(0)});
-        for (const char* name : {"prefill", "decode"})
-            if (PhaseUse p = phase(name); p.times > 0) use.phases.push_back(std::move(p));
+        use.phases = phases();
         for (const PhaseUse& p : use.phases)
             if (first_) use.useful += p.useful;
+        add_energy(use);
         return use;
     }
 
@@ -118,6 +122,13 @@ private:
         return out;
     }
 
+    std::vector<PhaseUse> phases() const {
+        std::vector<PhaseUse> out;
+        for (const char* name : {"prefill", "decode"})
+            if (PhaseUse p = phase(name); p.times > 0) out.push_back(std::move(p));
+        return out;
+    }
+
     /// The useful work of a phase, as far as its tokens were really gone through.
     PhaseUse phase(const std::string& name) const {
         const bool reads = name == "prefill";
@@ -140,6 +151,27 @@ private:
         return p;
     }
 
+    /// Power as the system file states it, of all units: in steps that of work, between them that of waiting, which is
+    /// the same where the file tells none. A measured server has no file to go by.
+    void add_energy(ResourceUse& use) const {
+        const auto work = system_->power.find("unit"), waiting = system_->power.find("idle");
+        if (!modelled_ || work == system_->power.end()) return;
+        const double units = division_.replica.units * fleet_.replicas, watts = units * work->second.value;
+        double busy_s = 0;
+        for (PhaseUse& p : use.phases) {
+            p.energy = Joules(watts * p.time.si());
+            busy_s += p.time.si();
+        }
+        const double idle_s = std::max(0.0, run_.makespan_s - busy_s),
+                     idle_watts = waiting == system_->power.end() ? watts : units * waiting->second.value;
+        use.energy = Joules(watts * busy_s + idle_watts * idle_s);
+        const double tokens = report_.tokens_per_s * run_.makespan_s;
+        if (tokens > 0)
+            use.series.push_back(
+                {"energy_per_token", "J", "of all units, over the new tokens", "1", {0}, {use.energy->si() / tokens}});
+        use.series.push_back({"idle_energy", "J", "of it between steps", "1", {0}, {idle_watts * idle_s}});
+    }
+
     std::string mapping() const {
         Mapping m = division_.replica.mapping;
         m.data = division_.replicas;
@@ -148,6 +180,11 @@ private:
 
     std::string detail() const {
         std::string out = serving_line(use_series());
+        ResourceUse use;
+        use.phases = phases();
+        add_energy(use);
+        if (use.energy && !use.series.empty())
+            out += fmt::format(", {} a token", format(Joules(use.series.front().values[0])));
         if (serving_.knee) out += fmt::format("; knee at {:.4g} requests/s", rate_);
         out += fmt::format("; {:.4g} sequences at once", run_.sum.mean_batch);
         if (division_.cache_tokens > 0)
@@ -168,8 +205,9 @@ private:
     std::vector<Series> use_series() const { return series_of(report_, {}); }
 
     std::shared_ptr<const Graph> graph_;
+    std::shared_ptr<const System> system_;
     Serving serving_;
-    bool first_;
+    bool first_, modelled_;
     Division division_;
     std::shared_ptr<BackendSteps> times_;
     Fleet fleet_;

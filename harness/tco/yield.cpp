@@ -119,7 +119,7 @@ Yield yield_of(const Result& r) {
     }
     y.run_s = r.median_s();
     y.flops = r.flops;
-    if (r.m.energy) y.energy_J = r.m.energy->si();
+    if (r.m.energy && r.m.kind == Kind::measured) y.energy_J = r.m.energy->si();
     spread(r, y);
     token_yield(r, y);
     try {

@@ -17,6 +17,7 @@
 #include "kernels/cpu/distributed_session.hpp"
 #include "kernels/cpu/fed.hpp"
 #include "kernels/cpu/generating.hpp"
+#include "kernels/cpu/subset_session.hpp"
 
 namespace wb {
 namespace {
@@ -88,6 +89,11 @@ std::string unsupported_type(const Graph& g) {
     return {};
 }
 
+/// Compositions and what is fed data speak with all ranks of a job; a bare workload may leave some out.
+bool on_some_ranks(const Case& c) {
+    return c.graph->phases().empty() && !generation_of(*c.graph) && !cpu::FedSession::feeds(c);
+}
+
 class Cpu final : public Backend {
 public:
     Kind kind() const override { return Kind::measured; }
@@ -97,11 +103,12 @@ public:
         if (c.system->kind != SystemKind::host)
             return Support::no(fmt::format("the CPU backend runs on this host, not on {}", c.system->title));
         const int units = c.mapping.units();
-        if (units != c.mapping.tensor * c.mapping.data || units != ranks)
+        const bool fewer = units < ranks && on_some_ranks(c);
+        if (units != c.mapping.tensor * c.mapping.data || (units != ranks && !fewer))
             return Support::no(
                 fmt::format("the CPU backend shares a workload by tensor and data parallelism among "
-                            "all {} ranks, not by the mapping {}",
-                            ranks, c.mapping.text()));
+                            "{} {} ranks, not by the mapping {}",
+                            on_some_ranks(c) ? "at most" : "all", ranks, c.mapping.text()));
         if (std::string reason = cpu::distributed_refusal(*c.graph, c.mapping); !reason.empty())
             return Support::no(reason);
         for (const Graph* g : c.graph->leaves())
@@ -114,7 +121,7 @@ public:
                 graphs = {programs->prefill.get(), programs->decode.get()};
             }
             double needed = 0;
-            for (int r : {0, ranks - 1}) needed = std::max(needed, cpu::memory_needed(graphs, c.mapping, r));
+            for (int r : {0, units - 1}) needed = std::max(needed, cpu::memory_needed(graphs, c.mapping, r));
             const int sharing = ranks_on_node(ranks);
             const double available = available_bytes() / sharing;
             if (needed > available)
@@ -131,13 +138,16 @@ public:
     std::vector<std::string> algorithms() const override { return cpu::distributed_words(); }
 
     std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const override {
-        if (const std::optional<Generation> generation = generation_of(*c.graph))
-            return std::make_unique<cpu::GeneratingSession>(c, *generation, comm, threads_of(c, comm));
-        if (!c.mapping.algorithm.empty())
-            return std::make_unique<cpu::DistributedSession>(c, comm, threads_of(c, comm));
-        if (!c.graph->phases().empty()) return std::make_unique<cpu::ComposedSession>(c, comm, threads_of(c, comm));
-        if (cpu::FedSession::feeds(c)) return std::make_unique<cpu::FedSession>(c, comm, threads_of(c, comm));
-        return std::make_unique<cpu::CpuSession>(c, comm, threads_of(c, comm));
+        const int threads = threads_of(c, comm);
+        const auto make = [&c, threads](Comm& ranks) -> std::unique_ptr<Session> {
+            if (const std::optional<Generation> generation = generation_of(*c.graph))
+                return std::make_unique<cpu::GeneratingSession>(c, *generation, ranks, threads);
+            if (!c.mapping.algorithm.empty()) return std::make_unique<cpu::DistributedSession>(c, ranks, threads);
+            if (!c.graph->phases().empty()) return std::make_unique<cpu::ComposedSession>(c, ranks, threads);
+            if (cpu::FedSession::feeds(c)) return std::make_unique<cpu::FedSession>(c, ranks, threads);
+            return std::make_unique<cpu::CpuSession>(c, ranks, threads);
+        };
+        return c.mapping.units() < comm.size() ? cpu::on_first_ranks(c.mapping.units(), comm, make) : make(comm);
     }
 
     double estimate_s(const Case& c) const override { return c.graph->flops().si() / assumed_flop_per_second; }

@@ -49,6 +49,8 @@ std::string distributed_refusal(const Graph& g, const Mapping& mapping) {
     if (std::find(words.begin(), words.end(), mapping.algorithm) == words.end())
         return fmt::format("the CPU backend spreads products by {}, not by \"{}\"",
                            "summa, cannon, 2.5d or distributed", mapping.algorithm);
+    if (mapping.data > 1)
+        return fmt::format("\"{}\" spreads a product over tensor-parallel ranks, not over replicas", mapping.algorithm);
     if (!g.phases().empty() || g.ops().size() != 1 || g.ops()[0].kind != OpKind::matmul || g.ops()[0].in.size() != 2)
         return fmt::format("\"{}\" spreads a bare matrix product, and this is more", mapping.algorithm);
     const Op& op = g.ops()[0];

@@ -21,8 +21,8 @@ namespace {
 /// "377 GFLOP/s" in SI.
 double si(const std::string& text) {
     static const std::map<std::string, double> units{
-        {"GFLOP/s", 1e9}, {"TFLOP/s", 1e12}, {"GB/s", 1e9},   {"TB/s", 1e12},  {"MHz", 1e6},
-        {"ns", 1e-9},     {"B", 1},          {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}};
+        {"GFLOP/s", 1e9}, {"TFLOP/s", 1e12}, {"GB/s", 1e9},   {"TB/s", 1e12},  {"MHz", 1e6},   {"ns", 1e-9},
+        {"us", 1e-6},     {"B", 1},          {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}};
     const auto blank = text.find(' ');
     REQUIRE(blank != std::string::npos);
     REQUIRE_MESSAGE(units.count(text.substr(blank + 1)), text);
@@ -86,14 +86,21 @@ TEST_CASE("the probe writes a system file that holds together") {
         CHECK(bandwidth <= inner_bandwidth);
         inner_bandwidth = bandwidth;
     }
-    const toml::table& measured = *file["measured"].as_table();
-    CHECK(keys(measured) ==
-          std::set<std::string>{"copy_bandwidth", "triad_bandwidth", "read_bandwidth", "timer_overhead"});
-    for (const char* name : {"copy_bandwidth", "triad_bandwidth", "read_bandwidth"}) {
-        CHECK(amount(file, file["measured"][name]) > 0);
-        CHECK(amount(file, file["measured"][name]) <= inner_bandwidth);
+    std::set<std::string> expected{"parallel_launch", "timer_overhead"};
+    for (const toml::node& node : memory) {
+        const toml::table& level = *node.as_table();
+        for (const char* loop : {"read", "copy", "triad"}) {
+            const std::string name = *level["name"].value<std::string>() + "_" + loop + "_bandwidth";
+            expected.insert(name);
+            CHECK(amount(file, file["measured"][name]) > 0);
+            CHECK(amount(file, file["measured"][name]) <= amount(file, level["bandwidth"]) * 1.001);  // as printed
+        }
     }
-    CHECK(amount(file, file["measured"]["timer_overhead"]) > 0);
+    CHECK(keys(*file["measured"].as_table()) == expected);
+    for (const char* name : {"parallel_launch", "timer_overhead"}) CHECK(amount(file, file["measured"][name]) > 0);
+    CHECK(amount(file, file["measured"]["parallel_launch"]) < 0.01);
+    // What else is measured is appended: this block must stay the last.
+    CHECK(text.rfind("\n[") == text.rfind("\n[measured]\n"));
 }
 
 TEST_CASE("more threads than CPUs are refused before anything is measured") {
@@ -117,7 +124,9 @@ TEST_CASE("the loops of the probe compute what they claim") {
     copy(a, c);
     CHECK(is([&](std::size_t i) { return a.data()[i]; }));
     triad(a, b, c);
-    const auto sum = [&](std::size_t i) { return doctest::Approx(a.data()[i] + 3 * b.data()[i]).epsilon(1e-15).scale(0); };
+    const auto sum = [&](std::size_t i) {
+        return doctest::Approx(a.data()[i] + 3 * b.data()[i]).epsilon(1e-15).scale(0);
+    };
     CHECK(is(sum));
     copy_uncached(b, c);
     CHECK(is([&](std::size_t i) { return b.data()[i]; }));

@@ -4,14 +4,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <set>
 #include <thread>
 
 #include "core/error.hpp"
 #include "core/generation.hpp"
 #include "core/tables.hpp"
+#include "harness/verifier.hpp"
 #include "kernels/reference/execution.hpp"
 #include "kernels/reference/generating.hpp"
+#include "kernels/reference/reference.hpp"
 #include "tests/kernels/thread_comm.hpp"
 #include "tests/temp_folder.hpp"
 
@@ -206,6 +209,71 @@ TEST_CASE("generating: a temperature draws, by the seed") {
     for (std::int64_t token = 0; token < 40000; ++token)
         first += choice.score(std::log(3.0), token, 0, 0) > choice.score(0, token, 0, 1) ? 1 : 0;
     CHECK(first / 40000.0 == doctest::Approx(0.75).epsilon(0.015).scale(0));  // five standard deviations
+}
+
+namespace {
+
+/// The cpu backend, but for what is done to the outputs it hands to the verifier.
+class Spoiled final : public Backend {
+public:
+    explicit Spoiled(std::function<void(Outputs&)> spoil) : spoil_(std::move(spoil)) {}
+    Kind kind() const override { return cpu_->kind(); }
+    bool composes() const override { return true; }
+    Support supports(const Case& c, int ranks) const override { return cpu_->supports(c, ranks); }
+    std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const override {
+        auto session = cpu_->prepare(c, comm);
+        if (c.graph->phases().empty()) return session;
+        return std::make_unique<Spoiler>(std::move(session), spoil_);
+    }
+
+private:
+    struct Spoiler final : Session {
+        Spoiler(std::unique_ptr<Session> s, std::function<void(Outputs&)> f) : of(std::move(s)), spoil(std::move(f)) {}
+        Sample run() override { return of->run(); }
+        void poison() override { of->poison(); }
+        ResourceUse usage() const override { return of->usage(); }
+        std::optional<Outputs> outputs() override {
+            std::optional<Outputs> all = of->outputs();
+            spoil(*all);
+            return all;
+        }
+        std::unique_ptr<Session> of;
+        std::function<void(Outputs&)> spoil;
+    };
+    std::unique_ptr<Backend> cpu_ = make_cpu();
+    std::function<void(Outputs&)> spoil_;
+};
+
+}  // namespace
+
+TEST_CASE("generating: the verifier sees a wrong token, a wrong logit and a missing step") {
+    const Case c = case_of(generate_graph("tiny-gpt2"));
+    const auto judge = make_reference();
+    const auto comm = single_process();
+    const auto verdict = [&](std::function<void(Outputs&)> spoil) {
+        return verify_case(c, Spoiled(std::move(spoil)), *judge, *comm);
+    };
+    const auto change = [](const char* name, std::int64_t number, double by) {
+        return [=](Outputs& all) {
+            for (Output& o : all)
+                if (o.name == name && o.instance == number) o.values[1] += by;
+        };
+    };
+    const Verification honest = verdict([](Outputs&) {});
+    CHECK(honest.error <= honest.tolerance);
+    CHECK(honest.method.find("and the tokens generated") != std::string::npos);
+    const auto fails = [&](std::function<void(Outputs&)> spoil, const std::string& words) {
+        const Verification v = verdict(std::move(spoil));
+        CAPTURE(v.method);
+        CHECK(v.error > v.tolerance);
+        CHECK(v.method.find(words) != std::string::npos);
+    };
+    fails(change("tokens", 3, 1), "token 3 of sequence 1 is");
+    fails(change("tokens", 3, 1000), "token 3 of sequence 1 is");
+    fails(change("logits", 2, 0.02), "logits of token 2 of sequence 0 are wrong");
+    fails(change("logits", 2, NAN), "logits of token 2 of sequence 0 are wrong");
+    fails([](Outputs& all) { all.resize(all.size() - 4); }, "token 4 is missing");
+    fails([](Outputs& all) { all.clear(); }, "token 0 is missing");
 }
 
 TEST_CASE("generating: only a prefill and what decodes after it is a generation") {

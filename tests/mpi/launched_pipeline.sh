@@ -10,7 +10,7 @@ export XDG_CACHE_HOME="$(dirname "$binary")/cache" OMP_NUM_THREADS=1
 "$binary" tokenize "$source/configs/data/genesis.txt" -o "$folder/text.h5"
 echo "$mappings" | tr , '\n' >"$folder/mappings"
 while read -r mapping; do
-    "$@" "$binary" run "$source/configs/experiments/pipeline.toml" --filter cpu --set workload.0.data="$folder/text.h5" \
+    "$@" "$binary" run "$source/configs/experiments/pipeline.toml" --filter "cpu tiny-gpt2" --set workload.0.data="$folder/text.h5" \
         --set workload.0.steps=8 --set workload.0.checkpoint_every=4 --set workload.0.evaluate_batches=2 \
         --set 'system.0.use="host"' --set "system.0.mapping=$mapping" --oversubscribe --output "$folder/$mapping.h5" \
         </dev/null >"$folder/out.txt"

@@ -114,6 +114,39 @@ TEST_CASE("served by a model: FLOPs are conserved, tokens per second follow, mem
     CHECK(no.reason.find("fit beside the weights") != std::string::npos);
 }
 
+TEST_CASE("a modelled server takes the power of its units, at work and between steps") {
+    const auto comm = single_process();
+    Case c = serve_case("h100-sxm", 2, {{"arrival", std::string("poisson:2/s")}});
+    auto idling = std::make_shared<System>(*c.system);
+    const double work_w = c.system->power.at("unit").value, idle_w = 0.25 * work_w;
+    const auto used = [&](const std::shared_ptr<const System>& system, Seconds& makespan) {
+        c.system = system;
+        const auto session = prepare(backend("cluster"), c, *comm);
+        makespan = session->run().elapsed;
+        return session->usage();
+    };
+    Seconds makespan;
+    const ResourceUse all = used(c.system, makespan);
+    REQUIRE(all.energy);
+    CHECK(all.energy->si() == doctest::Approx(2 * work_w * makespan.si()).scale(0));
+    CHECK(value_of(all, "energy_per_token") == doctest::Approx(all.energy->si() / (64 * 32)).scale(0));
+    idling->power["idle"].value = idle_w;
+    const ResourceUse less = used(idling, makespan);
+    double busy = 0;
+    for (const PhaseUse& p : less.phases) {
+        REQUIRE(p.energy);
+        CHECK(p.energy->si() == doctest::Approx(2 * work_w * p.time.si()).scale(0));
+        busy += p.time.si();
+    }
+    CHECK(busy < 0.5 * makespan.si());  // two requests a second leave it waiting
+    CHECK(less.energy->si() == doctest::Approx(2 * (work_w * busy + idle_w * (makespan.si() - busy))).scale(0));
+    CHECK(value_of(less, "idle_energy") == doctest::Approx(2 * idle_w * (makespan.si() - busy)).scale(0));
+    CHECK(less.detail.find(" a token") != std::string::npos);
+    const auto bound = prepare(backend("roofline"), c, *comm);
+    bound->run();
+    CHECK(!bound->usage().energy);
+}
+
 TEST_CASE("the bound is never slower than the model, and a wafer serves too") {
     const auto comm = single_process();
     const Case c = serve_case("h100-sxm", 1, {});

@@ -150,3 +150,92 @@ TEST_CASE("cuda: small models train, prefill and decode as the reference does") 
                 check(pass, model(name), type, has_experts && std::string(type) == "bf16" ? 1 : 2);
             }
 }
+
+namespace {
+
+/// Puts the usual order back.
+struct OrderScope {
+    explicit OrderScope(cuda::emulated::Order order) { cuda::emulated::set_order(order); }
+    ~OrderScope() { cuda::emulated::set_order(cuda::emulated::Order::forward); }
+};
+
+void check_attention(std::int64_t d, std::int64_t seq, std::int64_t seq_kv, Overrides more, const std::string& pass) {
+    Overrides all{{"heads", 2_i}, {"seq_q", seq}, {"seq_kv", seq_kv}, {"head_dim", d}, {"pass", pass}};
+    all.insert(all.end(), more.begin(), more.end());
+    check("attention", all, "bf16", 1);
+}
+
+}  // namespace
+
+TEST_CASE("cuda: attention on matrix units, at the edges of tiles, whatever the order of threads") {
+    for (const auto order :
+         {cuda::emulated::Order::forward, cuda::emulated::Order::backward, cuda::emulated::Order::drawn}) {
+        const OrderScope scope(order);
+        check_attention(64, 70, 70, {{"causal", true}, {"kv_heads", 1_i}}, "forward_backward");
+    }
+    check_attention(64, 129, 129, {}, "forward_backward");
+    check_attention(64, 64, 150, {{"causal", true}}, "forward_backward");
+    check_attention(64, 140, 140, {{"causal", true}, {"window", 20_i}}, "forward_backward");
+    check_attention(128, 66, 97, {{"causal", true}, {"kv_heads", 1_i}}, "forward_backward");
+    check_attention(128, 40, 40, {{"window", 9_i}}, "forward_backward");
+    check_attention(256, 35, 50, {{"causal", true}}, "forward_backward");
+}
+
+TEST_CASE("cuda: decoding by splits of the keys") {
+    for (const auto order : {cuda::emulated::Order::forward, cuda::emulated::Order::drawn}) {
+        const OrderScope scope(order);
+        check_attention(64, 1, 300, {{"causal", true}, {"kv_heads", 1_i}, {"batch", 2_i}}, "forward");
+    }
+    check_attention(128, 1, 700, {{"causal", true}}, "forward");
+    check_attention(128, 3, 260, {{"causal", true}, {"kv_heads", 1_i}}, "forward");
+    check_attention(64, 1, 500, {{"causal", true}, {"window", 130_i}}, "forward");
+    check_attention(64, 5, 131, {}, "forward");
+}
+
+TEST_CASE("cuda: every kernel of a training step gives the same whatever the order of threads") {
+    for (const auto order : {cuda::emulated::Order::backward, cuda::emulated::Order::drawn}) {
+        const OrderScope scope(order);
+        for (const char* name : {"tiny-gpt2", "tiny-moe", "tiny-mla"}) check("train", model(name, 9), "f32", 1);
+    }
+}
+
+TEST_CASE("cuda: models shared among ranks give the same results and lose no work") {
+    for (const char* name : {"tiny-gpt2", "tiny-llama", "tiny-moe"})
+        for (const char* pass : {"train", "decode"}) {
+            constexpr int ranks = 2, runs = 2;
+            Overrides with = model(name, 9);
+            with.emplace_back("dtype", std::string("f32"));
+            CAPTURE(name);
+            CAPTURE(pass);
+            const Case c = case_of(build_workload(pass, with, files()), ranks);
+            Team team(ranks);
+            Outputs outputs;
+            double useful = 0;
+            std::string failure;
+            std::vector<std::thread> threads;
+            for (int r = 0; r < ranks; ++r)
+                threads.emplace_back([&, r] {
+                    try {
+                        ThreadComm comm(team, r);
+                        cuda::CudaSession session(c, comm, 0);
+                        for (int i = 0; i < runs; ++i) {
+                            session.poison();
+                            session.run();
+                        }
+                        if (auto out = session.outputs()) outputs = std::move(*out);
+                        const double mine[] = {session.usage().useful.si()};
+                        const auto all = comm.gather(mine);
+                        if (r == 0)
+                            for (const auto& one : all) useful += one[0];
+                    } catch (const std::exception& e) {
+                        failure = e.what();
+                        team.barrier_.arrive_and_drop();
+                    }
+                });
+            for (std::thread& t : threads) t.join();
+            REQUIRE(failure == "");
+            CHECK(difference(outputs, reference::execute(*c.graph, c.seed, runs), *c.graph, 2e-4, 2 * rate * runs) ==
+                  "");
+            CHECK(useful == doctest::Approx(c.graph->flops().si()).epsilon(1e-12).scale(0));
+        }
+}

@@ -1,0 +1,107 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "core/element.hpp"
+#include "core/error.hpp"
+#include "core/fill.hpp"
+#include "kernels/cuda/kernels.hpp"
+#include "kernels/cuda/launch.hpp"
+
+using namespace wb;
+
+namespace {
+
+/// Values at and between the steps of every format, of both signs.
+std::vector<float> telling_values() {
+    std::vector<float> out{0.0F, -0.0F};
+    for (int e = -30; e < 20; ++e)
+        for (int m = 0; m < 64; ++m) {
+            const float x = std::ldexp(1.0F + static_cast<float>(m) / 64.0F, e);
+            for (const float y : {x, std::nextafterf(x, 0.0F), std::nextafterf(x, 1e30F)}) {
+                out.push_back(y);
+                out.push_back(-y);
+            }
+        }
+    return out;
+}
+
+std::uint32_t encoded(float value, DType type) {
+    std::uint32_t bits = 0;
+    encode(static_cast<double>(value), type, &bits);
+    return bits;
+}
+
+/// Shared memory, a warp's vote and a barrier in a block that forgets the barrier if told to.
+WB_KERNEL(64) shifted(const int* from, int* to, bool with_barrier) {
+    int* const kept = reinterpret_cast<int*>(cuda::shared_memory());
+    kept[cuda::thread_index()] = from[cuda::thread_index()];
+    if (with_barrier) cuda::sync_block();
+    to[cuda::thread_index()] = kept[(cuda::thread_index() + 1) % 64];
+}
+
+WB_KERNEL(64) uneven(int* to) {
+    if (cuda::thread_index() < 10) return;
+    cuda::sync_block();
+    to[cuda::thread_index()] = 1;
+}
+
+}  // namespace
+
+TEST_CASE("cuda: the host's arithmetic of narrow types is that of core, bit by bit") {
+    for (const float x : telling_values()) {
+        CAPTURE(x);
+        REQUIRE(cuda::bf16_bits(x) == encoded(x, DType::bf16));
+        REQUIRE(cuda::f16_bits(x) == encoded(x, DType::f16));
+        REQUIRE(cuda::e4m3_bits(x) == encoded(x, DType::fp8_e4m3));
+        REQUIRE(std::bit_cast<std::uint32_t>(cuda::tf32_value(x)) == encoded(x, DType::tf32));
+        if (std::abs(x) <= 57344.0F) REQUIRE(cuda::e5m2_bits(x) == encoded(x, DType::fp8_e5m2));
+    }
+    for (std::uint32_t b = 0; b < 0x7c00U; ++b) {
+        const auto bits = static_cast<std::uint16_t>(b);
+        REQUIRE(static_cast<double>(cuda::f16_value(bits)) == decode(DType::f16, &bits));
+        REQUIRE(cuda::f16_bits(cuda::f16_value(bits)) == bits);
+    }
+    CHECK(std::isnan(cuda::to_float(cuda::from_float<cuda::bf16>(std::numeric_limits<float>::quiet_NaN()))));
+    CHECK(std::isnan(cuda::to_float(cuda::from_float<cuda::f16>(std::numeric_limits<float>::quiet_NaN()))));
+    CHECK(std::isinf(cuda::to_float(cuda::from_float<cuda::f16>(std::numeric_limits<float>::infinity()))));
+}
+
+TEST_CASE("cuda: a fill on the device is the host's, element by element, of every type and of any piece") {
+    const Fill uniform{Fill::Kind::uniform, 2.5, {}, {}}, integers{Fill::Kind::integers, 17, "shared", {}},
+        constant{Fill::Kind::constant, 0.75, {}, {}};
+    for (const Fill& f : {uniform, integers, constant})
+        for (const DType type : {DType::f64, DType::f32, DType::bf16, DType::f16, DType::fp8_e4m3, DType::fp8_e5m2,
+                                 DType::int8, DType::int32}) {
+            constexpr std::int64_t count = 300;
+            const FillStream wanted(f, 42, "weight", 3);
+            const cuda::FillRule rule{f.kind, f.a, cuda::fill_key(f, 42, "weight", 3), 100, 7, 50};
+            const cuda::Memory memory(count * stored_bytes(type));
+            cuda::fill(nullptr, type, memory.data(), count, rule);
+            for (std::int64_t i = 0; i < count; ++i) {
+                std::uint64_t bits = 0, found = 0;
+                encode(wanted(100 + i / 7 * 50 + i % 7), type, &bits);
+                std::memcpy(&found, memory.data() + i * stored_bytes(type),
+                            static_cast<std::size_t>(stored_bytes(type)));
+                REQUIRE(found == bits);
+            }
+        }
+}
+
+TEST_CASE("cuda: the host that plays the device finds missing barriers and threads that wait for ever") {
+    std::vector<int> from(64), to(64);
+    for (int i = 0; i < 64; ++i) from[static_cast<std::size_t>(i)] = i;
+    const auto run = [&](cuda::emulated::Order order, bool with_barrier) {
+        cuda::emulated::set_order(order);
+        cuda::launch(nullptr, {}, 64, 64 * sizeof(int), shifted, from.data(), to.data(), with_barrier);
+        cuda::emulated::set_order(cuda::emulated::Order::forward);
+        return to;
+    };
+    using cuda::emulated::Order;
+    CHECK(run(Order::forward, true) == run(Order::backward, true));
+    CHECK(run(Order::forward, true) == run(Order::drawn, true));
+    CHECK(run(Order::forward, false) != run(Order::backward, false));
+    CHECK_THROWS_AS(cuda::launch(nullptr, {}, 64, 0, uneven, to.data()), ContractError);
+}
