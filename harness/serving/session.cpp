@@ -89,13 +89,18 @@ public:
 private:
     /// Keeps the one that serves most: requests per second at the knee, else with all there is to do.
     void consider(const Division& d, const Fleet& fleet, const std::shared_ptr<BackendSteps>& times, bool exact) {
+        constexpr double hopeless = 0.5;  // of the best so far, with all there is to do: no knee makes up for that
         std::optional<Knee> knee;
         double rate = 0;
+        const auto n = static_cast<double>(serving_.requests.size());
         if (exact && serving_.knee) {
+            std::vector<Request> at_once = serving_.requests;
+            for (Request& r : at_once) r.arrival_s = 0;
+            if (n / serve(at_once, fleet, *times).makespan_s < hopeless * best_) return;
             knee = find_knee(serving_, fleet, *times);
             rate = knee->rate_per_s;
         } else if (exact) {
-            rate = static_cast<double>(serving_.requests.size()) / serve(serving_.requests, fleet, *times).makespan_s;
+            rate = n / serve(serving_.requests, fleet, *times).makespan_s;
         }
         if (rate <= best_) return;
         best_ = rate;
