@@ -214,6 +214,12 @@ void use_mapping(SystemChoice& s, const std::string& text, const std::string& wh
     if (s.system->kind != SystemKind::cluster && s.system->kind != SystemKind::host)
         throw Error({where, fmt::format("{} is no cluster", s.system->id), "there is nothing to spread a workload over",
                      "Leave mapping out."});
+    const std::string& algorithm = s.mapping->algorithm;
+    if (s.system->kind == SystemKind::cluster && !algorithm.empty() && algorithm != "gpipe")
+        throw Error({where,
+                     fmt::format("{} spreads a product over ranks of the host, not over units of {}",
+                                 in_quotes(algorithm), s.system->id),
+                     "it would be ignored", "Leave it out."});
     if (!s.units_named && s.system->kind == SystemKind::cluster) s.units = {s.mapping->units()};
 }
 

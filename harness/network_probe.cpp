@@ -16,11 +16,10 @@ using Clock = std::chrono::steady_clock;
 
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-constexpr double largest_bytes = 4 << 20;
 constexpr int window = 16;            // messages under way; OSU has 64, which need more memory than caches hold
 constexpr double eager_bytes = 4096;  // overheads are asked of messages no library makes wait
 constexpr double piece_s = 1e-3;      // of one round of one point
-constexpr int most_rounds = 60, fewest_rounds = 3;
+constexpr int most_rounds = 60, fewest_rounds = 2;
 
 /// Of equal work in seconds: the lower quartile, for whatever else the machine does only adds to some of them.
 double undisturbed(std::vector<double> seconds) {
@@ -33,8 +32,12 @@ double undisturbed(std::vector<double> seconds) {
 /// Runs the patterns; a body does `repeats` of its pattern and returns this rank's seconds of one.
 class Probe {
 public:
-    explicit Probe(Comm& comm)
-        : comm_(comm), in_(floats(largest_bytes) * window), out_(in_.size()), add_(floats(largest_bytes)) {
+    Probe(Comm& comm, double largest_bytes)
+        : comm_(comm),
+          largest_bytes_(largest_bytes),
+          in_(floats(largest_bytes) * window),
+          out_(in_.size()),
+          add_(floats(largest_bytes)) {
         define();
     }
 
@@ -63,13 +66,13 @@ private:
     static std::size_t floats(double bytes) { return static_cast<std::size_t>(bytes / sizeof(float)); }
 
     int calibrated(const Pattern& p) {
-        const double once = comm_.max(p.body(4));
-        return static_cast<int>(std::clamp(piece_s / std::max(once, 1e-9), 4.0, 200.0));
+        const double once = comm_.max(p.body(1));
+        return static_cast<int>(std::clamp(piece_s / std::max(once, 1e-9), 1.0, 200.0));
     }
 
     void define() {
-        for (double bytes = 8; bytes <= largest_bytes; bytes *= 2) define_messages(bytes);
-        for (double bytes = 8; bytes <= largest_bytes; bytes *= 4) define_collectives(bytes);
+        for (double bytes = 8; bytes <= largest_bytes_; bytes *= 2) define_messages(bytes);
+        for (double bytes = 8; bytes <= largest_bytes_; bytes *= 4) define_collectives(bytes);
         add("barrier", 0, timed([this] { comm_.barrier(); }));
     }
 
@@ -193,6 +196,7 @@ private:
 
     static constexpr double late_s = 30e-6;
     Comm& comm_;
+    double largest_bytes_;
     std::vector<float> in_, out_, add_;
     std::vector<Pattern> patterns_;
 };
@@ -214,9 +218,9 @@ std::vector<double> NetworkFigures::sizes(const std::string& pattern) const {
     return out;
 }
 
-NetworkFigures probe_network(Comm& comm, double budget_s) {
-    WB_EXPECT(comm.size() >= 2);
-    return Probe(comm).run(budget_s);
+NetworkFigures probe_network(Comm& comm, double budget_s, double largest_bytes) {
+    WB_EXPECT(comm.size() >= 2 && largest_bytes >= eager_bytes);
+    return Probe(comm, largest_bytes).run(budget_s);
 }
 
 }  // namespace wb

@@ -25,7 +25,7 @@ namespace wb {
 namespace {
 
 struct NetworkOptions {
-    std::string output, budget = "20 s";
+    std::string output, budget = "20 s", largest = "4 MiB";
 };
 
 constexpr const char* footer = R"help(Example:
@@ -128,20 +128,27 @@ std::string busy_warning(int ranks) {
         ranks, cpus, load);
 }
 
+template <class Q>
+double amount(const std::string& text, const char* option) {
+    try {
+        return parse<Q>(text).si();
+    } catch (const UnitProblem& p) {
+        throw p.at(option);
+    }
+}
+
 Exit measure_network(const NetworkOptions& o, const VerbContext& context) {
     Comm& comm = context.comm;
     if (comm.size() < 2)
         throw Error(
             {"network", "one rank has nobody to send to", "", "Start it as \"mpirun -n 2 waferbench network\"."});
-    double budget_s = 0;
-    try {
-        budget_s = parse<Seconds>(o.budget).si();
-    } catch (const UnitProblem& p) {
-        throw p.at("--budget");
-    }
+    const double budget_s = amount<Seconds>(o.budget, "--budget"), largest = amount<Bytes>(o.largest, "--largest");
+    if (!(largest >= 4096 && largest <= 1 << 26))
+        throw Error({"--largest", fmt::format("is {}", o.largest), "the protocols of a library change on the way there",
+                     "Use 4 KiB to 64 MiB."});
     const auto host = host_system(context.files(), comm, {});
     const std::string busy = busy_warning(comm.size());
-    const NetworkFigures figures = probe_network(comm, budget_s);
+    const NetworkFigures figures = probe_network(comm, budget_s, largest);
     if (comm.rank() != 0) return Exit::ok;
     if (!busy.empty()) fmt::print(stderr, "{}", busy);
     const LogGP fit = fit_loggp(figures);
@@ -178,6 +185,7 @@ void define_network_verb(CLI::App& app, const VerbContext& context) {
     verb->add_option("--output,-o", o->output,
                      "system file to write (default: in the user's cache, found as host-network)");
     verb->add_option("--budget", o->budget, "how long to measure")->capture_default_str();
+    verb->add_option("--largest", o->largest, "largest message")->capture_default_str();
     verb->callback([o, context] { context.chosen = [o, context] { return measure_network(*o, context); }; });
 }
 

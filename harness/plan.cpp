@@ -155,10 +155,12 @@ std::vector<std::string> names_of(const SystemChoice& s, const BackendSet& backe
 /// with.
 std::vector<Mapping> mappings_of(const SystemChoice& s, const Backend& backend, const Params& p, int ranks) {
     Mapping given;
-    const bool real = backend.kind() == Kind::measured;
-    if (s.mapping && backend.kind() != Kind::bound && (!real || s.system->kind == SystemKind::host))
-        return {*s.mapping};
-    if (real && backend.collective()) {  // what trains on data shares the batch, all else the model
+    const bool real = backend.kind() == Kind::measured, host = s.system->kind == SystemKind::host;
+    const bool named = s.mapping && backend.kind() != Kind::bound && (!real || host);
+    if (named && (!host || s.algorithms.empty() || !s.mapping->algorithm.empty())) return {*s.mapping};
+    if (named) {
+        given = *s.mapping;
+    } else if (real && backend.collective()) {  // what trains on data shares the batch, all else the model
         const bool replicas = p.has("data") && p.has("batch") && p.integer("batch") % ranks == 0;
         (replicas ? given.data : given.tensor) = ranks;
     }
