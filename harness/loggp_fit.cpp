@@ -31,7 +31,8 @@ Line line_through(const std::vector<double>& x, const std::vector<double>& y, st
 
 namespace {
 
-constexpr std::size_t fewest = 3;  // points of a line
+constexpr std::size_t fewest = 3;      // points of a line
+constexpr double close_enough = 0.03;  // mean relative error that no further line is to explain
 
 struct Fit {
     std::vector<MessagePiece> pieces;
@@ -64,7 +65,8 @@ Fit best_fit(const std::vector<double>& x, const std::vector<double>& y, std::si
 std::vector<MessagePiece> fit_pieces(const std::vector<double>& x, const std::vector<double>& y) {
     WB_EXPECT(x.size() >= fewest && y.size() == x.size());
     Fit best = best_fit(x, y, 0, 1);
-    for (int count = 2; count <= 3; ++count)
+    const double good = close_enough * close_enough * static_cast<double>(x.size());
+    for (int count = 2; count <= 3 && best.squares > good; ++count)
         if (Fit more = best_fit(x, y, 0, count); !more.pieces.empty() && more.squares < best.squares / 2)
             best = std::move(more);
     return best.pieces;

@@ -22,8 +22,9 @@ struct LogGP {
     double overhead_s() const { return (send_overhead_s + receive_overhead_s) / 2; }
 };
 
-/// Straight lines through (bytes, seconds), ascending, that err least relative to the seconds; two where they leave
-/// less than half of the squares of one. At least three points a line.
+/// Straight lines through (bytes, seconds), ascending, that err least relative to the seconds; another one, up to
+/// three, where those err by more than 3 % in the mean and it leaves less than half of their squares. At least three
+/// points a line.
 std::vector<MessagePiece> fit_pieces(const std::vector<double>& bytes, const std::vector<double>& seconds);
 
 LogGP fit_loggp(const NetworkFigures& figures);
