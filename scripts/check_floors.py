@@ -32,7 +32,7 @@ OWNERS = {
     "CLI/*": ["harness/*.cpp"],
     "doctest/*": ["tests/*"],
     "rapidcheck*": ["tests/*"],
-    "benchmark/*": ["kernels/bench/*", "harness/bench/*", "models/*/bench/*"],
+    "benchmark/*": ["kernels/bench/*", "kernels/*/bench/*", "harness/bench/*", "models/*/bench/*"],
 }
 CORE_MAY = ("fmt/*", "*intrin.h")  # besides the standard library and what OWNERS gives to a file of core
 

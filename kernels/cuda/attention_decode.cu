@@ -38,6 +38,7 @@ split_kernel(const T* q, const T* k, const T* v, float* parts, std::int64_t spli
     float query[R][N];
     Partial<N> mine[R];
     std::int64_t first[R], last[R];
+    WB_UNROLL
     for (int r = 0; r < R; ++r) {
         const std::int64_t row = from_row + r, head = kv * a.group() + row / a.seq, i = row % a.seq;
         first[r] = last[r] = 0;
@@ -58,6 +59,7 @@ split_kernel(const T* q, const T* k, const T* v, float* parts, std::int64_t spli
             keys[u] = load<T, N>(k + base + safe * stride, lane);
             values[u] = load<T, N>(v + base + safe * stride, lane);
         }
+        WB_UNROLL
         for (int r = 0; r < R; ++r) {
             float score[at_once], now = mine[r].largest;
             for (int u = 0; u < at_once; ++u) {
@@ -80,6 +82,7 @@ split_kernel(const T* q, const T* k, const T* v, float* parts, std::int64_t spli
         }
     }
     float* const shared = reinterpret_cast<float*>(shared_memory());  // [groups, D + 2]
+    WB_UNROLL
     for (int r = 0; r < R; ++r) {
         sync_block();
         for (int e = 0; e < N; ++e) shared[group * (D + 2) + lane * N + e] = mine[r].values[e];

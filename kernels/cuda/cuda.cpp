@@ -47,8 +47,7 @@ bool only_products(const Graph& g) {
 std::string unsupported(const Graph& g) {
     const bool products = only_products(g);
     for (const Tensor& t : g.tensors()) {
-        if (t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::f16 || t.dtype == DType::int32)
-            continue;
+        if (t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::int32) continue;
         if (t.dtype == DType::fp4 || is_class(t.dtype)) return fmt::format("the CUDA backend has no {}", name(t.dtype));
         if (t.dtype == DType::fp8_e5m2) return "no matrix unit multiplies two fp8_e5m2 matrices";
         if (!products) return fmt::format("the CUDA backend has {} for matrix products only", name(t.dtype));

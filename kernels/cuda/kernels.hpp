@@ -9,7 +9,7 @@
 namespace wb::cuda {
 
 // Own kernels. Each call puts its work into `stream` and returns at once. Pointers are of device memory; void ones hold
-// elements of `type` (f32, bf16 or f16). Matrices are [rows, columns], row-major and dense.
+// elements of `type` (f32 or bf16). Matrices are [rows, columns], row-major and dense.
 
 struct Matrix {
     std::int64_t rows, columns;

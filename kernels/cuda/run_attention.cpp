@@ -5,6 +5,9 @@
 namespace wb::cuda {
 namespace {
 
+/// What the tiles of attention_tiled() take of a block's shared memory: for 256 features more than small devices have.
+std::int64_t tiled_bytes(const Attention& how) { return (how.d == 256 ? 128 + 4 * 32 : 128 + 4 * 64) * how.d * 2; }
+
 Attention attention_of(const Attributes& a, const Tensor& v) {
     return {a.batch,
             a.seq,
@@ -33,7 +36,7 @@ Runner forward(const Site& site) {
         return {[=](Operands p) { attention_decode(stream, type, operands(p), scratch->as<float>(), splits, how); },
                 "own attention by splits of the keys"};
     }
-    if (has_tiled(type, how))
+    if (has_tiled(type, how) && tiled_bytes(how) <= site.setup.shared_bytes)
         return {[=](Operands p) { attention_tiled(stream, operands(p), how); }, "own attention on matrix units"};
     return {[=](Operands p) { attention_general(stream, type, operands(p), how); }, "own attention"};
 }
@@ -48,7 +51,7 @@ Runner backward(const Site& site) {
         return AttentionGradients{
             p[0], p[1], p[2], p[3], p[4], static_cast<const float*>(p[5]), p[6], p[7], p[8], scratch->as<float>()};
     };
-    if (has_tiled_backward(type, how))
+    if (has_tiled_backward(type, how) && tiled_bytes(how) <= site.setup.shared_bytes)
         return {[=](Operands p) { attention_tiled_backward(stream, operands(p), how); },
                 "own attention on matrix units"};
     return {[=](Operands p) { attention_general_backward(stream, type, operands(p), how); }, "own attention"};

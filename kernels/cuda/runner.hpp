@@ -67,6 +67,7 @@ struct Setup {
     Products& products;
     Collectives& collectives;
     int processors;
+    std::int64_t shared_bytes;  ///< that a block may ask for
 };
 
 /// One op and its operands' shapes and types.

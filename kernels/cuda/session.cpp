@@ -28,7 +28,8 @@ CudaSession::CudaSession(const Case& c, Comm& comm, int index)
       collectives_(make_collectives(comm)),
       telemetry_(device_.bus) {
     const Graph& g = part_.local;
-    const Setup setup{g, queue_.stream(), scratch_, steps_, *products_, *collectives_, device_.processors};
+    const Setup setup{g,          queue_.stream(), scratch_,           steps_,
+                      *products_, *collectives_,   device_.processors, device_.shared_bytes};
     for (const Op& op : g.ops()) runners_.push_back(make_runner({setup, op}));
     scratch_.allocate();
     steps_.allocate(queue_.stream());

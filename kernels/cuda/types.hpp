@@ -9,9 +9,11 @@
 #if defined(__CUDACC__)
 #define WB_BOTH __host__ __device__ __forceinline__
 #define WB_DEVICE __device__ __forceinline__
+#define WB_UNROLL _Pragma("unroll")  // before a loop whose arrays are to stay in registers
 #else
 #define WB_BOTH inline
 #define WB_DEVICE inline
+#define WB_UNROLL
 #endif
 
 namespace wb::cuda {
@@ -116,14 +118,13 @@ WB_BOTH void store(T* to, std::int64_t pack, const Pack<T, V>& value) {
     reinterpret_cast<Pack<T, V>*>(to)[pack] = value;
 }
 
-/// body(float{}), body(bf16{}) or body(f16{}): the one place that turns a tensor's type into a C++ type.
+/// body(float{}) or body(bf16{}): the one place that turns a tensor's type into a C++ type.
 template <class Body>
 void with_type(DType type, const Body& body) {
     switch (type) {
         case DType::f32:
         case DType::tf32: return body(float{});
         case DType::bf16: return body(bf16{});
-        case DType::f16: return body(f16{});
         default: contract_failed("a type that kernels compute in", __FILE__, __LINE__);
     }
 }

@@ -1,0 +1,234 @@
+#include <benchmark/benchmark.h>
+#include <cublasLt.h>
+#include <fmt/format.h>
+
+#include <array>
+
+#include "core/element.hpp"
+#include "kernels/cuda/attention.hpp"
+#include "kernels/cuda/check.hpp"
+#include "kernels/cuda/kernels.hpp"
+#include "kernels/cuda/products.hpp"
+
+// Own kernels beside what they are measured by: the vendor's library called directly, as its own samples do, and the
+// device's copy of memory. Times are between events on the device; a device without neighbours is assumed.
+
+namespace wb::cuda {
+namespace {
+
+/// Random values: zeros would cost less power.
+Memory filled(std::int64_t count, DType type, Stream stream) {
+    Memory memory(count * stored_bytes(type));
+    fill(stream, type, memory.data(), count, {Fill::Kind::uniform, 1.0, 7, 0, count, count});
+    return memory;
+}
+
+/// Repeats `work`, timed by events; `flop` and `bytes` are of one call.
+template <class Work>
+void measure(benchmark::State& state, const Queue& queue, double flop, double bytes, const Work& work) {
+    const Event start, end;
+    for (int i = 0; i < 3; ++i) work();
+    queue.wait();
+    for ([[maybe_unused]] auto _ : state) {
+        start.record(queue.stream());
+        work();
+        end.record(queue.stream());
+        end.wait();
+        state.SetIterationTime(end.seconds_since(start));
+    }
+    using benchmark::Counter;
+    if (flop > 0) state.counters["FLOP/s"] = Counter(flop, Counter::kIsIterationInvariantRate);
+    if (bytes > 0) state.counters["B/s"] = Counter(bytes, Counter::kIsIterationInvariantRate);
+}
+
+ProductShape square(std::int64_t n, DType type, bool trans_b) {
+    ProductShape s;
+    s.m = s.n = s.k = n;
+    s.trans_b = trans_b;
+    s.in = type;
+    s.out = bits(type) == 8 ? DType::bf16 : type;
+    s.lie_densely();
+    return s;
+}
+
+void product(benchmark::State& state, DType type, bool trans_b) {
+    const Queue queue;
+    const ProductShape s = square(state.range(0), type, trans_b);
+    const auto products = make_products();
+    const int way = products->prepare(s, 256, queue.stream());
+    const std::int64_t count = s.m * s.n;
+    const Memory a = filled(count, s.in, queue.stream()), b = filled(count, s.in, queue.stream()),
+                 y(count * stored_bytes(s.out));
+    const double n = static_cast<double>(s.n);
+    measure(state, queue, 2 * n * n * n, 0,
+            [&] { products->run(way, a.data(), b.data(), nullptr, y.data(), queue.stream()); });
+}
+
+/// The library's own first choice for bf16 y = a b^T, without our search: three calls to set up, one to run.
+void product_direct(benchmark::State& state) {
+    const Queue queue;
+    const std::int64_t n = state.range(0), count = n * n;
+    const auto expect = [](cublasStatus_t code) {
+        if (code != CUBLAS_STATUS_SUCCESS) throw Error({"cuBLASLt", cublasLtGetStatusString(code), "", ""});
+    };
+    cublasLtHandle_t handle = nullptr;
+    cublasLtMatmulDesc_t what = nullptr;
+    cublasLtMatrixLayout_t layout = nullptr;
+    cublasLtMatmulPreference_t preference = nullptr;
+    expect(cublasLtCreate(&handle));
+    expect(cublasLtMatmulDescCreate(&what, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    const cublasOperation_t transposed = CUBLAS_OP_T;
+    expect(cublasLtMatmulDescSetAttribute(what, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed));
+    const auto extent = static_cast<std::uint64_t>(n);
+    expect(cublasLtMatrixLayoutCreate(&layout, CUDA_R_16BF, extent, extent, n));
+    expect(cublasLtMatmulPreferenceCreate(&preference));
+    const std::size_t room = std::size_t{64} << 20;
+    expect(
+        cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &room, sizeof room));
+    cublasLtMatmulHeuristicResult_t found{};
+    int offers = 0;
+    expect(
+        cublasLtMatmulAlgoGetHeuristic(handle, what, layout, layout, layout, layout, preference, 1, &found, &offers));
+    const Memory a = filled(count, DType::bf16, queue.stream()), b = filled(count, DType::bf16, queue.stream()),
+                 y(count * 2), workspace(static_cast<std::int64_t>(room));
+    const float one = 1, zero = 0;
+    const double side = static_cast<double>(n);
+    measure(state, queue, 2 * side * side * side, 0, [&] {
+        expect(cublasLtMatmul(handle, what, &one, b.data(), layout, a.data(), layout, &zero, y.data(), layout, y.data(),
+                              layout, &found.algo, workspace.data(), room, queue.stream()));
+    });
+    cublasLtMatmulPreferenceDestroy(preference);
+    cublasLtMatrixLayoutDestroy(layout);
+    cublasLtMatmulDescDestroy(what);
+    cublasLtDestroy(handle);
+}
+
+constexpr Matrix activations{16384, 4096};
+
+void copy(benchmark::State& state) {
+    const Queue queue;
+    const std::int64_t bytes = activations.size() * 2;
+    const Memory from(bytes), to(bytes);
+    measure(state, queue, 0, 2.0 * static_cast<double>(bytes),
+            [&] { copy_on_device(to.data(), from.data(), bytes, queue.stream()); });
+}
+
+/// A kernel on bf16 activations that reads and writes `passes` such matrices.
+template <class Work>
+void on_rows(benchmark::State& state, double passes, const Work& work) {
+    const Queue queue;
+    std::array<Memory, 4> m;
+    for (Memory& x : m) x = filled(activations.size(), DType::bf16, queue.stream());
+    const double bytes = passes * 2.0 * static_cast<double>(activations.size());
+    measure(state, queue, 0, bytes, [&] { work(queue.stream(), m); });
+}
+
+void update(benchmark::State& state) {
+    const Queue queue;
+    constexpr std::int64_t n = std::int64_t{1} << 27;
+    const Memory w = filled(n, DType::bf16, queue.stream()), g = filled(n, DType::bf16, queue.stream());
+    const Memory m = filled(n, DType::f32, queue.stream()), v = filled(n, DType::f32, queue.stream()),
+                 master = filled(n, DType::f32, queue.stream()), corrections(8);
+    set_bytes(v.data(), 0, v.bytes(), queue.stream());
+    set_bytes(corrections.data(), 0x3f, 8, queue.stream());
+    const Update how{1e-4F, 0.9F, 0.999F, 1e-8F, 0.1F, reinterpret_cast<const float*>(corrections.data())};
+    const auto floats = [](const Memory& x) { return reinterpret_cast<float*>(x.data()); };
+    measure(state, queue, 0, 30.0 * static_cast<double>(n), [&] {  // weight 2 + 2, gradient 2, three of f32 4 + 4
+        adamw(queue.stream(), DType::bf16, w.data(), g.data(), floats(m), floats(v), floats(master), n, how);
+    });
+}
+
+void attention(benchmark::State& state, bool causal, bool backward) {
+    const Queue queue;
+    const std::int64_t seq = state.range(0), heads = 16, d = 128, count = seq * heads * d;
+    const Attention how{1, seq, seq, heads, heads, d, d, d, 0, causal, 0.088388F};
+    std::array<Memory, 8> x;
+    for (Memory& m : x) m = filled(count, DType::bf16, queue.stream());
+    const Memory lse(heads * seq * 4), delta(heads * seq * 4);
+    auto* const sums = reinterpret_cast<float*>(lse.data());
+    const AttentionOperands p{x[0].data(), x[1].data(), x[2].data(), x[3].data(), sums};
+    attention_tiled(queue.stream(), p, how);
+    const double pairs = static_cast<double>(heads * seq) * static_cast<double>(causal ? seq + 1 : 2 * seq) / 2;
+    measure(state, queue, (backward ? 10.0 : 4.0) * pairs * static_cast<double>(d), 0, [&] {
+        if (!backward) return attention_tiled(queue.stream(), p, how);
+        attention_tiled_backward(queue.stream(),
+                                 {x[4].data(), p.q, p.k, p.v, p.y, sums, x[5].data(), x[6].data(), x[7].data(),
+                                  reinterpret_cast<float*>(delta.data())},
+                                 how);
+    });
+}
+
+void decoding(benchmark::State& state) {
+    const Queue queue;
+    const std::int64_t batch = 32, keys = state.range(0), heads = 32, kv = 8, d = 128;
+    const Attention how{batch, 1, keys, heads, kv, d, d, d, 0, true, 0.088388F};
+    const std::int64_t splits = decode_splits(how, device(0).processors);
+    const Memory q = filled(batch * heads * d, DType::bf16, queue.stream()), y(batch * heads * d * 2),
+                 lse(batch * heads * 4), parts(decode_scratch(how, splits) * 4);
+    const Memory k = filled(batch * keys * kv * d, DType::bf16, queue.stream()),
+                 v = filled(batch * keys * kv * d, DType::bf16, queue.stream());
+    measure(state, queue, 0, 2.0 * static_cast<double>(k.bytes()), [&] {
+        attention_decode(queue.stream(), DType::bf16,
+                         {q.data(), k.data(), v.data(), y.data(), reinterpret_cast<float*>(lse.data())},
+                         reinterpret_cast<float*>(parts.data()), splits, how);
+    });
+}
+
+void add_benchmarks() {
+    using benchmark::RegisterBenchmark;
+    RegisterBenchmark("copy/bf16/16384x4096", copy)->UseManualTime();
+    for (const auto& [label, type] : {std::pair{"f32", DType::f32},
+                                      {"tf32", DType::tf32},
+                                      {"bf16", DType::bf16},
+                                      {"f16", DType::f16},
+                                      {"fp8_e4m3", DType::fp8_e4m3}})
+        RegisterBenchmark(fmt::format("product/{}", label).c_str(), product, type, true)
+            ->Arg(4096)
+            ->Arg(8192)
+            ->UseManualTime();
+    RegisterBenchmark("product_direct/bf16", product_direct)->Arg(4096)->Arg(8192)->UseManualTime();
+    const auto rows = [](const char* name, double passes, auto work) {
+        RegisterBenchmark(name, [=](benchmark::State& s) { on_rows(s, passes, work); })->UseManualTime();
+    };
+    rows("add", 3,
+         [](Stream s, auto& m) { add(s, DType::bf16, m[0].data(), m[1].data(), m[2].data(), activations.size()); });
+    rows("gelu", 2,
+         [](Stream s, auto& m) { gelu(s, DType::bf16, m[0].data(), m[1].data(), activations.size(), true); });
+    rows("silu_mul", 3, [](Stream s, auto& m) {
+        silu_mul(s, DType::bf16, m[0].data(), m[1].data(), m[2].data(), activations.size());
+    });
+    rows("rmsnorm", 2, [](Stream s, auto& m) {
+        norm(s, DType::bf16, m[0].data(), m[1].data(), nullptr, m[2].data(), {activations, 1e-5F, false});
+    });
+    rows("layernorm", 2, [](Stream s, auto& m) {
+        norm(s, DType::bf16, m[0].data(), m[1].data(), m[3].data(), m[2].data(), {activations, 1e-5F, true});
+    });
+    rows("softmax", 2, [](Stream s, auto& m) { softmax(s, DType::bf16, m[0].data(), m[1].data(), activations); });
+    RegisterBenchmark("adamw/bf16", update)->UseManualTime();
+    for (const bool causal : {false, true})
+        for (const bool backward : {false, true})
+            RegisterBenchmark(
+                fmt::format("attention{}{}", causal ? "/causal" : "", backward ? "/backward" : "").c_str(), attention,
+                causal, backward)
+                ->Arg(8192)
+                ->Arg(16384)
+                ->UseManualTime();
+    RegisterBenchmark("decode/8_of_32_heads", decoding)->Arg(2048)->Arg(8192)->UseManualTime();
+}
+
+}  // namespace
+}  // namespace wb::cuda
+
+int main(int argc, char** argv) {
+    benchmark::Initialize(&argc, argv);
+    if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+    const wb::cuda::Devices all = wb::cuda::devices();
+    if (all.count == 0) {
+        fmt::print("no CUDA device: {}\n", all.why_none);
+        return 1;
+    }
+    benchmark::AddCustomContext("device", wb::cuda::device(0).name);
+    benchmark::AddCustomContext("versions", wb::cuda::device(0).versions);
+    wb::cuda::add_benchmarks();
+    benchmark::RunSpecifiedBenchmarks();
+}

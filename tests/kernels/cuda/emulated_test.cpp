@@ -1,0 +1,96 @@
+#include <thread>
+
+#include "kernels/cuda/simt.hpp"
+#include "tests/kernels/cuda/judged.hpp"
+#include "tests/kernels/thread_comm.hpp"
+
+using namespace wb;
+using namespace wb::judged;
+
+namespace {
+
+/// Puts the usual order back.
+struct OrderScope {
+    explicit OrderScope(cuda::emulated::Order order) { cuda::emulated::set_order(order); }
+    ~OrderScope() { cuda::emulated::set_order(cuda::emulated::Order::forward); }
+};
+
+Overrides attention(std::int64_t d, std::int64_t seq, std::int64_t seq_kv, const char* pass) {
+    return {{"heads", 2_i},   {"kv_heads", 1_i},          {"seq_q", seq}, {"seq_kv", seq_kv}, {"head_dim", d},
+            {"causal", true}, {"pass", std::string(pass)}};
+}
+
+}  // namespace
+
+TEST_CASE("cuda: a missing barrier would show: results do not depend on the order in which threads are played") {
+    for (const auto order : {cuda::emulated::Order::backward, cuda::emulated::Order::drawn}) {
+        const OrderScope scope(order);
+        check("attention", attention(64, 70, 70, "forward_backward"), "bf16", 1);
+        check("attention", attention(64, 1, 300, "forward"), "bf16", 1);
+        for (const char* op : {"softmax", "layernorm"})
+            check("vector", {{"op", std::string(op)}, {"rows", 3_i}, {"cols", 600_i}}, "f32", 1);
+        check("train", model("tiny-moe", 5), "f32", 1);
+    }
+}
+
+TEST_SUITE_BEGIN("nightly");
+
+TEST_CASE("cuda: every kernel of training and every tile of attention, in three orders of threads") {
+    for (const auto order :
+         {cuda::emulated::Order::forward, cuda::emulated::Order::backward, cuda::emulated::Order::drawn}) {
+        const OrderScope scope(order);
+        for (const char* name : {"tiny-gpt2", "tiny-llama", "tiny-moe", "tiny-mla"}) check("train", model(name), "f32");
+        check("attention", attention(64, 129, 129, "forward_backward"), "bf16", 1);
+        check("attention", attention(128, 66, 97, "forward_backward"), "bf16", 1);
+        check("attention", attention(256, 35, 50, "forward_backward"), "bf16", 1);
+        check("attention", attention(128, 3, 260, "forward"), "bf16", 1);
+    }
+}
+
+TEST_CASE("cuda: every model's architecture, shrunk, as the reference does") {
+    for (const std::string& name : files().names("models", ""))
+        for (const char* pass : {"train", "prefill", "decode"}) check(pass, model(name, 7), "f32", 1);
+}
+
+TEST_SUITE_END();
+
+TEST_CASE("cuda: models shared among ranks give the same results and lose no work") {
+    for (const char* name : {"tiny-llama", "tiny-moe"})
+        for (const char* pass : {"train", "decode"}) {
+            constexpr int ranks = 2, runs = 1;
+            Overrides with = model(name, 5);
+            with.emplace_back("dtype", std::string("f32"));
+            CAPTURE(name);
+            CAPTURE(pass);
+            const Case c = case_of(build_workload(pass, with, files()), ranks);
+            Team team(ranks);
+            Outputs outputs;
+            double useful = 0;
+            std::string failure;
+            std::vector<std::thread> threads;
+            for (int r = 0; r < ranks; ++r)
+                threads.emplace_back([&, r] {
+                    try {
+                        ThreadComm comm(team, r);
+                        cuda::CudaSession session(c, comm, 0);
+                        for (int i = 0; i < runs; ++i) {
+                            session.poison();
+                            session.run();
+                        }
+                        if (auto out = session.outputs()) outputs = std::move(*out);
+                        const double mine[] = {session.usage().useful.si()};
+                        const auto all = comm.gather(mine);
+                        if (r == 0)
+                            for (const auto& one : all) useful += one[0];
+                    } catch (const std::exception& e) {
+                        failure = e.what();
+                        team.barrier_.arrive_and_drop();
+                    }
+                });
+            for (std::thread& t : threads) t.join();
+            REQUIRE(failure == "");
+            CHECK(difference(outputs, reference::execute(*c.graph, c.seed, runs), *c.graph, 2e-4, 2 * rate * runs) ==
+                  "");
+            CHECK(useful == doctest::Approx(c.graph->flops().si()).epsilon(1e-12).scale(0));
+        }
+}
