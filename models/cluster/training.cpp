@@ -85,8 +85,9 @@ ModelStep compose(const ModelWork& w, const Exchange& x, const ScheduleConstants
     step.host_bytes = off.bytes;
     step.tensor_network = mb * network / pp;
     step.context_network = mb * context / pp;
-    step.pipeline_network = mb * sends * c.stage_exposed;
-    step.bubble = (pp - 1) / m.virtual_stages * (stage + hops);
+    step.pipeline_network = (mb - 1) * sends * c.stage_exposed;  // the bubble has those of one microbatch
+    step.bubble = (pp - 1) / m.virtual_stages *
+                  (stage - (pp > 1 ? ends * c.end_stage_share : 0) + hops);  // the others have no loss
     step.activation_bytes = mb * w.collective_bytes / pp;
     if (training) {
         step.gradient_bytes = (w.parameter_bytes + w.expert_bytes) / pp;
