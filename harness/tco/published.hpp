@@ -15,7 +15,7 @@ struct Published {
     std::optional<double> within;  ///< allowed relative difference: a gate
     double at_modes = 0;           ///< ours, all assumptions at their modes
     Spread ours;                   ///< over the trials
-    double off() const { return ours.median / value - 1; }
+    double off() const { return at_modes / value - 1; }  ///< theirs is one number, and so is this
     bool passes() const { return !within || (off() <= *within && off() >= -*within); }
 };
 /// tco/published.toml under the presets it names; `settings` are laid over each. Throws Error.
