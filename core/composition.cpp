@@ -271,7 +271,7 @@ ResourceUse Composition::usage() const {
         use.memory.push_back({level, Bytes(0), arenas[level], Bytes(0)});
     use.memory.push_back({"weights", Bytes(0), players_->bytes(Role::weight), Bytes(0)});
     use.memory.push_back({"state", Bytes(0), players_->bytes(Role::state), Bytes(0)});
-    for (MemoryUse& held_beside : players_->memory()) use.memory.push_back(std::move(held_beside));
+    for (MemoryUse& beside : players_->memory()) use.memory.push_back(std::move(beside));
     Bytes staged = (training_ ? training_->bytes() : Bytes(0)) + (held_out_ ? held_out_->bytes() : Bytes(0));
     use.memory.push_back({"storage", Bytes(0), staged, stored});
     const auto series = [&](const char* name, const char* about, const std::vector<double>& values, bool at_end) {

@@ -6,7 +6,7 @@
 namespace wb::cpu {
 
 std::optional<Joules> CpuPlayers::energy() const { return package_energy(); }
-std::vector<MemoryUse> CpuPlayers::memory() const { return {{"process", Bytes(0), peak_resident(), Bytes(0)}}; }
+std::vector<MemoryUse> CpuPlayers::memory() const { return process_memory(); }
 std::vector<double> CpuPlayers::choices() const { return gemm_choices(); }
 void CpuPlayers::adopt(const std::vector<double>& found) { adopt_gemm_choices(found); }
 
