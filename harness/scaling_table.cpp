@@ -86,6 +86,7 @@ std::string show_by(const Workers& by, const ResultSet& set, Format format, bool
     for (const auto& [key, group] : weak)
         if (several(group, by)) add_rows(t, title("weak", *group.front()), group, by);
     if (t.empty()) return "";
+    if (format == Format::latex) return t.latex();
     return format == Format::markdown ? t.markdown() : t.terminal(colour);
 }
 
