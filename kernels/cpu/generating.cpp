@@ -195,7 +195,7 @@ ResourceUse GeneratingSession::usage() const {
                                        {"weights", weights},
                                        {"state", state}})
         use.memory.push_back({level, Bytes(0), bytes, Bytes(0)});
-    for (MemoryUse& held : process_memory()) use.memory.push_back(std::move(held));
+    for (MemoryUse& own : process_memory()) use.memory.push_back(std::move(own));
     Series chosen{"token", "id", "chosen for the first sequence", "token", {}, {}};
     for (const std::vector<std::int32_t>& step : tokens_) {
         chosen.at.push_back(static_cast<double>(chosen.at.size() + 1));
