@@ -17,10 +17,12 @@
 namespace wb::tco {
 namespace {
 
-std::string with_kind(const Row& row) {
+/// Kind, band and letters: the band as factors of a rate, or of a time.
+std::string with_kind(const Row& row, bool time) {
     const Yield& y = row.yield;
     std::string out(name(y.kind));
-    if (y.low < 1 || y.high > 1) out += fmt::format(" {:.2f}x..{:.2f}x", 1 / y.high, 1 / y.low);
+    if (y.low < 1 || y.high > 1)
+        out += fmt::format(" {:.2f}x..{:.2f}x", time ? y.low : 1 / y.high, time ? y.high : 1 / y.low);
     const std::string letters = marks(y);
     return letters.empty() ? out : out + " " + letters;
 }
@@ -40,7 +42,7 @@ Cell rate_cell(const Row* row, double peak) {
     if (!row) return Cell("-");
     const double rate = row->yield.flops / row->yield.run_s / row->yield.units;
     const std::string part = peak > 0 ? fmt::format(" {:.0f} %", 100 * rate / peak) : "";
-    return {fmt::format("{}{}, {}", format(FlopsPerSecond(rate)), part, with_kind(*row)), rate};
+    return {fmt::format("{}{}, {}", format(FlopsPerSecond(rate)), part, with_kind(*row, false)), rate};
 }
 
 /// What a vendor states has no band: how far its source can be relied on stands in its place.
@@ -77,7 +79,7 @@ Cell tail_cell(const Study& study, const std::string& system) {
             (!best || *row.yield.tail_s < *best->yield.tail_s))
             best = &row;
     if (!best) return Cell("-");
-    return {fmt::format("{}, {}", format(Seconds(*best->yield.tail_s)), with_kind(*best)), *best->yield.tail_s};
+    return {fmt::format("{}, {}", format(Seconds(*best->yield.tail_s)), with_kind(*best, true)), *best->yield.tail_s};
 }
 
 /// Whether a word of a mapping is something to choose: "tp8", "sp", "zero1", "1170x755".
@@ -172,7 +174,8 @@ Page table_of_systems(const Study& study, const std::map<std::string, System>& s
         "Every system with numbers",
         std::move(table),
         {"Peaks are dense; what is stated has no band but the confidence in its source. Achieved: the best stored "
-         "result, per unit, as part of the peak, with the kind of number and its band as factors of the rate. Power, "
+         "result, per unit, as part of the peak, with the kind of number and its band as factors of the rate; of TTFT "
+         "factors of the time. Power, "
          "racks and USD: median [5 % .. 95 %] over the assumptions. To choose, counted: the words of the richest "
          "mapping, the options of the system file, the experiment's lines for its workloads + for this system; "
          "hours of developers enter only where you give them (--set port.SYSTEM=\"400 h\").",
@@ -210,7 +213,9 @@ Page table_of_uses(const Study& study, const std::vector<Uses>& uses, const std:
             "Which system for which work",
             std::move(table),
             {fmt::format("in: part of the trials. Undecided: none has it in {:.0f} % of them, the ones named have it "
-                         "together, or are the first three. USD and J: of the first one named.",
+                         "together, or are the first three; of each system the size that is it most often. USD and J: "
+                         "of the first one "
+                         "named.",
                          100 * decisive)}};
 }
 

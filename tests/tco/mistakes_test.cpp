@@ -73,6 +73,8 @@ Outcome run(const std::string& arguments) {
     return out;
 }
 
+bool is_table(const std::string& environment) { return environment == "tabular" || environment == "longtable"; }
+
 /// What LaTeX would stumble over: characters that are commands to it, braces and environments left open, rows with
 /// more cells than their table has columns or without an end.
 std::string latex_problem(const std::string& text) {
@@ -94,14 +96,15 @@ std::string latex_problem(const std::string& text) {
         }
         if (line.starts_with("\\begin{")) {
             environments.push_back(line.substr(7, line.find('}') - 7));
-            if (environments.back() == "tabular")
-                columns = static_cast<int>(line.size() - std::string("\\begin{tabular}{}").size());
+            if (is_table(environments.back()))
+                columns =
+                    static_cast<int>(line.size() - environments.back().size() - std::string("\\begin{}{}").size());
         } else if (line.starts_with("\\end{")) {
             if (environments.empty() || environments.back() != line.substr(5, line.find('}') - 5))
                 return "ends: " + line;
             environments.pop_back();
-        } else if (!environments.empty() && environments.back() == "tabular" && !line.ends_with("rule") &&
-                   line != "\\addlinespace") {
+        } else if (!environments.empty() && is_table(environments.back()) && !line.ends_with("rule") &&
+                   line != "\\addlinespace" && line != "\\endhead") {
             if (cells > columns) return "too many cells: " + line;
             if (!line.ends_with("\\\\")) return "a row without an end: " + line;
         }
