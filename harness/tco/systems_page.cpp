@@ -120,7 +120,7 @@ Cell spread_cell(const std::vector<double>& trials, const std::string& letters, 
 /// USD for an hour in use where the base of a daily demand is owned and its bursts are rented; per device of the mean.
 Cell hybrid_cell(const Study& study, const std::vector<Demand>& demands, const Row& row, const std::string& today) {
     const auto prices = hour_prices(study, row);
-    if (!prices) return Cell("-");
+    if (!prices) return row.bill.price < 0 ? "rented only" : "no price by the hour";
     std::vector<char> used = row.hour->asked;
     used[static_cast<std::size_t>(row.bill.rent)] = 1;
     for (const char* key : {"swing", "burst", "burst_time"}) used[static_cast<std::size_t>(study.book().need(key))] = 1;

@@ -272,3 +272,34 @@ TEST_CASE("the program reads results and writes every format") {
     std::getline(std::ifstream((folder.path / "t.json").string()), json, '\0');
     CHECK(says(json, "\"parity\""));
 }
+
+TEST_CASE("from a run to the cost: a system nobody judged has the wider band, and its letter") {
+    const Folder folder;
+    const auto path = [&](const char* name) { return (folder.path / name).string(); };
+    std::ofstream(path("e.toml"))
+        << "[[workload]]\nuse = \"gemm\"\nm = 8192\nn = 8192\nk = 8192\ndtype = \"16-bit\"\n"
+           "[[workload]]\nuse = \"serve\"\nmodel = \"llama3.1-8b\"\narrival = \"poisson:4/s\"\nrequests = 100\n"
+           "input = 500\noutput = 50\ndtype = \"16-bit\"\n"
+           "[[system]]\nuse = \"h100-sxm\"\ngpus = 8\nbackends = [\"cluster\"]\n"
+           "[[system]]\nuse = \"gaudi3\"\nunits = 8\nbackends = [\"cluster\"]\n";
+    CHECK(run("run " + path("e.toml") + " -q -o " + path("e.h5")).code == 0);
+    const wb::ResultSet set = wb::read_results(path("e.h5"));
+    REQUIRE(set.results.size() == 4);
+    for (std::size_t i = 0; i < 4; i += 2) {
+        const wb::Band &seen = set.results[i].m.band, &unseen = set.results[i + 1].m.band;
+        CAPTURE(set.results[i].label);
+        CAPTURE(seen.source);
+        CAPTURE(unseen.source);
+        CHECK(seen.source.find("published rows of") != std::string::npos);  // a server: of served requests, whole
+        CHECK(unseen.source.starts_with("unseen system"));
+        CHECK(unseen.low <= seen.low);
+        CHECK(unseen.high > seen.high + 0.1);
+    }
+    const std::vector<Yield> y = yields_of({set}, "");
+    CHECK(!y[0].unjudged);
+    CHECK(y[1].unjudged);
+    const Outcome shown = run("show " + path("e.h5"));
+    CHECK(says(shown.text, " unseen"));
+    const Outcome costs = run("tco " + path("e.h5") + " --trials 500 --table systems");
+    CHECK(says(costs.text, "14 + 4 lines; counted"));
+}
