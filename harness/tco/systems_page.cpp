@@ -192,31 +192,42 @@ Page table_of_uses(const Study& study, const std::vector<Uses>& uses, const std:
                      {"USD", Align::left, "", "USD", true},
                      {"fastest"},
                      {"in", Align::right, "fastest", "1", true},
+                     {"time of one", Align::left, "", "s", true},
                      {"coolest"},
                      {"in", Align::right, "coolest", "1", true},
-                     {"J each", Align::left, "", "J", true}});
+                     {"energy of one", Align::left, "", "J", true}});
+    const auto cell = [](const Spread& f, const auto& text, const std::string& of, const Row& row,
+                         const std::string& letters) {
+        const std::string weak = letters + marks(row.yield);
+        return Cell(fmt::format("{} [{} .. {}] / {}, {}{}", text(f.median), text(f.low), text(f.high), of,
+                                name(row.yield.kind), weak.empty() ? "" : " " + weak),
+                    f.median);
+    };
+    const auto in = [](const Contest& c) { return Cell(c.chances(), c.entries.front().chance); };
     for (const Uses& u : uses) {
-        const auto in = [](const Contest& c) { return Cell(c.chances(), c.entries.front().chance); };
-        const auto with_letters = [&](const Contest::Entry& e, const std::string& of) {
-            const std::string letters = marks(study.book(), e.row->hour->asked, today) + marks(e.row->yield);
-            return Cell(fmt::format("{} [{} .. {}]{}, {} {}", figure(e.figure.median), figure(e.figure.low),
-                                    figure(e.figure.high), of, name(e.row->yield.kind), letters),
-                        e.figure.median);
-        };
-        const Contest::Entry& cheapest = u.cheapest.entries.front();
-        const std::string unit = " / " + unit_of(*cheapest.row, main_unit(*u.group)).name.substr(4);
-        table.row({u.group->label, u.cheapest.verdict(), in(u.cheapest), with_letters(cheapest, unit),
-                   u.fastest.verdict(), in(u.fastest), u.coolest.verdict(), in(u.coolest),
-                   with_letters(u.coolest.entries.front(), "")});
+        const Contest::Entry &cheap = u.cheapest.entries.front(), &fast = u.fastest.entries.front(),
+                             &cool = u.coolest.entries.front();
+        const Unit unit = unit_of(*cheap.row, main_unit(*u.group));
+        const auto seconds = [&](double each) { return format(Seconds(each * unit.scale)); };
+        const auto joules = [](double each) { return format(Joules(each)); };
+        const std::string of = unit.name.substr(std::strlen("USD/"));
+        const auto power = [](const Hourly& h) { return h.power_W; };
+        table.row({u.group->label, u.cheapest.verdict(), in(u.cheapest),
+                   cell(cheap.figure, figure, of, *cheap.row, marks(study.book(), cheap.row->hour->asked, today)),
+                   u.fastest.verdict(), in(u.fastest), cell(fast.figure, seconds, of, *fast.row, ""),
+                   u.coolest.verdict(), in(u.coolest),
+                   cell(cool.figure, joules, unit.natural, *cool.row,
+                        marks(study.book(), moved_by(study, *cool.row, *cool.row->hour, power), today))});
     }
-    return {"uses",
-            "Which system for which work",
-            std::move(table),
-            {fmt::format("in: part of the trials. Undecided: none has it in {:.0f} % of them, the ones named have it "
-                         "together, or are the first three; of each system the size that is it most often. USD and J: "
-                         "of the first one "
-                         "named.",
-                         100 * decisive)}};
+    return {
+        "uses",
+        "Which system for which work",
+        std::move(table),
+        {fmt::format(
+            "in: part of the trials. Undecided: none has it in {:.0f} % of them, the ones named have it "
+            "together, or are the first three; of each system the size that is it most often. USD, time and energy: "
+            "of the first one named, in CSV, JSON and HDF5 for one token or PFLOP.",
+            100 * decisive)}};
 }
 
 }  // namespace
