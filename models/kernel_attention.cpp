@@ -115,7 +115,9 @@ Kernel attention(const Device& d, const Attributes& a, double tokens, const Atte
     out.flops = (backward ? 5 : 2) * block_flops(a, s, lost.prologue);
     const double forward = d.constant("attention_fraction");
     const double fraction = backward ? d.constant_or("attention_backward_fraction", forward) : forward;
-    out.time = std::max(memory, out.flops * slowdown(d, a, s, lost.width) / (fraction * s.peak));
+    out.arithmetic = out.flops * slowdown(d, a, s, lost.width) / (fraction * s.peak);
+    out.stored = a.seq_kv > a.seq ? s.kv_bytes : 0;  // else keys and values were made just now
+    out.time = std::max(memory, out.arithmetic);
     return out;
 }
 
