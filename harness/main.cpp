@@ -63,6 +63,7 @@ struct Arguments {
 Format format_of(const std::string& word) {
     if (word == "markdown") return Format::markdown;
     if (word == "csv") return Format::csv;
+    if (word == "latex") return Format::latex;
     return word == "json" ? Format::json : Format::terminal;
 }
 
@@ -118,7 +119,8 @@ Exit compare_files(const Arguments& a, Comm& comm, bool colour) {
         throw p.at("--threshold");
     }
     const Comparison c = compare_results(read_results(a.a), read_results(a.b), o, format_of(a.format), colour);
-    const bool for_programs = a.format == "csv" || a.format == "json";  // whose table must stand alone on stdout
+    const bool for_programs =
+        a.format != "terminal" && a.format != "markdown";  // whose table must stand alone on stdout
     print(comm, c.table + (for_programs ? "" : "\n" + c.summary + "\n"));
     if (for_programs && comm.rank() == 0) fmt::print(stderr, "{}\n", c.summary);
     return c.code;
@@ -135,8 +137,8 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
                                      build_info().git_dirty ? ", changed" : ""));
     app.add_option("--configs", a.configs,
                    "folder with systems/, models/ and experiments/ of your own, searched first; repeatable");
-    app.add_option("--format", a.format, "how tables are printed")
-        ->check(CLI::IsMember({"terminal", "markdown", "csv", "json"}))
+    app.add_option("--format", a.format, "how tables are printed; HDF5: tco --output FILE.h5")
+        ->check(CLI::IsMember({"terminal", "markdown", "csv", "json", "latex"}))
         ->capture_default_str();
 
     const auto experiment_options = [&a](CLI::App* verb) {

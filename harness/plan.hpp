@@ -19,10 +19,11 @@ struct PlannedCase {
     std::string label;  ///< short: workload and the parameters the experiment names
     const Backend* backend = nullptr;
     Kind kind = Kind::measured;
-    std::string refused;       ///< not empty: skipped, with this reason
-    std::shared_ptr<TokenSource> tokens;  ///< what it trains on, where it names data
-    std::optional<Band> band;  ///< of what a model says, from its errors against published measurements
-    std::map<std::string, Band> phase_bands;  ///< of a composed workload, by phase: the whole follows from its parts
+    std::string refused;                      ///< not empty: skipped, with this reason
+    std::shared_ptr<TokenSource> tokens;      ///< what it trains on, where it names data
+    std::optional<Band> band;                 ///< of what a model says, from its errors against published measurements
+    std::map<std::string, Band> phase_bands;  ///< of a composed workload, by phase
+    bool judged_whole = false;                ///< its own band counts; else that of the whole follows from its phases
 };
 
 /// Which backends exist in this build.

@@ -8,6 +8,7 @@
 #include "core/system.hpp"
 #include "harness/journal.hpp"
 #include "harness/publish.hpp"
+#include "harness/result_rows.hpp"
 #include "harness/stats.hpp"
 
 namespace wb {
@@ -168,6 +169,7 @@ Table spans_table(const ResultSet& set) {
             t.real({"duration_s", "s", "length", "by case, see cases/kind", "lower"}, s.duration.si());
             t.real({"bytes", "B", "moved", "derived"}, s.bytes.si());
             t.real({"flops", "FLOP", "done", "derived"}, s.flops.si());
+            t.whole({"op", "1", "operator of the graph; -1: of no single one", "derived"}, s.op);
             t.end_row();
         }
         ++id;
@@ -289,7 +291,8 @@ Table series_table(const ResultSet& set) {
     TableBuilder t("series", "what changed in the course of one run, such as the loss by step");
     std::int64_t id = 0;
     for (const Result& r : set.results) {
-        for (const Series& s : r.m.series)
+        for (std::size_t n = 0; n < r.m.series.size(); ++n) {
+            const Series& s = r.m.series[n];
             for (std::size_t i = 0; i < s.values.size(); ++i) {
                 t.whole({"case_id", "1", "row of cases", "input"}, id);
                 t.text("name", "what is shown", s.name, "derived");
@@ -297,8 +300,10 @@ Table series_table(const ResultSet& set) {
                 t.text("at_units", "of at", s.at_unit, "derived");
                 t.real({"at", "by row", "where", "by case, see cases/kind"}, s.at[i]);
                 t.real({"value", "by row", "what", "by case, see cases/kind"}, s.values[i]);
+                t.whole({"number", "1", "which series of the case, from 0", "derived"}, static_cast<std::int64_t>(n));
                 t.end_row();
             }
+        }
         ++id;
     }
     return t.take();
@@ -372,9 +377,9 @@ Table warnings_table(const ResultSet& set) {
 
 /// What cannot be rebuilt from the tables alone is kept as the records themselves.
 Table records_table(const ResultSet& set) {
-    TableBuilder t("records", "the journal's records as JSON: all that the tables show, in one place");
+    TableBuilder t("records", "the journal's records as JSON, without what spans and series hold");
     for (const RunInfo& i : set.runs) t.text("json", "one record", to_record(i), "derived"), t.end_row();
-    for (const Result& r : set.results) t.text("json", "one record", to_record(r), "derived"), t.end_row();
+    for (const Result& r : set.results) t.text("json", "one record", to_record(brief(r)), "derived"), t.end_row();
     return t.take();
 }
 
@@ -409,7 +414,9 @@ ResultSet read_results(const std::filesystem::path& path) {
     if (path.extension() == ".journal") return from_records(read_journal(path).payloads, path.string());
     const Hdf5Reader file(path);
     const Table records = file.table("records");
-    return from_records(values<std::string>(records, "json"), path.string());
+    ResultSet set = from_records(values<std::string>(records, "json"), path.string());
+    read_rows(file, path.string(), set);
+    return set;
 }
 
 }  // namespace wb

@@ -11,6 +11,7 @@
 #include "harness/scaling_table.hpp"
 #include "harness/stats.hpp"
 #include "harness/text_table.hpp"
+#include "harness/validate/bands.hpp"
 
 namespace wb {
 namespace {
@@ -66,7 +67,7 @@ void wide_cells(const Result& r, std::vector<Cell>& row) {
     row.emplace_back(v.done ? fmt::format("{:.1e} <= {:.1e}", v.error, v.tolerance) : "");
     double peak = 0, bytes = 0;
     for (const MemoryUse& u : r.m.memory)
-        if (u.level != "process") peak += u.peak.si();
+        if (!u.level.starts_with("process")) peak += u.peak.si();
     for (const CommUse& u : r.m.communication) bytes += u.bytes.si();
     row.push_back({peak > 0 ? format(Bytes(peak)) : "", peak});
     row.push_back({bytes > 0 ? format(Bytes(bytes)) : "", bytes});
@@ -157,6 +158,7 @@ std::string show_results(const ResultSet& set, Format format, bool colour, bool 
         case Format::markdown: return table.markdown() + further_tables(set, format, colour, filter);
         case Format::csv: return table.csv();
         case Format::json: return table.json();
+        case Format::latex: return table.latex() + further_tables(set, format, colour, filter);
         default: return table.terminal(colour) + further_tables(set, format, colour, filter);
     }
 }
@@ -164,8 +166,8 @@ std::string show_results(const ResultSet& set, Format format, bool colour, bool 
 std::string band_text(const Measurement& m) {
     if (m.kind == Kind::measured || m.kind == Kind::bound) return "";
     if (m.band.source.empty()) return "unknown";
-    const bool guessed = m.band.source.starts_with("extrapolated");
-    return fmt::format("{:.2f}x..{:.2f}x{}", m.band.low, m.band.high, guessed ? " extrapolated" : "");
+    const char* weak = is_unseen(m.band) ? " unseen" : is_extrapolated(m.band) ? " extrapolated" : "";
+    return fmt::format("{:.2f}x..{:.2f}x{}", m.band.low, m.band.high, weak);
 }
 
 std::string summary_line(const ResultSet& set) {

@@ -284,7 +284,7 @@ ResourceUse ComposedSession::usage() const {
         use.memory.push_back({level, Bytes(0), arenas[level], Bytes(0)});
     use.memory.push_back({"weights", Bytes(0), pool_.bytes(Role::weight), Bytes(0)});
     use.memory.push_back({"state", Bytes(0), pool_.bytes(Role::state), Bytes(0)});
-    use.memory.push_back({"process", Bytes(0), peak_resident(), Bytes(0)});
+    for (MemoryUse& held : process_memory()) use.memory.push_back(std::move(held));
     Bytes staged = (training_ ? training_->bytes() : Bytes(0)) + (held_out_ ? held_out_->bytes() : Bytes(0));
     use.memory.push_back({"storage", Bytes(0), staged, stored});
     const auto series = [&](const char* name, const char* about, const std::vector<double>& values, bool at_end) {

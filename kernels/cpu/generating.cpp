@@ -193,9 +193,9 @@ ResourceUse GeneratingSession::usage() const {
     for (const auto& [level, bytes] : {std::pair{"inputs", arenas["inputs"]},
                                        {"activations", arenas["activations"]},
                                        {"weights", weights},
-                                       {"state", state},
-                                       {"process", peak_resident()}})
+                                       {"state", state}})
         use.memory.push_back({level, Bytes(0), bytes, Bytes(0)});
+    for (MemoryUse& held : process_memory()) use.memory.push_back(std::move(held));
     Series chosen{"token", "id", "chosen for the first sequence", "token", {}, {}};
     for (const std::vector<std::int32_t>& step : tokens_) {
         chosen.at.push_back(static_cast<double>(chosen.at.size() + 1));

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "core/element.hpp"
+#include "core/huge_pages.hpp"
 
 namespace wb::cpu {
 namespace {
@@ -21,10 +22,11 @@ double seconds(std::chrono::steady_clock::duration d) { return std::chrono::dura
 
 }  // namespace
 
-Bytes peak_resident() {
+std::vector<MemoryUse> process_memory() {
     rusage use{};
     getrusage(RUSAGE_SELF, &use);
-    return Bytes(1024.0 * static_cast<double>(use.ru_maxrss));
+    return {{"process", Bytes(0), Bytes(1024.0 * static_cast<double>(use.ru_maxrss)), Bytes(0)},
+            {"process, huge pages", Bytes(0), Bytes(huge_page_bytes()), Bytes(0)}};
 }
 
 CpuSession::CpuSession(const Case& c, Comm& comm, int threads, Pool* pool)
@@ -249,9 +251,9 @@ ResourceUse CpuSession::usage() const {
     for (const auto& [level, bytes] : {std::pair{"inputs", plan.inputs},
                                        {"weights", plan.weights},
                                        {"state", plan.state},
-                                       {"activations", plan.activations},
-                                       {"process", peak_resident()}})
+                                       {"activations", plan.activations}})
         use.memory.push_back({level, Bytes(0), bytes, Bytes(0)});
+    for (MemoryUse& held : process_memory()) use.memory.push_back(std::move(held));
     use.communication = communication();
     use.useful = part_.local.flops();
     use.overhead = repeated_work(part_.local);

@@ -17,8 +17,8 @@
 
 namespace wb::cpu {
 
-/// Memory this process has held at most.
-Bytes peak_resident();
+/// What this process has held at most, and how much of what it holds lies in huge pages.
+std::vector<MemoryUse> process_memory();
 
 /// One rank's program: every op of every block bound to its memory.
 class CpuSession final : public Session {
