@@ -23,6 +23,10 @@ std::optional<DType> multiplied_type(const Device& d, const Graph& g, bool train
     return type;
 }
 
+bool has_loss(const Graph& g) {
+    return std::any_of(g.ops().begin(), g.ops().end(), [](const Op& op) { return op.kind == OpKind::cross_entropy; });
+}
+
 double held_experts(const Graph& g, const Mapping& m) {
     double experts = 0;
     for (const Op& op : g.ops()) experts = std::max(experts, static_cast<double>(op.attributes.experts));
@@ -36,14 +40,15 @@ public:
           device_(d),
           mapping_(m),
           training_(is_training(g)),
+          job_(training_ || has_loss(g)),
           tokens_(1.0 / (static_cast<double>(m.data) * m.context * m.expert * m.microbatches)),
           gap_(d.constant("gap_time")),
           prefill_gap_(d.constant_or("prefill_gap_time", gap_)),
           unfused_(d.constant_or("attention_score_passes", 0) > 0),
-          dataflow_(!training_ && d.has("fused_memory_fraction")),
+          dataflow_(!job_ && d.has("fused_memory_fraction")),
           sustained_(d.constant_or("sustained_fraction", 1)),
           expert_launches_(held_experts(g, m) * d.constant_or("expert_launch_time", 0)),
-          type_(multiplied_type(d, g, training_)) {}
+          type_(multiplied_type(d, g, job_)) {}
 
     ModelWork read() {
         weights();
@@ -105,14 +110,14 @@ private:
                  std::max(1, domain_units(device_.system()) / mapping_.tensor), pass);
         }
         // What stands before and after the layers keeps its precision.
-        const bool rounded = !training_ || (block.repeat > 1 && !op.attributes.adapter);
+        const bool rounded = !job_ || (block.repeat > 1 && !op.attributes.adapter);
         if (rounded) casts(op, times, pass);
         const bool serving = block.phase == "prefill" || block.phase == "decode";
         Kernel k = kernel_of(
             device_, graph_, op,
-            {tokens_, static_cast<double>(mapping_.expert), rounded ? type_ : std::nullopt, false, serving, training_});
-        if (training_ && op.kind == OpKind::grouped_matmul) pass.layers += times * expert_launches_;
-        if (training_ && !is_vector(op.kind) && !(rounded && type_ && bits(*type_) <= 8)) k.time /= sustained_;
+            {tokens_, static_cast<double>(mapping_.expert), rounded ? type_ : std::nullopt, false, serving, job_});
+        if (job_ && op.kind == OpKind::grouped_matmul) pass.layers += times * expert_launches_;
+        if (job_ && !is_vector(op.kind) && !(rounded && type_ && bits(*type_) <= 8)) k.time /= sustained_;
         if (mapping_.sequence_parallel && is_vector(op.kind)) k.time *= op.attributes.share;
         const double gap = block.phase == "prefill" ? prefill_gap_ : gap_;  // prompts are of any length: no CUDA graph
         if (dataflow_) {
@@ -122,7 +127,7 @@ private:
         } else {
             (block.repeat > 1 ? pass.layers : pass.ends) += times * (k.time + gap);
         }
-        if (training_ && block.repeat > 1) pass.kernels += times;  // an inference replays a graph of launches
+        if (job_ && block.repeat > 1) pass.kernels += times;  // an inference replays a graph of launches
         if (is_light(op.kind) && block.repeat > 1 && !unfused_) pass.light += times * (k.time + gap_);
         if (op.kind == OpKind::attention) add_attention(op, times, times * (k.time + gap), pass);
     }
@@ -145,7 +150,7 @@ private:
     /// rows, and along its columns where the gradient of the weight will need it (Micikevicius et al. 2022). Norms
     /// write both themselves.
     void casts(const Op& op, double times, Pass& pass) {
-        if (!training_ || !type_ || bits(*type_) > 8) return;
+        if (!job_ || !type_ || bits(*type_) > 8) return;
         if (op.kind != OpKind::matmul && op.kind != OpKind::grouped_matmul) return;
         for (std::size_t i = 0; i < 2; ++i) {
             const Tensor& t = graph_.tensor(op.in[i]);
@@ -167,7 +172,7 @@ private:
 
     void call(Call c, int ranks, int per_domain, Pass& pass) {
         // A training step hides part of what tensor ranks exchange behind its products.
-        const double exposed = training_ && per_domain == 0 ? device_.constant_or("tensor_exposed_fraction", 1) : 1;
+        const double exposed = job_ && per_domain == 0 ? device_.constant_or("tensor_exposed_fraction", 1) : 1;
         c.seconds = exposed * collective_time(device_, c.kind, c.bytes, ranks, per_domain);
         if (dataflow_) {  // what an empty call takes, its layer waits for already
             c.seconds -= collective_time(device_, c.kind, 1, ranks, per_domain);
@@ -181,7 +186,7 @@ private:
     const Graph& graph_;
     const Device& device_;
     const Mapping& mapping_;
-    bool training_;
+    bool training_, job_;  ///< job: a training step, or the held-out loss of one, by the same program
     double tokens_, gap_, prefill_gap_;
     bool unfused_, dataflow_;  ///< dataflow: the layers of an inference are one kernel each
     double sustained_;         ///< speed of 16-bit products in a step, where power runs short, over that of single ones
