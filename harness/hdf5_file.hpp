@@ -16,7 +16,7 @@
 namespace wb {
 
 /// Version of the layout written here. A reader refuses another major version and accepts every minor one.
-inline constexpr std::string_view schema_version = "1.3.0";
+inline constexpr std::string_view schema_version = "1.4.0";
 
 using AttributeValue = std::variant<double, std::int64_t, std::string, std::vector<std::string>>;
 using ObjectAttributes = std::map<std::string, AttributeValue, std::less<>>;

@@ -31,7 +31,7 @@ void Hdf5Place::fail(const std::string& doing) const {
     if (code == Exit::io)
         throw Error({file, "cannot " + doing + ": " + reason, "results could not be written", ""}, code);
     throw Error({file, "cannot " + doing + ": " + reason, "the file is damaged, cut short or of another schema",
-                 "Rebuild it from its journal, or take another copy."},
+                 hint},
                 code);
 }
 

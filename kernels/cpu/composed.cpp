@@ -46,7 +46,7 @@ ComposedSession::Does ComposedSession::does(const Graph& g) {
 }
 
 ComposedSession::ComposedSession(const Case& c, Comm& comm, int threads)
-    : case_(c), comm_(comm), threads_(threads), taken_(c.graph->phases().size()) {
+    : case_(c), comm_(comm), booked_(counted(comm, ledger_)), threads_(threads), taken_(c.graph->phases().size()) {
     if (times_of(Does::compile) == 0) open_sessions();
     if (times_of(Does::load) == 0) pool_.fill(case_.seed, comm_.rank(), threads_);
 }
@@ -83,6 +83,7 @@ bool ComposedSession::begin() {
     held_out_losses_.clear();
     done_ = resumed_ = saved_ = 0;
     std::fill(taken_.begin(), taken_.end(), Taken{});
+    misses_ = std::make_unique<MissCounter>();
     if (runs_ > 1 || !case_.storage || times_of(Does::train) == 0) return false;
     const std::optional<Snapshot> found = case_.storage->newest();
     if (!found) return false;
@@ -112,18 +113,7 @@ Sample ComposedSession::run() {
                              (what == Does::write && done_ > 0 && done_ <= resumed_);
         if (what == Does::train && earlier) done_ += p.times;
         Taken& taken = taken_[i];
-        if (!earlier) {
-            const auto start = Clock::now();
-            const std::optional<Joules> before = package_energy();
-            if (restore_due && what != Does::stage && what != Does::compile && what != Does::load) {
-                restore(taken);
-                restore_due = false;
-            }
-            carry_out(p, taken);
-            taken.time += Seconds(seconds_since(start));
-            if (const std::optional<Joules> after = package_energy(); before && after && *after >= *before)
-                taken.energy = taken.energy.value_or(Joules(0)) + (*after - *before);
-        }
+        if (!earlier) run_phase(p, restore_due, taken);
         Span span;
         span.resource = "phase";
         span.phase = p.name;
@@ -134,6 +124,29 @@ Sample ComposedSession::run() {
         out.elapsed += taken.time;
     }
     return out;
+}
+
+/// One phase with clocks and counters around it; before the first that computes, what a checkpoint holds is restored.
+void ComposedSession::run_phase(const Phase& phase, bool& restore_due, Taken& taken) {
+    const Does what = does(*phase.graph);
+    ledger_.clear();
+    const std::optional<Bytes> missed = misses_->read();
+    const std::optional<Joules> before = package_energy();
+    const auto start = Clock::now();
+    if (restore_due && what != Does::stage && what != Does::compile && what != Does::load) {
+        restore(taken);
+        restore_due = false;
+    }
+    carry_out(phase, taken);
+    taken.time += Seconds(seconds_since(start));
+    if (const std::optional<Joules> after = package_energy(); before && after && *after >= *before)
+        taken.energy = taken.energy.value_or(Joules(0)) + (*after - *before);
+    if (const std::optional<Bytes> after = misses_->read(); missed && after)
+        taken.missed = taken.missed.value_or(Bytes(0)) + (*after - *missed);
+    if (comm_.size() == 1) return;  // nobody was spoken to
+    std::vector<CommUse> said = ledger_.uses();
+    for (CommUse& u : said) u.fabric = comm_.library();
+    add_calls(taken.communication, said);
 }
 
 void ComposedSession::carry_out(const Phase& phase, Taken& taken) {
@@ -164,15 +177,18 @@ void ComposedSession::carry_out(const Phase& phase, Taken& taken) {
     }
 }
 
+/// Each split once, however many phases read it.
 void ComposedSession::stage() {
+    training_.reset();
+    held_out_.reset();
     if (!case_.storage || !case_.storage->dataset()) return;
     for (const Phase& p : case_.graph->phases()) {
         const Does what = does(*p.graph);
         if (what != Does::train && what != Does::judge) continue;
         auto& batches = what == Does::train ? training_ : held_out_;
-        batches = Batches::read(*case_.storage, what == Does::train ? Split::training : Split::held_out, comm_,
+        if (batches) continue;
+        batches = Batches::read(*case_.storage, what == Does::train ? Split::training : Split::held_out, *booked_,
                                 times_of(what), *p.graph);
-        if (training_ && (held_out_ || times_of(Does::judge) == 0)) return;
     }
 }
 
@@ -182,7 +198,7 @@ void ComposedSession::train(CpuSession& session, std::int64_t times, Taken& take
         if (training_) feed(session, training_->at(done_));
         double loss = 0;
         session.run([&] {
-            loss = mean_loss(session, case_.mapping, comm_);
+            loss = mean_loss(session, case_.mapping, *booked_);
             if (!std::isfinite(loss)) stop_at_nan(session, comm_, fmt::format("step {}", done_ + 1));
         });
         add_calls(taken.communication, session.communication());
@@ -196,7 +212,7 @@ void ComposedSession::judge(CpuSession& session, std::int64_t times, Taken& take
         if (held_out_) feed(session, held_out_->at(static_cast<std::int64_t>(held_out_losses_.size())));
         session.run();
         add_calls(taken.communication, session.communication());
-        held_out_losses_.push_back(mean_loss(session, case_.mapping, comm_));
+        held_out_losses_.push_back(mean_loss(session, case_.mapping, *booked_));
     }
 }
 
@@ -241,7 +257,8 @@ std::string ComposedSession::detail() const {
             fmt::format("; {}: {} tokens to train on, {} held out, read by {}", d.name, d.training, d.held_out, d.how);
     }
     if (resumed_ > 0)
-        out += fmt::format("; resumed at step {} from a checkpoint, times include the run that wrote it", resumed_);
+        out += fmt::format(
+            "; resumed at step {} from a checkpoint, times include the run that wrote it, messages do not", resumed_);
     if (!remark_.empty()) out += "; " + remark_;
     return out;
 }
@@ -272,6 +289,7 @@ ResourceUse ComposedSession::usage() const {
             use.useful += u.useful * static_cast<double>(p.times);
             use.overhead += u.overhead * static_cast<double>(p.times);
         }
+        if (t.missed) at->counted = at->counted.value_or(Bytes(0)) + *t.missed;
         if (t.energy) {
             at->energy = at->energy.value_or(Joules(0)) + *t.energy;
             use.energy = use.energy.value_or(Joules(0)) + *t.energy;

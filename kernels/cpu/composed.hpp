@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "core/backend.hpp"
+#include "core/counted_comm.hpp"
 #include "kernels/cpu/batches.hpp"
+#include "kernels/cpu/counter.hpp"
 #include "kernels/cpu/session.hpp"
 
 namespace wb::cpu {
@@ -28,6 +30,7 @@ private:
     struct Taken {
         Seconds time;
         std::optional<Joules> energy;
+        std::optional<Bytes> missed;  ///< fetched by misses of the last-level cache
         std::vector<CommUse> communication;
         Bytes stored;  ///< read from or written to storage
     };
@@ -35,6 +38,7 @@ private:
     static Does does(const Graph& g);
 
     bool begin();
+    void run_phase(const Phase& phase, bool& restore_due, Taken& taken);
     void carry_out(const Phase& phase, Taken& taken);
     void open_sessions();
     void stage();
@@ -49,11 +53,14 @@ private:
 
     const Case case_;
     Comm& comm_;
+    CommLedger ledger_;                   // of what this session itself says to the ranks
+    const std::unique_ptr<Comm> booked_;  // comm_, with its calls in the ledger
     const int threads_;
     Pool pool_;
     std::map<const Graph*, std::unique_ptr<CpuSession>> sessions_;
     std::optional<Batches> training_, held_out_;
-    std::vector<Taken> taken_;  // by phase
+    std::unique_ptr<MissCounter> misses_;  // of the run, once its threads are there
+    std::vector<Taken> taken_;             // by phase
     std::vector<double> losses_;
     std::vector<double> held_out_losses_;
     std::int64_t done_ = 0;                            // optimizer steps
