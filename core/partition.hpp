@@ -33,9 +33,12 @@ struct Partition {
     struct Piece {
         TensorId whole;  ///< tensor of the whole graph this is (a part of)
         Layout layout;
-        std::int64_t first = 0;  ///< of the sharded dimension
+        std::int64_t first = 0;      ///< of the sharded dimension
+        std::int64_t first_row = 0;  ///< of dimension 0, where columns are cut and the batch is shared too
     };
-    std::vector<Piece> pieces;  ///< by local tensor; whole = -1 for those the partition added
+    std::vector<Piece> pieces;              ///< by local tensor; whole = -1 for those the partition added
+    std::vector<bool> among_replicas = {};  ///< by op, if part_of() made it: a collective of those that hold the same
+                                            ///< weights, not of one model's
 };
 
 /// Tensor parallelism (Shoeybi et al. 2019) derived from the graph: weights are cut by output features, the next ones

@@ -21,6 +21,7 @@ std::string render(const TextTable& t, Format format, bool colour) {
         case Format::markdown: return t.markdown();
         case Format::csv: return t.csv();
         case Format::json: return t.json();
+        case Format::latex: return t.latex();
         default: return t.terminal(colour);
     }
 }

@@ -174,6 +174,7 @@ Comparison compare_results(const ResultSet& a, const ResultSet& b, const Compare
         case Format::markdown: out.table = table.markdown(); break;
         case Format::csv: out.table = table.csv(); break;
         case Format::json: out.table = table.json(); break;
+        case Format::latex: out.table = table.latex(); break;
         default: out.table = table.terminal(colour);
     }
     out.summary = fmt::format("{} compared:", common);

@@ -34,9 +34,10 @@ void Hdf5Place::fail(const std::string& doing) const {
                 code);
 }
 
-Handle text_type(const Hdf5Place& place) {
+Handle text_type(const Hdf5Place& place, std::size_t bytes) {
     Handle type = place.own(H5Tcopy(H5T_C_S1), H5Tclose, "make a string type");
-    place.check(H5Tset_size(type, H5T_VARIABLE), "make a string type");
+    place.check(H5Tset_size(type, bytes == 0 ? H5T_VARIABLE : bytes), "make a string type");
+    if (bytes > 0) place.check(H5Tset_strpad(type, H5T_STR_NULLPAD), "make a string type");
     place.check(H5Tset_cset(type, H5T_CSET_UTF8), "make a string type");
     return type;
 }

@@ -69,7 +69,8 @@ struct Hdf5Place {
     }
 };
 
-/// Variable-length UTF-8, the only string type stored.
-Handle text_type(const Hdf5Place& place);
+/// UTF-8 of variable length, or of `bytes`, shorter ones padded with zeros: long columns of short texts, which only so
+/// can be compressed.
+Handle text_type(const Hdf5Place& place, std::size_t bytes = 0);
 
 }  // namespace wb

@@ -209,9 +209,18 @@ Column::Data Hdf5Reader::State::values(hid_t made, hid_t space, std::size_t coun
         read(H5T_NATIVE_INT64, out.data());
         return out;
     }
-    if (kind != H5T_STRING || H5Tis_variable_str(stored) <= 0)
-        damaged("/" + path + " is of a type that is not read here");
+    if (kind != H5T_STRING) damaged("/" + path + " is of a type that is not read here");
     type = 's';
+    if (H5Tis_variable_str(stored) <= 0) {
+        std::string packed(count * bytes, '\0');
+        read(stored, packed.data());
+        std::vector<std::string> out(count);
+        for (std::size_t i = 0; i < count; ++i) {
+            out[i].assign(packed, i * bytes, bytes);
+            out[i].erase(std::min(out[i].find('\0'), out[i].size()));
+        }
+        return out;
+    }
     return texts(
         count, space, [&](char** out) { return H5Dread(made, text, H5S_ALL, H5S_ALL, H5P_DEFAULT, out); }, doing);
 }

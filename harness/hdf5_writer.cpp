@@ -16,6 +16,22 @@ struct Entry {
     std::uint32_t values_crc = 0;
 };
 
+/// Bytes of each text where all are short and there are many of them; 0 otherwise.
+std::size_t fixed_width(const Column::Data& data) {
+    constexpr std::size_t many = 1024, widest = 64;
+    const auto* texts = std::get_if<std::vector<std::string>>(&data);
+    if (!texts || texts->size() < many) return 0;
+    std::size_t width = 1;
+    for (const std::string& text : *texts) width = std::max(width, text.size());
+    return width <= widest ? width : 0;
+}
+
+std::string side_by_side(const std::vector<std::string>& texts, std::size_t width) {
+    std::string out(texts.size() * width, '\0');
+    for (std::size_t i = 0; i < texts.size(); ++i) texts[i].copy(out.data() + i * width, width);
+    return out;
+}
+
 const void* bytes_of(const Column::Data& data, std::vector<const char*>& pointers) {
     if (const auto* texts = std::get_if<std::vector<std::string>>(&data)) {
         for (const std::string& text : *texts) pointers.push_back(text.c_str());
@@ -154,9 +170,11 @@ Handle Hdf5Writer::State::dataset(const std::string& path, const std::vector<hsi
     const Handle create = place.own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, doing);
     place.check(H5Pset_obj_track_times(create, false), doing);  // equal results make equal bytes
     const bool empty = std::find(shape.begin(), shape.end(), 0u) != shape.end();
-    const hid_t type = type_of(data);
-    const bool text_values = std::holds_alternative<std::vector<std::string>>(data);  // HDF5 cannot filter them
-    if (!shape.empty() && !empty && !text_values) {
+    const std::size_t width = fixed_width(data);
+    const Handle fixed = width > 0 ? text_type(place, width) : Handle();
+    const hid_t type = width > 0 ? hid_t(fixed) : type_of(data);
+    const bool variable = width == 0 && std::holds_alternative<std::vector<std::string>>(data);  // cannot be filtered
+    if (!shape.empty() && !empty && !variable) {
         const auto chunk = chunk_of(shape, H5Tget_size(type));
         place.check(H5Pset_chunk(create, int(chunk.size()), chunk.data()), doing);
         place.check(H5Pset_shuffle(create), doing);
@@ -166,9 +184,11 @@ Handle Hdf5Writer::State::dataset(const std::string& path, const std::vector<hsi
     Handle made =
         place.own(H5Dcreate2(file, path.c_str(), type, space, H5P_DEFAULT, create, H5P_DEFAULT), H5Dclose, doing);
     if (!empty) {
-        const hid_t native[] = {H5T_NATIVE_DOUBLE, H5T_NATIVE_INT64, H5T_NATIVE_UINT8, text};
+        const hid_t native[] = {H5T_NATIVE_DOUBLE, H5T_NATIVE_INT64, H5T_NATIVE_UINT8, type};
         std::vector<const char*> pointers;
-        place.check(H5Dwrite(made, native[data.index()], H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes_of(data, pointers)),
+        const std::string packed = width > 0 ? side_by_side(std::get<std::vector<std::string>>(data), width) : "";
+        place.check(H5Dwrite(made, native[data.index()], H5S_ALL, H5S_ALL, H5P_DEFAULT,
+                             width > 0 ? packed.data() : bytes_of(data, pointers)),
                     doing);
     }
     Entry& entry = entries[path];

@@ -100,6 +100,7 @@ std::string show_heat_maps(const ResultSet& set, Format format, bool colour, con
                        g.unit});
     }
     if (format == Format::markdown) return table.markdown();
+    if (format == Format::latex) return table.latex();
     return format == Format::csv ? table.csv() : table.json();
 }
 

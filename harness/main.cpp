@@ -40,6 +40,7 @@ constexpr const char* footer = R"help(Examples:
   waferbench run my.toml --resume                    go on after a crash, Ctrl-C or the end of a time slot
   mpirun -n 2 waferbench network                     messages and collectives of this host's MPI, fitted to LogGP
   waferbench describe host                           every figure of a machine, and where it comes from
+  waferbench describe results/mine.h5                phase by phase: time, memory, messages, traffic, what decides
   waferbench compare before.h5 after.h5 --threshold 3%
   waferbench validate --group "waferllm-*"           the models judged by what others measured
   waferbench tco results/mine.h5 --preset enterprise  what each result costs, with uncertainty
@@ -64,6 +65,7 @@ struct Arguments {
 Format format_of(const std::string& word) {
     if (word == "markdown") return Format::markdown;
     if (word == "csv") return Format::csv;
+    if (word == "latex") return Format::latex;
     return word == "json" ? Format::json : Format::terminal;
 }
 
@@ -119,7 +121,8 @@ Exit compare_files(const Arguments& a, Comm& comm, bool colour) {
         throw p.at("--threshold");
     }
     const Comparison c = compare_results(read_results(a.a), read_results(a.b), o, format_of(a.format), colour);
-    const bool for_programs = a.format == "csv" || a.format == "json";  // whose table must stand alone on stdout
+    const bool for_programs =
+        a.format != "terminal" && a.format != "markdown";  // whose table must stand alone on stdout
     print(comm, c.table + (for_programs ? "" : "\n" + c.summary + "\n"));
     if (for_programs && comm.rank() == 0) fmt::print(stderr, "{}\n", c.summary);
     return c.code;
@@ -136,8 +139,8 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
                                      build_info().git_dirty ? ", changed" : ""));
     app.add_option("--configs", a.configs,
                    "folder with systems/, models/ and experiments/ of your own, searched first; repeatable");
-    app.add_option("--format", a.format, "how tables are printed")
-        ->check(CLI::IsMember({"terminal", "markdown", "csv", "json"}))
+    app.add_option("--format", a.format, "how tables are printed; HDF5: tco --output FILE.h5")
+        ->check(CLI::IsMember({"terminal", "markdown", "csv", "json", "latex"}))
         ->capture_default_str();
 
     const auto experiment_options = [&a](CLI::App* verb) {
@@ -189,10 +192,19 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
         };
     });
     auto* describe = app.add_subcommand("describe", "a system, workload, backend or model: what it has and needs");
-    describe->add_option("name", a.what, "its name; `host` is this machine")->required();
+    describe->add_option("name", a.what, "its name; `host` is this machine; of results (.h5, .journal) their phases")
+        ->required();
     describe->add_flag("--measure-again,--remeasure", a.measure_again, "host: measure its figures and ceilings anew");
     describe->callback([&a, &comm, &chosen, colour] {
         chosen = [&a, &comm, colour] {
+            if (a.what.ends_with(".h5") || a.what.ends_with(".journal")) {
+                const ResultSet set = read_results(a.what);
+                const bool one_table = format_of(a.format) == Format::csv || format_of(a.format) == Format::json;
+                const std::string systems = one_table ? "" : show_phases(set, format_of(a.format), colour);
+                print(comm,
+                      systems + (systems.empty() ? "" : "\n") + show_phase_details(set, format_of(a.format), colour));
+                return Exit::ok;
+            }
             const Files files = files_of(a);
             print(comm,
                   describe_text(a.what, files, loader(files, comm, a.measure_again), format_of(a.format), colour));

@@ -68,6 +68,7 @@ std::string rendered(const TextTable& table, Format format, bool colour) {
         case Format::markdown: return table.markdown();
         case Format::csv: return table.csv();
         case Format::json: return table.json();
+        case Format::latex: return table.latex();
         default: return table.terminal(colour);
     }
 }

@@ -258,6 +258,16 @@ void answer_to(const std::shared_ptr<Prompt>& prompt, PlannedCase& x) {
     x.tokens = tokens_of(*prompt);
 }
 
+/// The whole keeps its own band where this system was judged by wholes of its family, and not by their phases.
+void give_phases_bands(PlannedCase& x, const Bands& bands) {
+    x.judged_whole = !is_unseen(*x.band) && !is_extrapolated(*x.band);
+    for (const Phase& phase : x.c.graph->phases()) {
+        if (const auto band = bands.of(x.c.backend, x.c.system->id, x.c.system->kind, phase.name))
+            x.phase_bands[phase.name] = *band;
+        x.judged_whole = x.judged_whole && !same_family(phase.name, x.c.workload);
+    }
+}
+
 }  // namespace
 
 std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const BackendSet& backends, int ranks,
@@ -287,15 +297,12 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                             x.c.key = key_of(x.c);
                             x.label = label_of(w, p);
                             if (x.kind != Kind::measured && x.kind != Kind::bound)
-                                x.band = bands.of(name, s.system->kind, w.workload->name);
+                                x.band = bands.of(name, s.system->id, s.system->kind, w.workload->name);
                             if (!passes(x.c.key, filter)) continue;
                             point.resolve(x);
                             if (prompt) answer_to(prompt, x);
                             spread(x, backends);
-                            if (x.band)
-                                for (const Phase& phase : x.c.graph->phases())
-                                    if (const auto band = bands.of(name, s.system->kind, phase.name))
-                                        x.phase_bands[phase.name] = *band;
+                            if (x.band) give_phases_bands(x, bands);
                             plan.push_back(std::move(x));
                         }
                     }

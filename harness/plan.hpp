@@ -24,7 +24,8 @@ struct PlannedCase {
     std::shared_ptr<TokenSource> tokens;      ///< what it trains on, or is asked, where it names data or a prompt
     std::shared_ptr<const Prompt> prompt;     ///< of a generation that names one
     std::optional<Band> band;                 ///< of what a model says, from its errors against published measurements
-    std::map<std::string, Band> phase_bands;  ///< of a composed workload, by phase: the whole follows from its parts
+    std::map<std::string, Band> phase_bands;  ///< of a composed workload, by phase
+    bool judged_whole = false;                ///< its own band counts; else that of the whole follows from its phases
 };
 
 /// Which backends exist in this build.

@@ -6,6 +6,7 @@
 #include "core/error.hpp"
 #include "harness/journal.hpp"
 #include "harness/publish.hpp"
+#include "harness/result_rows.hpp"
 #include "harness/result_tables.hpp"
 
 namespace wb {
@@ -63,7 +64,9 @@ ResultSet read_results(const std::filesystem::path& path) {
     if (path.extension() == ".journal") return from_records(read_journal(path).payloads, path.string());
     const Hdf5Reader file(path);
     const Table records = file.table("records");
-    return from_records(values<std::string>(records, "json"), path.string());
+    ResultSet set = from_records(values<std::string>(records, "json"), path.string());
+    read_rows(file, path.string(), set);
+    return set;
 }
 
 }  // namespace wb

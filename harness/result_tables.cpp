@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/system.hpp"
+#include "harness/result_rows.hpp"
 #include "harness/stats.hpp"
 #include "harness/table_builder.hpp"
 
@@ -135,6 +136,7 @@ Table spans_table(const ResultSet& set) {
             t.real({"duration_s", "s", "length", "by case, see cases/kind", "lower"}, s.duration.si());
             t.real({"bytes", "B", "moved", "derived"}, s.bytes.si());
             t.real({"flops", "FLOP", "done", "derived"}, s.flops.si());
+            t.whole({"op", "1", "operator of the graph; -1: of no single one", "derived"}, s.op);
             t.end_row();
         }
         ++id;
@@ -203,7 +205,8 @@ Table series_table(const ResultSet& set) {
     TableBuilder t("series", "what changed in the course of one run, such as the loss by step");
     std::int64_t id = 0;
     for (const Result& r : set.results) {
-        for (const Series& s : r.m.series)
+        for (std::size_t n = 0; n < r.m.series.size(); ++n) {
+            const Series& s = r.m.series[n];
             for (std::size_t i = 0; i < s.values.size(); ++i) {
                 t.whole({"case_id", "1", "row of cases", "input"}, id);
                 t.text("name", "what is shown", s.name, "derived");
@@ -211,8 +214,10 @@ Table series_table(const ResultSet& set) {
                 t.text("at_units", "of at", s.at_unit, "derived");
                 t.real({"at", "by row", "where", "by case, see cases/kind"}, s.at[i]);
                 t.real({"value", "by row", "what", "by case, see cases/kind"}, s.values[i]);
+                t.whole({"number", "1", "which series of the case, from 0", "derived"}, static_cast<std::int64_t>(n));
                 t.end_row();
             }
+        }
         ++id;
     }
     return t.take();
@@ -276,9 +281,9 @@ Table warnings_table(const ResultSet& set) {
 
 /// What cannot be rebuilt from the tables alone is kept as the records themselves.
 Table records_table(const ResultSet& set) {
-    TableBuilder t("records", "the journal's records as JSON: all that the tables show, in one place");
+    TableBuilder t("records", "the journal's records as JSON, without what spans and series hold");
     for (const RunInfo& i : set.runs) t.text("json", "one record", to_record(i), "derived"), t.end_row();
-    for (const Result& r : set.results) t.text("json", "one record", to_record(r), "derived"), t.end_row();
+    for (const Result& r : set.results) t.text("json", "one record", to_record(brief(r)), "derived"), t.end_row();
     return t.take();
 }
 

@@ -14,6 +14,7 @@
 #include "harness/declined.hpp"
 #include "harness/rank_use.hpp"
 #include "harness/stopping.hpp"
+#include "harness/validate/bands.hpp"
 #include "harness/verifier.hpp"
 
 namespace wb {
@@ -41,16 +42,17 @@ Case sound(Case c) {
     return c;
 }
 
-/// The bands of phases, and of the whole as if all erred to the same side.
-void apply_bands(const std::map<std::string, Band>& bands, Measurement& m) {
-    double low = 0, high = 0, all = 0;
+/// The bands of phases, and of the whole as if all erred to the same side, where it was not judged itself.
+void apply_bands(const PlannedCase& planned, Measurement& m) {
+    std::vector<std::pair<double, Band>> parts;
+    double all = 0;
     for (PhaseUse& p : m.phases) {
-        if (const auto band = bands.find(p.name); band != bands.end()) p.band = band->second;
-        low += p.time.si() * p.band.low;
-        high += p.time.si() * p.band.high;
+        if (const auto band = planned.phase_bands.find(p.name); band != planned.phase_bands.end())
+            p.band = band->second;
+        parts.emplace_back(p.time.si(), p.band);
         all += p.time.si();
     }
-    if (all > 0) m.band = {low / all, high / all, "of its phases, weighed by their time"};
+    if (all > 0 && !planned.judged_whole) m.band = joined(parts);
 }
 
 }  // namespace
@@ -149,7 +151,7 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
         collect(use, together, c, m);
         if (!m.verification.done && c.protocol.verify) m.verification = use.verification;
         if (planned.band) m.band = *planned.band;
-        if (!planned.phase_bands.empty()) apply_bands(planned.phase_bands, m);
+        if (!planned.phase_bands.empty()) apply_bands(planned, m);
         if (m.kind == Kind::measured && comm.rank() == 0) add_ceilings(c, *backends_.find("roofline"), comm.size(), m);
     }
 }

@@ -79,6 +79,7 @@ std::string show_scaling(const ResultSet& set, Format format, bool colour, const
     for (const auto& [key, group] : weak)
         if (several_ranks(group)) add_rows(t, title("weak", *group.front()), group);
     if (t.empty()) return "";
+    if (format == Format::latex) return t.latex();
     return format == Format::markdown ? t.markdown() : t.terminal(colour);
 }
 

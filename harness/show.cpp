@@ -12,7 +12,9 @@
 #include "harness/phase_table.hpp"
 #include "harness/scaling_table.hpp"
 #include "harness/stats.hpp"
+#include "harness/sweep_table.hpp"
 #include "harness/text_table.hpp"
+#include "harness/validate/bands.hpp"
 
 namespace wb {
 namespace {
@@ -115,10 +117,10 @@ std::vector<Cell> row_of(const Result& r, const Bounds& bounds, const std::map<s
     return row;
 }
 
-/// What some workloads have besides: phases, scaling, answers.
+/// What some workloads have besides: phases, sweeps, scaling, answers.
 std::string further_tables(const ResultSet& set, Format format, bool colour, const std::string& filter) {
     std::string out;
-    for (const auto show : {show_phases, show_scaling, show_answers})
+    for (const auto show : {show_phases, show_sweeps, show_scaling, show_answers})
         if (const std::string table = show(set, format, colour, filter); !table.empty()) out += "\n" + table;
     return out;
 }
@@ -159,6 +161,7 @@ std::string show_results(const ResultSet& set, Format format, bool colour, bool 
         case Format::markdown: return table.markdown() + further_tables(set, format, colour, filter);
         case Format::csv: return table.csv();
         case Format::json: return table.json();
+        case Format::latex: return table.latex() + further_tables(set, format, colour, filter);
         default: return table.terminal(colour) + further_tables(set, format, colour, filter);
     }
 }
@@ -166,8 +169,8 @@ std::string show_results(const ResultSet& set, Format format, bool colour, bool 
 std::string band_text(const Measurement& m) {
     if (m.kind == Kind::measured || m.kind == Kind::bound) return "";
     if (m.band.source.empty()) return "unknown";
-    const bool guessed = m.band.source.starts_with("extrapolated");
-    return fmt::format("{:.2f}x..{:.2f}x{}", m.band.low, m.band.high, guessed ? " extrapolated" : "");
+    const char* weak = is_unseen(m.band) ? " unseen" : is_extrapolated(m.band) ? " extrapolated" : "";
+    return fmt::format("{:.2f}x..{:.2f}x{}", m.band.low, m.band.high, weak);
 }
 
 std::string summary_line(const ResultSet& set) {

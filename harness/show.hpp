@@ -6,7 +6,7 @@
 
 namespace wb {
 
-enum class Format { terminal, markdown, csv, json };
+enum class Format { terminal, markdown, csv, json, latex };
 
 /// The comparison: a section for each workload, a row for each system and backend, every number with its kind.
 /// `wide` adds verification, memory, communication and detail.

@@ -120,6 +120,10 @@ std::string in_latex(std::string_view text) {
             out += std::string("\\") + c + "{}";
         else if (std::string_view("&%$#_{}").find(c) != std::string_view::npos)
             out += std::string("\\") + c;
+        else if (c == '<' || c == '>' || c == '|')  // other characters in LaTeX's oldest fonts
+            out += c == '<' ? "\\textless{}" : c == '>' ? "\\textgreater{}" : "\\textbar{}";
+        else if (c == '\n' || c == '\r')  // an empty line would end the paragraph, and with it the table
+            out += ' ';
         else
             out += c;
     }
@@ -241,7 +245,8 @@ std::string TextTable::csv() const {
     out += "\n";
     for (const Row& row : rows_) {
         if (sectioned) out += in_csv(sections_[row.section]);
-        for (std::size_t i = 0; i < row.cells.size(); ++i) out += (i || sectioned ? "," : "") + in_csv(row.cells[i]);
+        for (std::size_t i = 0; i < columns_.size(); ++i)
+            out += (i || sectioned ? "," : "") + (i < row.cells.size() ? in_csv(row.cells[i]) : "");
         out += "\n";
     }
     return out;
@@ -272,6 +277,26 @@ std::string TextTable::json() const {
            "\n";
 }
 
+TextTable with_words(const TextTable& table) {
+    std::vector<TextColumn> columns;
+    for (const TextColumn& c : table.columns()) {
+        columns.push_back(c);
+        if (c.worded) columns.push_back({c.name + ", in words", Align::left, c.group});
+    }
+    TextTable out(columns);
+    for (std::size_t r = 0; r < table.rows(); ++r) {
+        const std::string& section = table.section_of(r);
+        if (!section.empty() && (r == 0 || section != table.section_of(r - 1))) out.section(section);
+        std::vector<Cell> cells;
+        for (std::size_t c = 0; c < table.cells(r); ++c) {
+            cells.push_back(table.cell(r, c));
+            if (table.columns()[c].worded) cells.emplace_back(table.cell(r, c).text);
+        }
+        out.row(std::move(cells));
+    }
+    return out;
+}
+
 std::string TextTable::latex() const {
     std::string out = "\\begin{tabular}{", names;
     for (const TextColumn& column : columns_) {
@@ -285,6 +310,9 @@ std::string TextTable::latex() const {
             out += fmt::format("\\addlinespace\n\\multicolumn{{{}}}{{l}}{{{}}} \\\\\n", columns_.size(),
                                in_latex(sections_[row.section]));
         section = row.section;
+        // After \\ a bracket or a star belongs to it.
+        if (!row.cells.empty() && (row.cells[0].text.starts_with('[') || row.cells[0].text.starts_with('*')))
+            out += "{}";
         for (std::size_t i = 0; i < row.cells.size(); ++i) out += (i ? " & " : "") + in_latex(row.cells[i].text);
         out += " \\\\\n";
     }

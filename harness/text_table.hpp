@@ -17,6 +17,7 @@ struct TextColumn {
     Align align = Align::left;
     std::string group = {};  ///< neighbours of the same non-empty group share a header above their names
     std::string unit = {};   ///< of Cell::number; shown by CSV and JSON, whose readers compute
+    bool worded = false;     ///< cells say more than their number: see with_words
 };
 
 struct Cell {
@@ -45,6 +46,7 @@ public:
     bool empty() const { return rows_.empty(); }
     const std::vector<TextColumn>& columns() const { return columns_; }
     std::size_t rows() const { return rows_.size(); }
+    std::size_t cells(std::size_t row) const { return rows_[row].cells.size(); }
     const Cell& cell(std::size_t row, std::size_t column) const { return rows_[row].cells[column]; }
     /// The sub-header a row stands below; empty before the first.
     const std::string& section_of(std::size_t row) const { return sections_[rows_[row].section]; }
@@ -73,6 +75,9 @@ private:
     std::vector<Row> rows_;
 };
 
+/// The same with a further column behind each worded one that has its texts, "NAME, in words": for CSV, JSON and HDF5,
+/// which keep the numbers of the column itself.
+TextTable with_words(const TextTable& table);
 /// The text with what LaTeX takes for a command escaped.
 std::string in_latex(std::string_view text);
 /// Columns of a terminal that UTF-8 text takes: 0 for combining marks, 2 for East Asian wide characters and emoji.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/graph.hpp"
+#include "core/mapping.hpp"
 #include "core/system.hpp"
 
 namespace wb {
@@ -45,8 +46,9 @@ std::vector<Bytes> crossing_bytes(const Graph& graph, const System& system, int 
 /// unit), so their bandwidths add; one without a bandwidth leaves itself and those inside it unbounded.
 Limit memory_limit(const Graph& graph, const System& system, int units);
 
-/// Bare collectives on more than one unit. Graphs without them may be spread in ways unknown here: no bound, no text.
-Limit network_limit(const Graph& graph, const System& system, int units);
+/// Bare collectives, on more than one unit or among the PEs of one wafer (of the mapping's rectangle, if it names one).
+/// Graphs without them may be spread in ways unknown here: no bound, no text.
+Limit network_limit(const Graph& graph, const System& system, int units, const Mapping& mapping = {});
 
 /// What must exist in memory at once, all units together: inputs, weights, state and outputs.
 Bytes resident_bytes(const Graph& graph, int units);

@@ -10,7 +10,9 @@ struct Kernel {
     double time = 0;   ///< s, on the device alone
     double bytes = 0;  ///< through main memory
     double flops = 0;
-    bool exists = true;           ///< false: fused into its neighbour or a change of view, nothing is launched
+    double arithmetic = 0;  ///< s of its products alone, without tiles: what it takes as a stage of a fused layer
+    double stored = 0;      ///< bytes of weights and caches: those that cross main memory whatever it is fused with
+    bool exists = true;     ///< false: fused into its neighbour or a change of view, nothing is launched
     const char* family = "gemm";  ///< names the constants of its launch
 };
 

@@ -102,7 +102,9 @@ Kernel attention(const Device& d, const Attributes& a, double tokens, const Atte
     out.flops = (backward ? 5 : 2) * block_flops(d, a, s);
     const double forward = d.constant("attention_fraction");
     const double fraction = backward ? d.constant_or("attention_backward_fraction", forward) : forward;
-    out.time = std::max(memory, out.flops * losses(d, a, s) / (fraction * s.peak));
+    out.arithmetic = out.flops * losses(d, a, s) / (fraction * s.peak);
+    out.stored = a.seq_kv > a.seq ? s.kv_bytes : 0;  // else keys and values were made just now
+    out.time = std::max(memory, out.arithmetic);
     return out;
 }
 

@@ -35,6 +35,7 @@ struct Constants {
         const bool ready = p.ready && g.ready >= 0;
         peak = p.a == p.b ? d.peak(p.a) : d.peak(std::vector{p.a, p.b});
         compute = ready ? g.ready : g.compute;
+        if (p.searched) compute = d.constant_or("gemm_searched_fraction", p.a, compute);
         memory = p.along_depth ? g.depth_memory : g.memory;
         tile_loss = p.searched ? d.constant_or("gemm_searched_tile_loss", g.tile_loss) : g.tile_loss;
         prologue = ready ? d.constant_or("gemm_prologue", 0) : g.prologue;
@@ -91,6 +92,7 @@ Kernel product(const Device& d, const Product& p) {
     Kernel out;
     out.flops = 2 * p.groups * p.m * p.n * p.k;
     out.bytes = traffic(p);
+    out.arithmetic = out.flops / (c.compute * c.peak);
     if (!d.has("gemm_tile_loss")) {
         out.time = c.together(out.flops / (c.compute * c.peak), out.bytes / (c.memory * d.memory_rate()));
         return out;

@@ -40,14 +40,17 @@ public:
           gap_(d.constant("gap_time")),
           prefill_gap_(d.constant_or("prefill_gap_time", gap_)),
           unfused_(d.constant_or("attention_score_passes", 0) > 0),
+          dataflow_(!training_ && d.has("fused_memory_fraction")),
           sustained_(d.constant_or("sustained_fraction", 1)),
           expert_launches_(held_experts(g, m) * d.constant_or("expert_launch_time", 0)),
           type_(multiplied_type(d, g, training_)) {}
 
     ModelWork read() {
         weights();
-        for (const Block& block : graph_.blocks())
+        for (const Block& block : graph_.blocks()) {
             for (int i = block.first; i < block.last; ++i) add(block, graph_.ops()[static_cast<std::size_t>(i)]);
+            if (dataflow_) add_fused(block);
+        }
         for (const Block& block : graph_.blocks())
             if (block.repeat > 1 && !block.carries.empty()) {
                 work_.boundary_bytes = tokens_ * graph_.bytes(block.carries.front().in).si();
@@ -108,10 +111,30 @@ private:
         if (training_ && !is_vector(op.kind) && !(rounded && type_ && bits(*type_) <= 8)) k.time /= sustained_;
         if (mapping_.sequence_parallel && is_vector(op.kind)) k.time *= op.attributes.share;
         const double gap = block.phase == "prefill" ? prefill_gap_ : gap_;  // prompts are of any length: no CUDA graph
-        (block.repeat > 1 ? pass.layers : pass.ends) += times * (k.time + gap);
+        if (dataflow_) {
+            fused_.arithmetic += k.arithmetic;
+            fused_.stored += k.stored;
+            fused_.experts |= op.kind == OpKind::grouped_matmul;
+        } else {
+            (block.repeat > 1 ? pass.layers : pass.ends) += times * (k.time + gap);
+        }
         if (training_ && block.repeat > 1) pass.kernels += times;  // an inference replays a graph of launches
         if (is_light(op.kind) && block.repeat > 1 && !unfused_) pass.light += times * (k.time + gap_);
         if (op.kind == OpKind::attention) add_attention(op, times, times * (k.time + gap), pass);
+    }
+
+    /// A layer that is one kernel: every operator is a stage of it with units of its own, what stages hand on never
+    /// leaves the chip, and the calls between units are stages too (Prabhakar et al. 2024, section 4). The slowest of
+    /// arithmetic, reading of weights and caches, and calls is its time, and from layer to layer all stages wait.
+    void add_fused(const Block& block) {
+        const double rate = device_.constant("fused_memory_fraction") * device_.memory_rate();
+        const double times = static_cast<double>(block.repeat);
+        const double time = std::max(fused_.arithmetic, fused_.stored / rate);
+        double wait = block.repeat > 1 ? device_.constant_or("fused_layer_time", 0) : 0;
+        if (fused_.experts) wait += device_.constant_or("fused_expert_time", 0);
+        (block.repeat > 1 ? work_.forward.layers : work_.forward.ends) += times * (time + wait);
+        work_.forward.network += times * std::max(0.0, fused_.network - time);
+        fused_ = {};
     }
 
     /// 8-bit recipes round what the products of a layer read, once for each value: it is read, and written along its
@@ -141,6 +164,11 @@ private:
         // A training step hides part of what tensor ranks exchange behind its products.
         const double exposed = training_ && per_domain == 0 ? device_.constant_or("tensor_exposed_fraction", 1) : 1;
         c.seconds = exposed * collective_time(device_, c.kind, c.bytes, ranks, per_domain);
+        if (dataflow_) {  // what an empty call takes, its layer waits for already
+            c.seconds -= collective_time(device_, c.kind, 1, ranks, per_domain);
+            fused_.network += c.seconds;
+            return;
+        }
         pass.network += c.times * c.seconds;
         if (c.seconds > 0) work_.calls.push_back(c);
     }
@@ -150,9 +178,13 @@ private:
     const Mapping& mapping_;
     bool training_;
     double tokens_, gap_, prefill_gap_;
-    bool unfused_;
-    double sustained_;        ///< speed of 16-bit products in a step, where power runs short, over that of single ones
-    double expert_launches_;  ///< s of a kernel that is launched expert by expert once their tokens are counted
+    bool unfused_, dataflow_;  ///< dataflow: the layers of an inference are one kernel each
+    double sustained_;         ///< speed of 16-bit products in a step, where power runs short, over that of single ones
+    double expert_launches_;   ///< s of a kernel that is launched expert by expert once their tokens are counted
+    struct {
+        double arithmetic = 0, stored = 0, network = 0;
+        bool experts = false;
+    } fused_;  ///< one layer so far: s, bytes, s
     std::optional<DType> type_;
     std::set<TensorId> cast_, trained_;
     ModelWork work_;

@@ -7,6 +7,7 @@
 #include "core/error.hpp"
 #include "core/units.hpp"
 #include "models/bounds.hpp"
+#include "models/mesh.hpp"
 
 namespace wb {
 namespace {
@@ -65,14 +66,36 @@ std::vector<Cut> cuts(const System& system, int units) {
     return out;
 }
 
+/// Among the PEs of one wafer, each with a buffer of n bytes: what one PE takes in or gives away passes its ramp, one
+/// wavelet of 4 bytes a cycle, and no word is faster than its way: from corner to corner where every PE needs something
+/// of every other, from the middle outwards for a broadcast, to a neighbour for a message.
+Limit mesh_limit(CollectiveKind kind, double n, const Mesh& m) {
+    const double pes = static_cast<double>(m.rows) * m.columns;
+    double hops = m.rows - 1 + m.columns - 1, through_ramp = n * (pes - 1) / pes;
+    if (kind == CollectiveKind::broadcast) hops = m.rows / 2 + m.columns / 2;
+    if (kind == CollectiveKind::send_recv) hops = 1;
+    if (kind == CollectiveKind::allreduce || kind == CollectiveKind::broadcast || kind == CollectiveKind::send_recv)
+        through_ramp = n;
+    const Seconds way((hops * m.hop_cycles) / m.clock_hz);
+    const BytesPerSecond ramp(4 * m.clock_hz);
+    return {way + Bytes(through_ramp) / ramp, Flops(0), Bytes(through_ramp * pes),
+            fmt::format("{} hops in {}, {} through each ramp at {}", hops, format(way), format(Bytes(through_ramp)),
+                        format(ramp))};
+}
+
 }  // namespace
 
-Limit network_limit(const Graph& graph, const System& system, int units) {
+Limit network_limit(const Graph& graph, const System& system, int units, const Mapping& mapping) {
     WB_EXPECT(units >= 1);
     Limit limit;
     for (const Op& op : graph.ops()) {
         if (op.kind != OpKind::collective) continue;
         const double n = graph.bytes(op.in[0]).si();
+        if (units == 1 && system.kind == SystemKind::wafer) {
+            Mesh mesh = mesh_of(system);
+            if (mapping.rows > 0) mesh.rows = mapping.rows, mesh.columns = mapping.columns;
+            limit = mesh_limit(op.attributes.collective, n, mesh);
+        }
         for (const Cut& c : cuts(system, units)) {
             const Bytes bytes(leaving(op.attributes.collective, n, c));
             const BytesPerSecond rate(c.bandwidth * units);

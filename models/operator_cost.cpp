@@ -76,7 +76,23 @@ Kernel table(const Device& d, const Graph& g, const Op& op, double tokens) {
     for (TensorId id : op.out) bytes += 2 * g.bytes(id).si();
     if (op.kind == OpKind::embed_backward || op.kind == OpKind::position_embed_backward)
         bytes = 3 * g.bytes(op.in[0]).si();
-    return moving(d, "gather", tokens * bytes);
+    Kernel out = moving(d, "gather", tokens * bytes);
+    out.stored = 0.5 * out.bytes;
+    return out;
+}
+
+Kernel product_kernel(const Device& d, const Graph& g, const Op& op, const Product& p) {
+    Kernel out = product(d, p);
+    const Role role = g.tensor(op.in[1]).role;
+    if (role == Role::weight || role == Role::state)
+        out.stored = (p.shared_b ? 1 : p.groups) * p.k * p.n * bits(p.b) / 8.0;
+    return out;
+}
+
+Kernel new_rows(const Device& d, double bytes) {
+    Kernel out = moving(d, "gather", 2 * bytes);
+    out.stored = bytes;
+    return out;
 }
 
 Product rounded(Product p, const Share& share) {
@@ -104,9 +120,9 @@ Kernel kernel_of(const Device& d, const Graph& g, const Op& op, Share share) {
     const double tokens = share.tokens;
     using enum OpKind;
     switch (op.kind) {
-        case matmul: return product(d, rounded(product_of(g, op, tokens), share));
-        case grouped_matmul: return product(d, rounded(grouped_of(g, op, share), share));
-        case head_matmul: return product(d, heads_of(g, op, tokens));
+        case matmul: return product_kernel(d, g, op, rounded(product_of(g, op, tokens), share));
+        case grouped_matmul: return product_kernel(d, g, op, rounded(grouped_of(g, op, share), share));
+        case head_matmul: return product_kernel(d, g, op, heads_of(g, op, tokens));
         case OpKind::attention:
             return cluster::attention(d, op.attributes, tokens, {g.tensor(op.in[0]).dtype, g.tensor(op.in[1]).dtype},
                                       false);
@@ -127,7 +143,7 @@ Kernel kernel_of(const Device& d, const Graph& g, const Op& op, Share share) {
         case position_embed_backward:
         case last_rows:
         case last_rows_backward: return table(d, g, op, tokens);
-        case cache_write: return moving(d, "gather", 2 * tokens * g.bytes(op.in[1]).si());
+        case cache_write: return new_rows(d, tokens * g.bytes(op.in[1]).si());
         case silu_mul:
         case silu_mul_backward: return moving(d, "gated", bytes_of(g, op, tokens));
         case rope: return moving(d, "rotation", bytes_of(g, op, tokens));

@@ -11,21 +11,6 @@
 namespace wb::tco {
 namespace {
 
-/// Assumptions that move a part of the hourly cost: each is moved a little, all others stay.
-std::vector<char> moved_by(const Study& study, const Row& row, double (*part)(const Hourly&)) {
-    std::vector<char> out(row.hour->asked.size(), 0);
-    std::vector<double> values = study.draws().modes();
-    const double before = part(row.hour->mode);
-    for (std::size_t i = 0; i < out.size(); ++i) {
-        if (!row.hour->asked[i]) continue;
-        const double kept = values[i];
-        values[i] = kept != 0 ? 1.001 * kept : 0.001 * study.book().all()[i].high;
-        out[i] = part(hourly_cost(row.bill, row.use, {values.data()})) != before;
-        values[i] = kept;
-    }
-    return out;
-}
-
 double capital(const Hourly& h) { return h.capital(); }
 double upkeep(const Hourly& h) { return h.upkeep(); }
 double energy(const Hourly& h) { return h.energy; }
@@ -108,7 +93,7 @@ Page hours_page(const Study& study, const std::string& today) {
     for (const Row& row : study.rows()) {
         if (!row.hour || !shown.insert(fmt::format("{} {}", row.yield.name(), row.use.coupled)).second) continue;
         const auto letters = [&](double (*part)(const Hourly&)) {
-            return marks(study.book(), moved_by(study, row, part), today);
+            return marks(study.book(), moved_by(study, row, *row.hour, part), today);
         };
         std::vector<Cell> cells{row.yield.name() + (row.bill.rented ? ", rented" : ""),
                                 row.use.coupled ? "training" : "serving"};

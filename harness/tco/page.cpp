@@ -25,11 +25,26 @@ std::string marks(const Yield& y) {
     return std::string(y.extrapolated ? "e" : y.band_unknown ? "u" : "") + (y.unjudged ? "n" : "");
 }
 
+std::vector<char> moved_by(const Study& study, const Row& row, const HourTrials& hours, double (*part)(const Hourly&)) {
+    std::vector<char> out(hours.asked.size(), 0);
+    std::vector<double> values = study.draws().modes();
+    const double before = part(hours.mode);
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        if (!hours.asked[i]) continue;
+        const double kept = values[i];
+        values[i] = kept != 0 ? 1.001 * kept : 0.001 * study.book().all()[i].high;
+        out[i] = part(hourly_cost(row.bill, row.use, {values.data()})) != before;
+        values[i] = kept;
+    }
+    return out;
+}
+
 std::string legend() {
     return fmt::format(
         "Letters beside a number: it is built on something a assumed, r recalled, s priced more than {} days ago; its "
-        "time is a model's with e an extrapolated band, u no band at all, n nothing published on that system to judge "
-        "it by. --table assumptions lists them all.",
+        "time is a model's with e an extrapolated band, u no band at all, n too little published on that system and "
+        "kind of work to judge it by: its band is that of systems the model had not seen. --table assumptions lists "
+        "them all.",
         stale_days);
 }
 
@@ -109,17 +124,18 @@ std::string wrapped(const std::string& text) {
 }  // namespace
 
 std::string pages_text(const std::vector<Page>& pages, Format format, bool colour) {
+    if (format == Format::latex) return pages_latex(pages);
     std::string out;
     for (const Page& p : pages) {
         const bool first = &p == &pages.front();
         switch (format) {
             case Format::json: {
-                std::string table = p.table.json();
+                std::string table = with_words(p.table).json();
                 table.pop_back();
                 out += fmt::format("{}\"{}\": {}", first ? "{" : ",\n", p.id, table);
                 break;
             }
-            case Format::csv: out += (first ? "" : "\n") + p.table.csv(); break;
+            case Format::csv: out += (first ? "" : "\n") + with_words(p.table).csv(); break;
             case Format::markdown:
                 out += fmt::format("{}### {}\n\n{}", first ? "" : "\n", p.title, p.table.markdown());
                 for (const std::string& n : p.notes) out += "\n" + n + "\n";
@@ -128,6 +144,7 @@ std::string pages_text(const std::vector<Page>& pages, Format format, bool colou
                 out += fmt::format("{}{}\n{}", first ? "" : "\n", p.title, p.table.terminal(colour));
                 for (const std::string& n : p.notes) out += wrapped(n);
                 break;
+            case Format::latex: break;  // returned above
         }
     }
     if (format == Format::json) out += "}\n";
@@ -138,7 +155,7 @@ std::string pages_latex(const std::vector<Page>& pages) {
     std::string out = "% \\usepackage{booktabs}\n";
     for (const Page& p : pages) {
         out += fmt::format("\\begin{{table}}\n\\caption{{{}}}\n{}", in_latex(p.title), p.table.latex());
-        for (const std::string& n : p.notes) out += in_latex(n) + "\\par\n";
+        for (const std::string& n : p.notes) out += "\\par " + in_latex(n) + "\n";
         out += "\\end{table}\n";
     }
     return out;

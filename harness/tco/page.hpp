@@ -20,6 +20,8 @@ struct Page {
 /// e band extrapolated, u no band known.
 std::string marks(const Book& book, const std::vector<char>& used, const std::string& today);
 std::string marks(const Yield& y);
+/// Assumptions that move a part of the hourly cost of a row: each is moved a little, all others stay at their modes.
+std::vector<char> moved_by(const Study& study, const Row& row, const HourTrials& hours, double (*part)(const Hourly&));
 /// The sentence that explains the letters.
 std::string legend();
 

@@ -40,33 +40,38 @@ std::string unique_name(const TextColumn& column, std::set<std::string>& taken) 
     return name;
 }
 
+/// Rows may be shorter than the columns.
+Cell cell_at(const TextTable& table, std::size_t row, std::size_t column) {
+    return column < table.cells(row) ? table.cell(row, column) : Cell();
+}
+
 /// A column of numbers where any cell has one, else of texts.
 Column column_of(const TextTable& table, std::size_t at, std::set<std::string>& taken) {
     const TextColumn& from = table.columns()[at];
     const std::string name = unique_name(from, taken);
     bool numbers = false;
-    for (std::size_t r = 0; r < table.rows(); ++r) numbers = numbers || table.cell(r, at).number.has_value();
+    for (std::size_t r = 0; r < table.rows(); ++r) numbers = numbers || cell_at(table, r, at).number.has_value();
     const std::string about = from.group.empty() ? from.name : from.group + ": " + from.name;
     if (!numbers) {
         std::vector<std::string> texts;
-        for (std::size_t r = 0; r < table.rows(); ++r) texts.push_back(table.cell(r, at).text);
+        for (std::size_t r = 0; r < table.rows(); ++r) texts.push_back(cell_at(table, r, at).text);
         return {name, "", about, "derived", "none", std::move(texts), {}};
     }
     std::vector<double> values;
     for (std::size_t r = 0; r < table.rows(); ++r)
-        values.push_back(table.cell(r, at).number.value_or(std::numeric_limits<double>::quiet_NaN()));
+        values.push_back(cell_at(table, r, at).number.value_or(std::numeric_limits<double>::quiet_NaN()));
     return {name, from.unit.empty() ? "1" : from.unit, about, "derived", "none", std::move(values), {}};
 }
 
 Table table_of(const Page& page) {
     Table out{"tco/" + page.id, page.title, {}};
+    const TextTable table = with_words(page.table);
     std::set<std::string> taken{"row_id"};
     std::vector<std::string> sections;
-    for (std::size_t r = 0; r < page.table.rows(); ++r) sections.push_back(page.table.section_of(r));
+    for (std::size_t r = 0; r < table.rows(); ++r) sections.push_back(table.section_of(r));
     out.columns.push_back({"section", "", "what the row is about", "derived", "none", std::move(sections), {}});
     taken.insert("section");
-    for (std::size_t c = 0; c < page.table.columns().size(); ++c)
-        out.columns.push_back(column_of(page.table, c, taken));
+    for (std::size_t c = 0; c < table.columns().size(); ++c) out.columns.push_back(column_of(table, c, taken));
     return out;
 }
 

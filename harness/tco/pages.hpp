@@ -10,6 +10,8 @@ namespace wb::tco {
 Page hours_page(const Study& study, const std::string& today);
 /// What each result costs for what it yields, with rates for a watt, a rack and a square metre.
 Page costs_page(const Study& study, const std::string& today);
+/// What a unit costs from purchase to sale, as paid and discounted.
+Page life_page(const Study& study, const std::string& today);
 /// All numbers in use with range, date and source.
 Page assumptions_page(const Study& study, const std::string& today);
 
@@ -31,9 +33,10 @@ Page views_page(const Study& study);
 Page level_page(const Study& study, double service, bool by_ttft, const std::string& today);
 
 /// Peak and achieved rates, memory, tail latency, what there is to choose, power, cost and best uses of each system,
-/// and the cheapest, fastest and coolest system of each workload. `systems` are those stored with the results.
+/// and the cheapest, fastest and coolest system of each workload. `systems` are those stored with the results,
+/// `experiment` the file they are of.
 std::vector<Page> systems_pages(const Study& study, const std::map<std::string, System>& systems,
-                                const std::string& today);
+                                const std::string& experiment, const std::string& today);
 
 /// Part of the trials in which each row of the group is the cheapest for `unit`; 0 for rows without it.
 std::vector<double> chances_of_cheapest(const Group& group, const std::string& unit);

@@ -62,14 +62,41 @@ double split_cost(const Demand& demand, double owned, double own, double rent) {
     return own * owned + rent * rented / static_cast<double>(demand.size());
 }
 
-Split best_split(Demand demand, double own, double rent) {
-    std::sort(demand.begin(), demand.end());
+namespace {
+
+Split split_of_sorted(const Demand& demand, double own, double rent) {
     // One more owned pays while it would be in use for more than own / rent of the time.
     const double idle = 1 - own / rent;
     if (idle <= 0) return {0, split_cost(demand, 0, own, rent)};
     const auto n = static_cast<double>(demand.size());
     const auto at = std::min(static_cast<std::size_t>(idle * n), demand.size() - 1);
     return {demand[at], split_cost(demand, demand[at], own, rent)};
+}
+
+}  // namespace
+
+Split best_split(Demand demand, double own, double rent) {
+    std::sort(demand.begin(), demand.end());
+    return split_of_sorted(demand, own, rent);
+}
+
+std::vector<Demand> demands_of(const Study& study) {
+    const Book& book = study.book();
+    const int swing = book.need("swing"), burst = book.need("burst"), burst_time = book.need("burst_time");
+    std::vector<Demand> out;
+    for (std::size_t t = 0; t < study.draws().trials(); ++t) {
+        const double* v = study.draws().trial(t);
+        out.push_back(daily_demand(v[swing], v[burst], v[burst_time]));
+        std::sort(out.back().begin(), out.back().end());
+    }
+    return out;
+}
+
+std::vector<double> hybrid_cost(const std::vector<Demand>& demands, const HourPrices& prices) {
+    std::vector<double> out;
+    for (std::size_t t = 0; t < demands.size(); ++t)
+        out.push_back(split_of_sorted(demands[t], prices.own[t], prices.rent[t]).cost);
+    return out;
 }
 
 }  // namespace wb::tco

@@ -37,4 +37,9 @@ struct Split {
 Split best_split(Demand demand, double own, double rent);
 double split_cost(const Demand& demand, double owned, double own, double rent);
 
+/// The daily demands of all trials, each sorted.
+std::vector<Demand> demands_of(const Study& study);
+/// US dollars for an hour of the mean demand, owned and rented by the best split; by trial.
+std::vector<double> hybrid_cost(const std::vector<Demand>& demands, const HourPrices& prices);
+
 }  // namespace wb::tco

@@ -53,14 +53,40 @@ std::vector<Swing> tornado(const Study& study, const Row& row, const Unit& unit)
     return out;
 }
 
+double sobol_first(std::span<const std::uint32_t> ranks, const std::vector<double>& values) {
+    const std::size_t n = values.size(), parts = std::max<std::size_t>(2, std::min<std::size_t>(50, n / 20));
+    if (n < 40) return 0;
+    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(n);
+    std::vector<double> sum(parts, 0), square(parts, 0), count(parts, 0);
+    double all = 0;
+    for (std::size_t t = 0; t < n; ++t) {
+        const std::size_t part = ranks[t] * parts / n;
+        const double d = values[t] - mean;
+        sum[part] += d, square[part] += d * d, count[part] += 1;
+        all += d * d;
+    }
+    if (!(all > 0)) return 0;
+    double between = 0;
+    for (std::size_t p = 0; p < parts; ++p) {
+        const double middle = sum[p] / count[p], within = (square[p] - sum[p] * middle) / (count[p] - 1);
+        between += count[p] * middle * middle - within;
+    }
+    return std::max(0.0, between / all);
+}
+
 std::vector<Importance> importance(const Study& study, const Row& row, const Unit& unit) {
     std::vector<Importance> out;
-    const std::vector<std::uint32_t> cost = ranks_of(row.cost_trials(unit));
+    const std::vector<double> costs = row.cost_trials(unit);
+    const std::vector<std::uint32_t> cost = ranks_of(costs);
     for (std::size_t i = 0; i < row.hour->asked.size(); ++i) {
         const auto ranks = study.draws().ranks(static_cast<int>(i));
-        if (row.hour->asked[i] && !ranks.empty()) out.push_back({static_cast<int>(i), spearman(ranks, cost)});
+        if (row.hour->asked[i] && !ranks.empty())
+            out.push_back({static_cast<int>(i), spearman(ranks, cost), sobol_first(ranks, costs)});
     }
-    if (row.yield.low < row.yield.high) out.push_back({-1, spearman(ranks_of(row.slowness), cost)});
+    if (row.yield.low < row.yield.high) {
+        const std::vector<std::uint32_t> ranks = ranks_of(row.slowness);
+        out.push_back({-1, spearman(ranks, cost), sobol_first(ranks, costs)});
+    }
     std::stable_sort(out.begin(), out.end(), [](const Importance& x, const Importance& y) {
         return std::abs(x.correlation) > std::abs(y.correlation);
     });

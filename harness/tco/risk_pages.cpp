@@ -91,11 +91,14 @@ Page tornado_page(const Study& study) {
 }
 
 Page importance_page(const Study& study) {
-    Page page{
-        "importance",
-        "What decides a cost: rank correlation of each assumption with it over all trials",
-        TextTable({{"system"}, {"assumption"}, {"low .. mode .. high"}, {"rank correlation", Align::right, "", "1"}}),
-        {}};
+    Page page{"importance",
+              "What decides a cost: rank correlation of each assumption with it over all trials",
+              TextTable({{"system"},
+                         {"assumption"},
+                         {"low .. mode .. high"},
+                         {"rank correlation", Align::right, "", "1"},
+                         {"of the variance", Align::right, "", "1"}}),
+              {}};
     for (const Group& group : groups_of(study)) {
         const std::string id = main_unit(group);
         for (const Row* row : group.rows) {
@@ -107,9 +110,12 @@ Page importance_page(const Study& study) {
                 page.table.row({row->yield.name(),
                                 what(study, i.assumption),
                                 range_of(study, *row, i.assumption),
-                                {fmt::format("{:+.2f}", i.correlation), i.correlation}});
+                                {fmt::format("{:+.2f}", i.correlation), i.correlation},
+                                {fmt::format("{:.0f} %", 100 * i.share), i.share}});
         }
     }
+    page.notes.push_back(
+        "Of the variance: the part that knowing this one number would take away (Sobol, first order).");
     return page;
 }
 

@@ -124,7 +124,8 @@ HourTrials Study::hour_of(const Bill& bill, const Use& use) const {
     out.asked.assign(book_.all().size(), 0);
     out.mode = hourly_cost(bill, use, {draws_.modes().data(), &out.asked});
     const std::size_t n = draws_.trials();
-    for (auto* column : {&out.capital, &out.upkeep, &out.energy, &out.people, &out.total, &out.useful, &out.power_W})
+    for (auto* column : {&out.capital, &out.upkeep, &out.energy, &out.people, &out.total, &out.useful, &out.power_W,
+                         &out.provisioned_W, &out.racks})
         column->reserve(n);
     for (std::size_t t = 0; t < n; ++t) {
         const Hourly h = hourly_cost(bill, use, {draws_.trial(t)});
@@ -135,6 +136,8 @@ HourTrials Study::hour_of(const Bill& bill, const Use& use) const {
         out.total.push_back(h.total());
         out.useful.push_back(h.useful());
         out.power_W.push_back(h.power_W);
+        out.provisioned_W.push_back(h.provisioned_W);
+        out.racks.push_back(h.racks);
     }
     return out;
 }

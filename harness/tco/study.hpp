@@ -29,11 +29,11 @@ struct Unit {
 /// (PFLOP), the job itself.
 std::vector<Unit> units_of(const Yield& y);
 
-/// The trials of one device used in one way: US dollars for a unit and a paid hour, or one in use; average power.
+/// The trials of one device used in one way: US dollars for a unit and a paid hour, or one in use; power, racks.
 struct HourTrials {
     Hourly mode;              ///< all assumptions at their modes
     std::vector<char> asked;  ///< assumptions that matter to it
-    std::vector<double> capital, upkeep, energy, people, total, useful, power_W;
+    std::vector<double> capital, upkeep, energy, people, total, useful, power_W, provisioned_W, racks;
 };
 
 /// One result with its cost.

@@ -4,14 +4,16 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <cmath>
 #include <cstring>
-#include <functional>
+#include <initializer_list>
 #include <set>
 #include <sstream>
 
 #include "core/units.hpp"
+#include "harness/tco/contest.hpp"
+#include "harness/tco/effort.hpp"
 #include "harness/tco/pages.hpp"
+#include "harness/tco/parity.hpp"
 
 namespace wb::tco {
 namespace {
@@ -22,65 +24,6 @@ std::string with_kind(const Row& row) {
     if (y.low < 1 || y.high > 1) out += fmt::format(" {:.2f}x..{:.2f}x", 1 / y.high, 1 / y.low);
     const std::string letters = marks(y);
     return letters.empty() ? out : out + " " + letters;
-}
-
-/// Part of the trials in which each row has the least of a figure.
-std::vector<double> chances_of_least(const std::vector<std::vector<double>>& figures, std::size_t trials) {
-    std::vector<double> out(figures.size(), 0);
-    for (std::size_t t = 0; t < trials; ++t) {
-        std::size_t best = figures.size();
-        for (std::size_t i = 0; i < figures.size(); ++i)
-            if (!figures[i].empty() && (best == figures.size() || figures[i][t] < figures[best][t])) best = i;
-        if (best < figures.size()) out[best] += 1.0 / static_cast<double>(trials);
-    }
-    return out;
-}
-
-struct Winner {
-    const Row* row = nullptr;
-    double chance = 0;
-    Spread figure;
-};
-
-/// The row that most often has the least; `of` gives a row's figure by trial for one unit.
-Winner least(const Study& study, const Group& group, const std::string& id,
-             const std::function<double(const Row&, const Unit&, std::size_t)>& of) {
-    std::vector<std::vector<double>> figures;
-    for (const Row* row : group.rows) {
-        const Unit u = row->hour ? unit_of(*row, id) : Unit{};
-        std::vector<double> trials;
-        for (std::size_t t = 0; !u.id.empty() && t < study.draws().trials(); ++t) trials.push_back(of(*row, u, t));
-        figures.push_back(std::move(trials));
-    }
-    const std::vector<double> chance = chances_of_least(figures, study.draws().trials());
-    const auto best = static_cast<std::size_t>(std::max_element(chance.begin(), chance.end()) - chance.begin());
-    return {group.rows[best], chance[best], spread_of(figures[best])};
-}
-
-double time_each(const Row& row, const Unit& u, std::size_t t) {
-    return row.yield.run_s * row.slowness[t] / (u.amount * u.scale);
-}
-double cost_each(const Row& row, const Unit& u, std::size_t t) {
-    return row.hour->useful[t] * row.yield.units / 3600 * time_each(row, u, t) * u.scale;
-}
-double energy_each(const Row& row, const Unit& u, std::size_t t) {
-    return row.hour->power_W[t] * row.yield.units * time_each(row, u, t);
-}
-
-struct Uses {
-    const Group* group;
-    Winner cheapest, fastest, coolest;
-};
-
-std::vector<Uses> uses_of(const Study& study, const std::vector<Group>& groups) {
-    std::vector<Uses> out;
-    for (const Group& group : groups) {
-        const std::string id = main_unit(group);
-        if (id.empty()) continue;
-        out.push_back({&group, least(study, group, id, cost_each), least(study, group, id, time_each),
-                       least(study, group, id, energy_each)});
-    }
-    return out;
 }
 
 /// The best stored rate of work of a unit on a workload, and the row it is from.
@@ -101,12 +44,29 @@ Cell rate_cell(const Row* row, double peak) {
     return {fmt::format("{}{}, {}", format(FlopsPerSecond(rate)), part, with_kind(*row)), rate};
 }
 
+/// What a vendor states has no band: how far its source can be relied on stands in its place.
+std::string stated(std::initializer_list<const Fact*> facts) {
+    static constexpr const char* worst_first[] = {"low", "medium", "high"};
+    for (const char* word : worst_first)
+        for (const Fact* f : facts)
+            if (f && f->confidence == word) return fmt::format(", stated ({})", word);
+    return ", stated";
+}
+
+Cell peak_cell(const System& s) {
+    const auto at = s.native16 ? s.peak.find(*s.native16) : s.peak.end();
+    if (at == s.peak.end()) return Cell("-");
+    const double peak = at->second.value;
+    return {format(FlopsPerSecond(peak)) + stated({&at->second}), peak};
+}
+
 Cell memory_cell(const System& s) {
     std::string out;
     for (const Memory& m : s.memories)
         if (m.capacity)
-            out = fmt::format("{} {}{}", m.name, format(Bytes(m.capacity->value)),
-                              m.bandwidth ? " at " + format(BytesPerSecond(m.bandwidth->value)) : "");
+            out = fmt::format("{} {}{}{}", m.name, format(Bytes(m.capacity->value)),
+                              m.bandwidth ? " at " + format(BytesPerSecond(m.bandwidth->value)) : "",
+                              stated({&*m.capacity, m.bandwidth ? &*m.bandwidth : nullptr}));
     return Cell(out);
 }
 
@@ -133,8 +93,8 @@ bool is_choice(const std::string& word) {
     return std::isdigit(word[0]) && word.find('x') != std::string::npos;
 }
 
-/// What a user has to choose: what the richest mapping says, and the options of the system file.
-Cell complexity_cell(const Study& study, const System& s) {
+/// What a user has to choose: what the richest mapping says, the options of the system file, the lines to write.
+Cell complexity_cell(const Study& study, const System& s, const std::string& experiment) {
     std::size_t most = 0;
     for (const Row& row : study.rows()) {
         if (!row.hour || row.yield.system != s.id) continue;
@@ -143,28 +103,27 @@ Cell complexity_cell(const Study& study, const System& s) {
         for (std::string w; words >> w;) n += is_choice(w) ? 1 : 0;
         most = std::max(most, n);
     }
-    return {fmt::format("{} of mapping, {} options", most, s.options.size()),
+    const ExperimentLines lines = lines_of(experiment, s.id);
+    const std::string written =
+        lines.system > 0 ? fmt::format(", {} + {} lines", lines.workloads, lines.system) : std::string();
+    return {fmt::format("{} of mapping, {} options{}; counted", most, s.options.size(), written),
             static_cast<double>(most + s.options.size())};
 }
 
-/// In how many workloads the system wins, and where most surely.
-std::string uses_text(const std::vector<Uses>& uses, const std::string& system) {
-    std::string counts, best;
-    double surest = 0;
-    for (const auto& [word, part] :
-         {std::pair{"cheapest", &Uses::cheapest}, {"fastest", &Uses::fastest}, {"coolest", &Uses::coolest}}) {
-        int n = 0;
-        for (const Uses& u : uses) {
-            const Winner& w = u.*part;
-            if (!w.row || w.row->yield.system != system) continue;
-            ++n;
-            if (w.chance <= surest) continue;
-            surest = w.chance;
-            best = fmt::format("{} in {} ({:.0f} %)", word, u.group->label, 100 * w.chance);
-        }
-        if (n > 0) counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", word, n);
-    }
-    return best.empty() ? "none of these" : fmt::format("{} of {}; {}", counts, uses.size(), best);
+template <class Text>
+Cell spread_cell(const std::vector<double>& trials, const std::string& letters, Text text) {
+    const Spread s = spread_of(trials);
+    return {fmt::format("{} [{} .. {}] {}", text(s.median), text(s.low), text(s.high), letters), s.median};
+}
+
+/// USD for an hour in use where the base of a daily demand is owned and its bursts are rented; per device of the mean.
+Cell hybrid_cell(const Study& study, const std::vector<Demand>& demands, const Row& row, const std::string& today) {
+    const auto prices = hour_prices(study, row);
+    if (!prices) return Cell("-");
+    std::vector<char> used = row.hour->asked;
+    used[static_cast<std::size_t>(row.bill.rent)] = 1;
+    for (const char* key : {"swing", "burst", "burst_time"}) used[static_cast<std::size_t>(study.book().need(key))] = 1;
+    return spread_cell(hybrid_cost(demands, *prices), marks(study.book(), used, today), figure);
 }
 
 bool has_time(const Study& study, const std::string& system) {
@@ -172,23 +131,22 @@ bool has_time(const Study& study, const std::string& system) {
                        [&](const Row& r) { return r.hour && r.yield.system == system; });
 }
 
-}  // namespace
-
-std::vector<Page> systems_pages(const Study& study, const std::map<std::string, System>& systems,
-                                const std::string& today) {
+Page table_of_systems(const Study& study, const std::map<std::string, System>& systems, const std::vector<Uses>& uses,
+                      const std::string& experiment, const std::string& today) {
     TextTable table({{"system"},
-                     {"peak of a unit, 16-bit", Align::right, "", "FLOP/s"},
-                     {"achieved, matrix product"},
-                     {"achieved, training"},
+                     {"peak of a unit, 16-bit", Align::left, "", "FLOP/s", true},
+                     {"achieved, matrix product", Align::left, "", "FLOP/s", true},
+                     {"achieved, training", Align::left, "", "FLOP/s", true},
                      {"local memory"},
-                     {"TTFT p99, best load"},
-                     {"to choose"},
-                     {"power", Align::right, "of a unit, with PUE", "W"},
-                     {"racks", Align::right, "of a unit, with PUE", "1"},
-                     {"USD/h in use"},
+                     {"TTFT p99, best load", Align::left, "", "s", true},
+                     {"to choose", Align::left, "", "1", true},
+                     {"power of a unit, with PUE", Align::left, "", "W", true},
+                     {"racks of a unit", Align::left, "", "1", true},
+                     {"USD/h in use", Align::left, "", "USD/h", true},
+                     {"USD/h, base owned, bursts rented", Align::left, "", "USD/h", true},
                      {"best use cases"}});
-    const std::vector<Group> groups = groups_of(study);
-    const std::vector<Uses> uses = uses_of(study, groups);
+    const auto watts = [](double w) { return format(Watts(w)); };
+    const std::vector<Demand> demands = demands_of(study);
     std::set<std::string> shown;
     for (const Row& row : study.rows()) {
         const auto s = systems.find(row.yield.system);
@@ -196,61 +154,76 @@ std::vector<Page> systems_pages(const Study& study, const std::map<std::string, 
             continue;
         shown.insert(row.yield.system);
         const HourTrials hours = row.hour ? *row.hour : study.hour_of(row.bill, row.use);
-        const auto type = s->second.native16;
-        const double peak = type && s->second.peak.contains(*type) ? s->second.peak.at(*type).value : 0;
-        const Hourly& h = hours.mode;
-        const Spread hour = spread_of(hours.useful);
-        table.row({row.yield.system,
-                   peak > 0 ? Cell(format(FlopsPerSecond(peak)), peak) : Cell("-"),
-                   rate_cell(best_rate(study, row.yield.system, "gemm"), peak),
-                   rate_cell(best_rate(study, row.yield.system, "train"), peak),
-                   memory_cell(s->second),
-                   tail_cell(study, row.yield.system),
-                   complexity_cell(study, s->second),
-                   {format(Watts(h.provisioned_W)), h.provisioned_W},
-                   {figure(h.racks), h.racks},
-                   {fmt::format("{} [{} .. {}] {}", figure(hour.median), figure(hour.low), figure(hour.high),
-                                marks(study.book(), hours.asked, today)),
-                    hour.median},
-                   row.hour ? uses_text(uses, row.yield.system) : "not available: " + row.yield.reason});
+        const Cell peak = peak_cell(s->second);
+        const auto letters = [&](double (*part)(const Hourly&)) {
+            return marks(study.book(), moved_by(study, row, hours, part), today);
+        };
+        table.row(
+            {row.yield.system, peak, rate_cell(best_rate(study, row.yield.system, "gemm"), peak.number.value_or(0)),
+             rate_cell(best_rate(study, row.yield.system, "train"), peak.number.value_or(0)), memory_cell(s->second),
+             tail_cell(study, row.yield.system), complexity_cell(study, s->second, experiment),
+             spread_cell(hours.provisioned_W, letters([](const Hourly& h) { return h.provisioned_W; }), watts),
+             spread_cell(hours.racks, letters([](const Hourly& h) { return h.racks; }), figure),
+             spread_cell(hours.useful, marks(study.book(), hours.asked, today), figure),
+             row.hour ? hybrid_cell(study, demands, row, today) : Cell("-"),
+             row.hour ? uses_text(uses, row.yield.system) : "not available: " + row.yield.reason});
     }
-    Page page{
+    return {
         "systems",
         "Every system with numbers",
         std::move(table),
-        {"Peaks are dense. Achieved: the best stored result, per unit, as part of the peak, with the kind of number "
-         "and its band as factors of the rate. To choose: the words of the richest mapping and the options of the "
-         "system file; hours of developers enter only where you give them (--set port.SYSTEM=\"400 h\").",
-         "Best use cases are derived: in which workloads the system is cheapest, fastest or coolest most often, and in "
-         "what part of the trials."}};
-    TextTable table2({{"workload"},
-                      {"cheapest"},
-                      {"in", Align::right, "", "1"},
-                      {"USD"},
-                      {"fastest"},
-                      {"in", Align::right, "fastest", "1"},
-                      {"coolest"},
-                      {"in", Align::right, "coolest", "1"},
-                      {"J each", Align::right, "", "J"}});
+        {"Peaks are dense; what is stated has no band but the confidence in its source. Achieved: the best stored "
+         "result, per unit, as part of the peak, with the kind of number and its band as factors of the rate. Power, "
+         "racks and USD: median [5 % .. 95 %] over the assumptions. To choose, counted: the words of the richest "
+         "mapping, the options of the system file, the experiment's lines for its workloads + for this system; "
+         "hours of developers enter only where you give them (--set port.SYSTEM=\"400 h\").",
+         fmt::format("Best use cases are derived: in how many workloads the system is cheapest, fastest or coolest "
+                     "in at least {:.0f} % of the trials; undecided: in how many it is among those that one cannot "
+                     "tell apart.",
+                     100 * decisive)}};
+}
+
+Page table_of_uses(const Study& study, const std::vector<Uses>& uses, const std::string& today) {
+    TextTable table({{"workload"},
+                     {"cheapest"},
+                     {"in", Align::right, "cheapest", "1", true},
+                     {"USD", Align::left, "", "USD", true},
+                     {"fastest"},
+                     {"in", Align::right, "fastest", "1", true},
+                     {"coolest"},
+                     {"in", Align::right, "coolest", "1", true},
+                     {"J each", Align::left, "", "J", true}});
     for (const Uses& u : uses) {
-        const auto part = [](double chance) { return Cell(fmt::format("{:.0f} %", 100 * chance), chance); };
-        const Spread& c = u.cheapest.figure;
-        table2.row({u.group->label,
-                    u.cheapest.row->yield.name(),
-                    part(u.cheapest.chance),
-                    {fmt::format("{} [{} .. {}] / {}", figure(c.median), figure(c.low), figure(c.high),
-                                 unit_of(*u.cheapest.row, main_unit(*u.group)).name.substr(4)),
-                     c.median},
-                    u.fastest.row->yield.name(),
-                    part(u.fastest.chance),
-                    u.coolest.row->yield.name(),
-                    part(u.coolest.chance),
-                    {figure(u.coolest.figure.median), u.coolest.figure.median}});
+        const auto in = [](const Contest& c) { return Cell(c.chances(), c.entries.front().chance); };
+        const auto with_letters = [&](const Contest::Entry& e, const std::string& of) {
+            const std::string letters = marks(study.book(), e.row->hour->asked, today) + marks(e.row->yield);
+            return Cell(fmt::format("{} [{} .. {}]{}, {} {}", figure(e.figure.median), figure(e.figure.low),
+                                    figure(e.figure.high), of, name(e.row->yield.kind), letters),
+                        e.figure.median);
+        };
+        const Contest::Entry& cheapest = u.cheapest.entries.front();
+        const std::string unit = " / " + unit_of(*cheapest.row, main_unit(*u.group)).name.substr(4);
+        table.row({u.group->label, u.cheapest.verdict(), in(u.cheapest), with_letters(cheapest, unit),
+                   u.fastest.verdict(), in(u.fastest), u.coolest.verdict(), in(u.coolest),
+                   with_letters(u.coolest.entries.front(), "")});
     }
-    Page uses_page{"uses", "Which system for which work", std::move(table2), {}};
+    return {"uses",
+            "Which system for which work",
+            std::move(table),
+            {fmt::format("in: part of the trials. Undecided: none has it in {:.0f} % of them, the ones named have it "
+                         "together, or are the first three. USD and J: of the first one named.",
+                         100 * decisive)}};
+}
+
+}  // namespace
+
+std::vector<Page> systems_pages(const Study& study, const std::map<std::string, System>& systems,
+                                const std::string& experiment, const std::string& today) {
+    const std::vector<Group> groups = groups_of(study);
+    const std::vector<Uses> uses = uses_of(study, groups);
     std::vector<Page> out;
-    out.push_back(std::move(page));
-    out.push_back(std::move(uses_page));
+    out.push_back(table_of_systems(study, systems, uses, experiment, today));
+    out.push_back(table_of_uses(study, uses, today));
     return out;
 }
 

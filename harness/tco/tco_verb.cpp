@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -50,8 +51,8 @@ bool asks(const TcoOptions& o, const std::string& table) {
 
 /// The tables in the order they are printed.
 const std::vector<std::string>& table_names() {
-    static const std::vector<std::string> all{"parity", "costs",      "hours",   "chances",    "views",
-                                              "rent",   "importance", "tornado", "assumptions"};
+    static const std::vector<std::string> all{"parity", "costs", "hours",      "life",    "chances",
+                                              "views",  "rent",  "importance", "tornado", "assumptions"};
     return all;
 }
 
@@ -59,6 +60,7 @@ Page page_of(const std::string& table, const Study& study, const TcoOptions& o, 
     if (table == "parity") return parity_page(study, o.parity, today);
     if (table == "costs") return costs_page(study, today);
     if (table == "hours") return hours_page(study, today);
+    if (table == "life") return life_page(study, today);
     if (table == "chances") return chances_page(study);
     if (table == "views") return views_page(study);
     if (table == "rent") return rent_page(study, today);
@@ -67,10 +69,18 @@ Page page_of(const std::string& table, const Study& study, const TcoOptions& o, 
     return assumptions_page(study, today);
 }
 
+/// The experiments the results are of, one after the other.
+std::string experiment_of(const std::vector<ResultSet>& sets) {
+    std::string out;
+    for (const ResultSet& set : sets)
+        if (!set.runs.empty()) out += set.runs.back().config_toml + "\n";
+    return out;
+}
+
 std::vector<Page> pages_of(const Study& study, const TcoOptions& o, const std::vector<ResultSet>& sets,
                            const std::string& today) {
     std::vector<Page> out;
-    if (asks(o, "systems") || asks(o, "all")) out = systems_pages(study, systems_of(sets), today);
+    if (asks(o, "systems") || asks(o, "all")) out = systems_pages(study, systems_of(sets), experiment_of(sets), today);
     for (const std::string& name : table_names()) {
         const bool asked = asks(o, name) || asks(o, "all");
         const bool usual = o.tables.empty() && o.interactivity.empty() && o.ttft.empty() && o.api.empty() &&
@@ -98,6 +108,9 @@ std::vector<Page> pages_of(const Study& study, const TcoOptions& o, const std::v
         }
     }
     if (!out.empty()) out.back().notes.push_back(legend());
+    std::map<std::string, int> times;  // asked for twice, such as two levels of service
+    for (Page& page : out)
+        if (const int n = ++times[page.id]; n > 1) page.id += fmt::format("_{}", n);
     return out;
 }
 
@@ -132,7 +145,7 @@ std::vector<Yield> yields(const TcoOptions& o, const std::vector<ResultSet>& set
     std::vector<Yield> out = yields_of(sets, o.filter);
     for (Yield& y : out) {
         y.training_tokens = o.tokens;
-        y.unjudged = y.kind != Kind::measured && !judged.contains(y.system);
+        y.unjudged = y.unjudged || (y.kind != Kind::measured && !judged.contains(y.system));
     }
     if (out.empty())
         throw Error({"tco", "no case is left to cost",
@@ -174,10 +187,10 @@ void define_tco_verb(CLI::App& app, const VerbContext& context) {
     verb->add_option("--filter", o->filter, "only cases whose key has all these words (-word: has not)");
     std::vector<std::string> names = table_names();
     names.insert(names.end(), {"systems", "published", "all"});
-    verb->add_option("--table", o->tables,
-                     "systems, parity, costs, hours, chances, views, rent, importance, tornado, assumptions, all; "
-                     "published needs no "
-                     "results; repeatable (default: parity, costs, hours)")
+    verb->add_option(
+            "--table", o->tables,
+            "systems, parity, costs, hours, life, chances, views, rent, importance, tornado, assumptions, all; "
+            "published needs no results; repeatable (default: parity, costs, hours)")
         ->allow_extra_args(false)
         ->check(CLI::IsMember(names));
     verb->add_option("--parity", o->parity,

@@ -10,6 +10,7 @@
 #include "core/error.hpp"
 #include "core/mapping.hpp"
 #include "harness/stats.hpp"
+#include "harness/validate/bands.hpp"
 
 namespace wb::tco {
 namespace {
@@ -102,7 +103,8 @@ void spread(const Result& r, Yield& y) {
     y.low = std::min(r.m.band.low, 1.0);  // a band that leaves the number itself out still has it as its median
     y.high = std::max(r.m.band.high, 1.0);
     y.band_unknown = r.m.band.source.empty();
-    y.extrapolated = r.m.band.source.starts_with("extrapolated");
+    y.extrapolated = is_extrapolated(r.m.band);
+    y.unjudged = is_unseen(r.m.band);
 }
 
 Yield yield_of(const Result& r) {

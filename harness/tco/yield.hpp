@@ -24,7 +24,7 @@ struct Yield {
     double run_s = 0;          ///< median time of a run
     double low = 1, high = 1;  ///< what a real time may be, as factors of run_s: 10th to 90th percentile
     bool band_unknown = false, extrapolated = false;
-    bool unjudged = false;       ///< a model's, and nothing was ever published that it could be held to on this system
+    bool unjudged = false;       ///< a model's, and too little was published that it could be held to on this system
     double training_tokens = 0;  ///< of a whole training, where one was asked about
     // Of one run; 0 where the workload has none.
     double flops = 0, input_tokens = 0, output_tokens = 0, trained_tokens = 0;

@@ -143,6 +143,9 @@ std::string CaseMaker::dtype(const Point& point) {
     if (!point.has("dtype")) return "16-bit";
     // Quantised training keeps floats, and rounds them to the 8-bit type of the unit where it multiplies.
     if (point.workload == "train_step" && point.word("dtype") == "int8") return "fp8_e4m3";
+    // Served models keep weights in 8-bit integers, and values in 16-bit floats.
+    const bool serves = point.workload == "prefill" || point.workload == "decode" || point.workload == "serve";
+    if (serves && point.word("dtype") == "int8") return "8-bit";
     const auto at = names.find(point.word("dtype"));
     if (at == names.end()) throw Unanswerable(fmt::format("no workload in {} yet", point.word("dtype")));
     return at->second;

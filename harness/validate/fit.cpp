@@ -69,6 +69,7 @@ void print_fit(const FitSpec& spec, const FitResult& r, const FitOptions& o) {
     fmt::print("{}\n", o.format == Format::markdown ? t.markdown()
                        : o.format == Format::csv    ? t.csv()
                        : o.format == Format::json   ? t.json()
+                       : o.format == Format::latex  ? t.latex()
                                                     : t.terminal(o.colour));
 }
 

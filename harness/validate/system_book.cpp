@@ -49,7 +49,10 @@ std::shared_ptr<const System> SystemBook::load(const std::string& id, const std:
     };
     for (const auto& [name, value] : replaced_)
         if (name.system == id && in_force(name)) {
-            facts_of(s, name.table)[name.key].value = value;
+            if (value)
+                facts_of(s, name.table)[name.key].value = *value;
+            else
+                facts_of(s, name.table).erase(name.key);
             changed = true;
         }
     return made_[key] = changed ? std::make_shared<const System>(std::move(s)) : file;
@@ -79,6 +82,11 @@ Fact SystemBook::constant(const ConstantName& name) {
 
 void SystemBook::replace(const ConstantName& name, double value) {
     replaced_[name] = value;
+    made_.clear();
+}
+
+void SystemBook::withhold(const ConstantName& name) {
+    replaced_[name] = std::nullopt;
     made_.clear();
 }
 

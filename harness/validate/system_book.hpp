@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/system.hpp"
@@ -32,11 +33,13 @@ public:
     Fact constant(const ConstantName& name);
     /// From now on systems have this value instead of the file's, whatever alternative they choose.
     void replace(const ConstantName& name, double value);
+    /// From now on systems have no such constant, as if their file did not know it.
+    void withhold(const ConstantName& name);
     void restore();  ///< all constants as the files say
 
 private:
     const Files& files_;
-    std::map<ConstantName, double> replaced_;
+    std::map<ConstantName, std::optional<double>> replaced_;  // nothing: withheld
     std::map<std::string, std::shared_ptr<const System>> read_, made_;
 };
 

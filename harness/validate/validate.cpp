@@ -17,6 +17,7 @@
 #include "harness/validate/fitter.hpp"
 #include "harness/validate/gates.hpp"
 #include "harness/validate/point_file.hpp"
+#include "harness/validate/unseen.hpp"
 #include "harness/validate/validate_report.hpp"
 
 namespace wb {
@@ -99,7 +100,7 @@ std::vector<BandSample> band_samples(const std::vector<Judged>& rows, const Back
         const bool fitted = std::any_of(fits.begin(), fits.end(), [&](const FitSpec& f) { return f.uses(*r.point); });
         if (fitted && other == left_out.end()) continue;
         out.push_back({r.backend, std::string(name(systems.load(r.point->system)->kind)), r.point->workload,
-                       r.point->group, fitted ? other->second : r.time_factor()});
+                       r.point->group, r.point->system, fitted ? other->second : r.time_factor()});
     }
     return out;
 }
@@ -162,9 +163,11 @@ Exit validate(const ValidateOptions& o, const Files& files, Comm& comm) {
         for (const FitSpec& spec : fits)
             if (std::find(names.begin(), names.end(), spec.backend) != names.end())
                 left_out.merge(fitter.run(spec, names).left_out_factors);
-        const Bands bands = derive_bands(band_samples(rows, backends, systems, left_out, fits));
+        const std::vector<BandSample> seen = band_samples(rows, backends, systems, left_out, fits);
+        const Bands bands = derive_bands(seen, unseen_samples(rows, seen, fits, systems, make, predictor, all));
         write_file(bands_file(files), bands.toml());
-        fmt::print("wrote {}: {} bands\n", bands_file(files), bands.rows().size());
+        fmt::print("wrote {}: {} bands, {} of unseen systems\n", bands_file(files), bands.rows().size(),
+                   bands.unseen().size());
     }
     const std::vector<std::string> broken = breaches(read_gates(files), rows, all, backends);
     for (const std::string& sentence : broken) fmt::print(stderr, "waferbench: {}\n", sentence);

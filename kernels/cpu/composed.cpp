@@ -19,6 +19,11 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+/// Each rank times for itself: what it took must be taken again, or the bits of a resumed run are others.
+std::string choices_of(int rank) {
+    return rank == 0 ? std::string("gemm choices") : fmt::format("gemm choices of rank {}", rank);
+}
+
 bool has(const Graph& g, OpKind kind) {
     return std::any_of(g.ops().begin(), g.ops().end(), [&](const Op& op) { return op.kind == kind; });
 }
@@ -93,7 +98,7 @@ bool ComposedSession::begin() {
         const auto at = found->notes.find(name);
         return at == found->notes.end() ? std::vector<double>{} : at->second;
     };
-    adopt_gemm_choices(note("gemm choices"));
+    adopt_gemm_choices(note(choices_of(found->notes.contains(choices_of(comm_.rank())) ? comm_.rank() : 0).c_str()));
     losses_ = note("loss");
     losses_.resize(static_cast<std::size_t>(resumed_));
     const std::vector<double> seconds = note("seconds"), energy = note("joules");
@@ -216,16 +221,20 @@ void ComposedSession::judge(CpuSession& session, std::int64_t times, Taken& take
     }
 }
 
+/// Whole on rank 0. Collective.
 std::map<std::string, std::vector<double>> ComposedSession::notes() const {
+    std::map<std::string, std::vector<double>> out;
+    const std::vector<std::vector<double>> choices = comm_.gather(gemm_choices());
+    for (std::size_t r = 0; r < choices.size(); ++r) out[choices_of(static_cast<int>(r))] = choices[r];
     std::vector<double> seconds, joules;
     for (const Taken& t : taken_) {
         seconds.push_back(t.time.si());
         if (t.energy) joules.push_back(t.energy->si());
     }
-    return {{"gemm choices", gemm_choices()},
-            {"loss", losses_},
-            {"seconds", seconds},
-            {"joules", joules.size() == seconds.size() ? joules : std::vector<double>{}}};
+    out["loss"] = losses_;
+    out["seconds"] = seconds;
+    out["joules"] = joules.size() == seconds.size() ? joules : std::vector<double>{};
+    return out;
 }
 
 void ComposedSession::write(Taken& taken) {

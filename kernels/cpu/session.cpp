@@ -15,8 +15,6 @@
 namespace wb::cpu {
 namespace {
 
-bool before_run(Role role) { return role == Role::input || role == Role::weight || role == Role::state; }
-
 constexpr std::string_view update_phase = "update";
 
 double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
@@ -155,7 +153,7 @@ CpuSession::Logits CpuSession::logits() const {
     const auto found = std::find_if(all.begin(), all.end(), [](const Tensor& t) { return t.role == Role::output; });
     WB_EXPECT(found != all.end() && found->shape.size() == 2);
     const auto i = static_cast<std::size_t>(found - all.begin());
-    const Piece& piece = part_.pieces[i];
+    const Partition::Piece& piece = part_.pieces[i];
     WB_EXPECT(piece.layout.kind != Layout::Kind::partial);
     const bool by_rows = piece.layout.dim == 0;
     return {storage_->at(tensor_id(i), 0),
@@ -267,77 +265,14 @@ ResourceUse CpuSession::usage() const {
     return use;
 }
 
-/// One instance of `whole` put together on rank 0 from what the ranks hold; nothing elsewhere.
-std::optional<Output> CpuSession::gathered(TensorId whole, TensorId local, std::int64_t instance) const {
-    const Graph& g = part_.local;
-    const Piece& piece = part_.pieces[index(local)];
-    const Tensor &mine = g.tensor(local), &all = whole_->tensor(whole);
-    const bool alone = piece.layout.kind == Layout::Kind::replicated;
-    std::vector<double> values;
-    if (!alone || comm_.rank() == 0) {
-        values.resize(static_cast<std::size_t>(g.elements(local)));
-        const std::byte* from = storage_->at(local, instance);
-        for (std::size_t i = 0; i < values.size(); ++i)
-            values[i] = decode(mine.dtype, from + i * stored_bytes(mine.dtype));
-    }
-    Output out{all.name, whole, instance, all.dtype, {}};
-    if (alone) {
-        out.values = std::move(values);
-        return comm_.rank() == 0 ? std::optional(std::move(out)) : std::nullopt;
-    }
-    std::int64_t inner = 1;
-    for (std::size_t d = static_cast<std::size_t>(piece.layout.dim) + 1; d < all.shape.size(); ++d)
-        inner *= all.shape[d];
-    const std::int64_t extent = all.shape[piece.layout.dim] * inner, row = elements(all.shape) / all.shape[0];
-    const double place[] = {static_cast<double>(piece.first_row * row + piece.first * inner),
-                            static_cast<double>(mine.shape[piece.layout.dim] * inner)};
-    const auto places = comm_.gather(place);
-    const auto parts = comm_.gather(values);
-    if (comm_.rank() != 0) return std::nullopt;
-    out.values.assign(static_cast<std::size_t>(elements(all.shape)), 0.0);
-    for (std::size_t r = 0; r < parts.size(); ++r) {
-        if (piece.layout.kind == Layout::Kind::partial) {
-            for (std::size_t i = 0; i < out.values.size(); ++i) out.values[i] += parts[r][i];
-            continue;
-        }
-        const auto first = static_cast<std::int64_t>(places[r][0]), run = static_cast<std::int64_t>(places[r][1]);
-        for (std::int64_t o = 0; o * run < static_cast<std::int64_t>(parts[r].size()); ++o)
-            std::copy_n(parts[r].begin() + o * run, run, out.values.begin() + o * extent + first);
-    }
-    return out;
-}
-
 std::optional<Outputs> CpuSession::gathered(bool with_changed) const {
-    std::vector<bool> wanted(whole_->tensors().size(), false);
-    for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] = whole_->tensors()[i].role == Role::output;
-    for (const Op& op : whole_->ops())
-        for (TensorId id : op.out)
-            if (with_changed && before_run(whole_->tensor(id).role)) wanted[index(id)] = true;
-    Outputs out;
-    for (std::size_t i = 0; i < wanted.size(); ++i) {
-        if (!wanted[i]) continue;
-        const TensorId whole = tensor_id(i);
-        const auto found = std::find_if(part_.pieces.begin(), part_.pieces.end(), [&](const Piece& p) {
-            const auto at = static_cast<std::size_t>(&p - part_.pieces.data());
-            return p.whole == whole && part_.local.tensors()[at].role == whole_->tensor(whole).role;
-        });
-        WB_EXPECT(found != part_.pieces.end());
-        const TensorId local = tensor_id(static_cast<std::size_t>(found - part_.pieces.begin()));
-        if (found->layout.kind == Layout::Kind::own) {
-            const Tensor& t = part_.local.tensor(local);
-            std::vector<double> values(static_cast<std::size_t>(part_.local.elements(local)));
-            for (std::size_t k = 0; k < values.size(); ++k)
-                values[k] = decode(t.dtype, storage_->at(local, 0) + k * stored_bytes(t.dtype));
-            const auto ranks = comm_.gather(values);
-            for (std::size_t r = 0; r < ranks.size(); ++r)
-                out.push_back({t.name, whole, static_cast<std::int64_t>(r), t.dtype, ranks[r]});
-            continue;
-        }
-        for (std::int64_t k = 0; k < whole_->instances(whole); ++k)
-            if (auto one = gathered(whole, local, k)) out.push_back(std::move(*one));
-    }
-    if (comm_.rank() != 0) return std::nullopt;
-    return out;
+    return gather_outputs(*whole_, part_, with_changed, comm_, [this](TensorId local, std::int64_t instance) {
+        const DType type = part_.local.tensor(local).dtype;
+        std::vector<double> values(static_cast<std::size_t>(part_.local.elements(local)));
+        const std::byte* from = storage_->at(local, instance);
+        for (std::size_t i = 0; i < values.size(); ++i) values[i] = decode(type, from + i * stored_bytes(type));
+        return values;
+    });
 }
 
 }  // namespace wb::cpu

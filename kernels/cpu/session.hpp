@@ -9,8 +9,9 @@
 #include <vector>
 
 #include "core/backend.hpp"
+#include "core/gather.hpp"
+#include "core/part.hpp"
 #include "kernels/cpu/buckets.hpp"
-#include "kernels/cpu/part.hpp"
 #include "kernels/cpu/runner.hpp"
 #include "kernels/cpu/storage.hpp"
 
@@ -74,13 +75,12 @@ private:
     Span span(int op, const std::string& phase, Seconds from, Seconds duration) const;
     std::string nonfinite_output(const Block& block, std::int64_t iteration, int op) const;
     std::optional<Outputs> gathered(bool with_changed) const;
-    std::optional<Output> gathered(TensorId whole, TensorId local, std::int64_t instance) const;
 
     std::shared_ptr<const Graph> whole_;
     Comm& comm_;
     int threads_;
     Mapping mapping_;
-    Part part_;
+    Partition part_;
     std::unique_ptr<Comm> model_, replicas_;  // of this rank, where there are both
     std::unique_ptr<Storage> storage_;
     Scratch scratch_;

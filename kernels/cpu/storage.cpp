@@ -19,22 +19,6 @@ namespace {
 
 constexpr std::int64_t line = 64, huge_page = std::int64_t{2} << 20;
 
-/// Where the elements of a local piece lie in the whole tensor: runs of `run` elements, `stride` apart, from `first`.
-struct GlobalIndex {
-    std::int64_t first = 0, run = 1, stride = 1;
-
-    std::int64_t operator()(std::int64_t i) const { return first + i / run * stride + i % run; }
-};
-
-GlobalIndex global_index(const Shape& local, const Piece& piece, const Shape& all) {
-    if (piece.layout.kind != Layout::Kind::sharded) return {0, elements(local), elements(local)};
-    std::int64_t inner = 1;
-    for (std::size_t d = static_cast<std::size_t>(piece.layout.dim) + 1; d < local.size(); ++d) inner *= local[d];
-    const std::int64_t row = elements(all) / all[0];
-    return {piece.first * inner + piece.first_row * row, local[piece.layout.dim] * inner,
-            all[piece.layout.dim] * inner};
-}
-
 void store(double value, DType type, std::byte* to, std::int64_t i) {
     switch (type) {
         case DType::f32: reinterpret_cast<float*>(to)[i] = static_cast<float>(value); break;
@@ -56,7 +40,7 @@ struct Origin {
 };
 
 /// All instances of a tensor from its fill.
-void fill_slots(const Tensor& t, const Piece& piece, const Shape& whole, std::int64_t slots, std::int64_t stride,
+void fill_slots(const Tensor& t, const Partition::Piece& piece, const Shape& whole, std::int64_t slots, std::int64_t stride,
                 const Buffer& to, const Origin& from) {
     if (t.fill.kind == Fill::Kind::none) return to.fill(0, from.threads);
     const GlobalIndex at = global_index(t.shape, piece, whole);
@@ -68,7 +52,8 @@ void fill_slots(const Tensor& t, const Piece& piece, const Shape& whole, std::in
 
 }  // namespace
 
-std::byte* Pool::at(const Tensor& local, const Piece& piece, const Graph& whole, const MemoryPlan::Place& place) {
+std::byte* Pool::at(const Tensor& local, const Partition::Piece& piece, const Graph& whole,
+                    const MemoryPlan::Place& place) {
     const std::string key =
         fmt::format("{} [{}] {} x{}", local.name, fmt::join(local.shape, ","), name(local.dtype), place.slots);
     const Shape& all = whole.tensor(piece.whole).shape;
@@ -125,7 +110,7 @@ void Buffer::fill(unsigned char value, int threads) const {
         std::memset(to + page, value, static_cast<std::size_t>(std::min<std::int64_t>(4096, bytes_ - page)));
 }
 
-Storage::Storage(const Graph& graph, const std::vector<Piece>& pieces, const Graph& whole, MemoryPlan plan,
+Storage::Storage(const Graph& graph, const std::vector<Partition::Piece>& pieces, const Graph& whole, MemoryPlan plan,
                  std::uint64_t seed, int rank, int threads, Pool* pool)
     : graph_(graph),
       plan_(std::move(plan)),

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "core/memory_plan.hpp"
+#include "core/part.hpp"
 #include "core/storage.hpp"
-#include "kernels/cpu/part.hpp"
 
 namespace wb::cpu {
 
@@ -37,13 +37,14 @@ class Pool {
 public:
     struct Entry {
         Tensor tensor;  ///< as this rank holds it
-        Piece piece;
+        Partition::Piece piece;
         Shape whole;
         std::int64_t slots = 1, stride = 0;
         Buffer memory;
     };
     /// Allocates at the first call; every other must lie on the ranks in the same way.
-    std::byte* at(const Tensor& local, const Piece& piece, const Graph& whole, const MemoryPlan::Place& place);
+    std::byte* at(const Tensor& local, const Partition::Piece& piece, const Graph& whole,
+                  const MemoryPlan::Place& place);
     /// Every entry from its fill, as at the start of a run.
     void fill(std::uint64_t seed, int rank, int threads) const;
     std::vector<StoredPiece> pieces() const;
@@ -59,7 +60,7 @@ class Storage {
 public:
     /// Allocates all of `plan` and fills inputs, weights and states by their global indices. `graph` must outlive this.
     /// Weights and states are those of `pool`, where one is given, and filled by it.
-    Storage(const Graph& graph, const std::vector<Piece>& pieces, const Graph& whole, MemoryPlan plan,
+    Storage(const Graph& graph, const std::vector<Partition::Piece>& pieces, const Graph& whole, MemoryPlan plan,
             std::uint64_t seed, int rank, int threads, Pool* pool = nullptr);
 
     /// The values `id` means in an iteration of its block.

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "core/op.hpp"
+#include "core/graph.hpp"
 #include "kernels/cuda/runtime.hpp"
 #include "kernels/cuda/types.hpp"
 
@@ -29,6 +29,9 @@ struct Attention {
     }
 };
 
+/// Of an op whose values are `v`.
+Attention attention_of(const Attributes& a, const Tensor& v);
+
 struct AttentionOperands {
     const void *q, *k, *v;
     void* y;
@@ -52,6 +55,12 @@ bool has_tiled(DType type, const Attention& how);
 void attention_tiled(Stream stream, const AttentionOperands& p, const Attention& how);
 bool has_tiled_backward(DType type, const Attention& how);
 void attention_tiled_backward(Stream stream, const AttentionGradients& p, const Attention& how);
+
+/// Forward alone, bf16 or f16 with d = dv = 64, 128 or 256, on the matrix units that four warps drive together
+/// (compute capability 9.0): one warpgroup fetches keys and values by bulk copies, the others compute, each with the
+/// softmax of one tile beside the products of the next (Shah et al. 2024, FlashAttention-3).
+bool has_warpgroup(DType type, const Attention& how, const Device& device);
+void attention_warpgroup(Stream stream, DType type, const AttentionOperands& p, const Attention& how);
 
 /// Few queries against many keys: the keys are cut into `splits` that go to blocks of their own, and are joined
 /// (Flash-Decoding, Dao et al. 2023). Bound by memory. `parts`: decode_scratch() floats.

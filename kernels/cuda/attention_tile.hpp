@@ -1,5 +1,7 @@
 #pragma once
 
+#include <limits>
+
 #include "kernels/cuda/attention.hpp"
 #include "kernels/cuda/simt.hpp"
 
@@ -10,6 +12,19 @@ namespace wb::cuda {
 // next (PTX ISA, mma.m16n8k16).
 
 constexpr float log2_e = 1.44269504088896341F, ln_2 = 0.69314718055994531F;
+constexpr float nothing = -std::numeric_limits<float>::infinity();
+
+/// Keys [first, past) that any of the queries [query, query + rows) sees, `first` on a tile's boundary.
+template <int Keys>
+struct KeyTiles {
+    std::int64_t first, count;
+    WB_DEVICE KeyTiles(std::int64_t query, std::int64_t rows, const Attention& a) {
+        const std::int64_t end = query + rows < a.seq ? query + rows : a.seq;
+        first = a.first_key(query) / Keys * Keys;
+        const std::int64_t past = a.last_key(end - 1);
+        count = past > first ? (past - first + Keys - 1) / Keys : 0;
+    }
+};
 
 /// Where 8 neighbours of a row lie: turned by row, so that 8 rows of one column are in 32 different banks.
 template <int D>

@@ -1,12 +1,8 @@
-#include <limits>
-
 #include "kernels/cuda/attention_tile.hpp"
 #include "kernels/cuda/launch.hpp"
 
 namespace wb::cuda {
 namespace {
-
-constexpr float nothing = -std::numeric_limits<float>::infinity();
 
 /// One head of one sequence.
 struct HeadRows {
@@ -30,18 +26,6 @@ struct Sight {
         }
     }
     WB_DEVICE bool sees(int half, std::int64_t key) const { return key >= first[half] && key < last[half]; }
-};
-
-/// Keys [first, past) that any of the queries [query, query + rows) sees, `first` on a tile's boundary.
-template <int Keys>
-struct KeyTiles {
-    std::int64_t first, count;
-    WB_DEVICE KeyTiles(std::int64_t query, std::int64_t rows, const Attention& a) {
-        const std::int64_t end = query + rows < a.seq ? query + rows : a.seq;
-        first = a.first_key(query) / Keys * Keys;
-        const std::int64_t past = a.last_key(end - 1);
-        count = past > first ? (past - first + Keys - 1) / Keys : 0;
-    }
 };
 
 /// One step of the online softmax: scores become weights, what was summed before shrinks to the new maximum.

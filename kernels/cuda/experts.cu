@@ -150,73 +150,6 @@ combine_backward_kernel(const T* dy, const T* x, const float* gate, T* dx, float
     if (thread_index() == 0) dgate[entry] = sum;
 }
 
-constexpr int tile = 64, depth = 16, per_thread = 4, product_threads = 256;  // a 64 x 64 tile, 4 x 4 a thread
-
-/// One tile of y += a b for `rows` x `columns` results of depth `k`; element (i, p) of a is a[i * a_row + p * a_step].
-template <class T>
-WB_DEVICE void product_tile(const T* a, std::int64_t a_row, std::int64_t a_step, const T* b, std::int64_t b_step,
-                            std::int64_t b_column, T* y, std::int64_t y_row, std::int64_t rows, std::int64_t columns,
-                            std::int64_t k) {
-    float* const left = reinterpret_cast<float*>(shared_memory());  // [depth, tile + 1] each
-    float* const right = left + depth * (tile + 1);
-    const int tx = thread_index() % 16, ty = thread_index() / 16;
-    float sum[per_thread][per_thread] = {};
-    for (std::int64_t p0 = 0; p0 < k; p0 += depth) {
-        sync_block();
-        for (int i = thread_index(); i < tile * depth; i += product_threads) {
-            // Neighbouring threads read neighbouring addresses, whichever way the matrix lies.
-            const int ar = a_step == 1 ? i / depth : i % tile, ap = a_step == 1 ? i % depth : i / tile;
-            const int bc = b_column == 1 ? i % tile : i / depth, bp = b_column == 1 ? i / tile : i % depth;
-            left[ap * (tile + 1) + ar] = ar < rows && p0 + ap < k ? to_float(a[ar * a_row + (p0 + ap) * a_step]) : 0.0F;
-            right[bp * (tile + 1) + bc] =
-                bc < columns && p0 + bp < k ? to_float(b[(p0 + bp) * b_step + bc * b_column]) : 0.0F;
-        }
-        sync_block();
-        for (int p = 0; p < depth; ++p) {
-            float x[per_thread], w[per_thread];
-            for (int i = 0; i < per_thread; ++i) {
-                x[i] = left[p * (tile + 1) + ty + 16 * i];
-                w[i] = right[p * (tile + 1) + tx + 16 * i];
-            }
-            for (int i = 0; i < per_thread; ++i)
-                for (int j = 0; j < per_thread; ++j) sum[i][j] += x[i] * w[j];
-        }
-    }
-    for (int i = 0; i < per_thread; ++i)
-        for (int j = 0; j < per_thread; ++j)
-            if (ty + 16 * i < rows && tx + 16 * j < columns)
-                y[(ty + 16 * i) * y_row + tx + 16 * j] = from_float<T>(sum[i][j]);
-}
-
-/// Block (column tile, row tile): row tiles are counted expert by expert, each beginning with one of its own.
-template <class T>
-WB_KERNEL(product_threads)
-grouped_kernel(const T* x, const T* w, T* y, const std::int32_t* first, Grouped how) {
-    std::int64_t left = block_y(), e = 0, rows = 0;
-    for (;; ++e) {
-        if (e == how.experts) return;  // the grid is made for the most tiles there can be
-        rows = first[e + 1] - first[e];
-        const std::int64_t tiles = (rows + tile - 1) / tile;
-        if (left < tiles) break;
-        left -= tiles;
-    }
-    const std::int64_t row = left * tile, column = static_cast<std::int64_t>(block_x()) * tile, at = first[e] + row;
-    const T* const matrix = w + e * how.k * how.n;
-    const std::int64_t b_step = how.transposed ? 1 : how.n, b_column = how.transposed ? how.k : 1;
-    product_tile(x + at * how.k, how.k, std::int64_t{1}, matrix + column * b_column, b_step, b_column,
-                 y + at * how.n + column, how.n, rows - row, how.n - column, how.k);
-}
-
-/// y[e] [k, n] = (rows of x)^T (rows of w): zeros for an expert without rows.
-template <class T>
-WB_KERNEL(product_threads)
-grouped_gradient_kernel(const T* x, const T* w, T* y, const std::int32_t* first, Grouped how) {
-    const std::int64_t e = block_z(), at = first[e], rows = first[e + 1] - at;
-    const std::int64_t i = static_cast<std::int64_t>(block_y()) * tile, j = static_cast<std::int64_t>(block_x()) * tile;
-    product_tile(x + at * how.k + i, std::int64_t{1}, how.k, w + at * how.n + j, how.n, std::int64_t{1},
-                 y + (e * how.k + i) * how.n + j, how.n, how.k - i, how.n - j, rows);
-}
-
 Grid flat_grid(std::int64_t n) { return {(n + flat_threads - 1) / flat_threads, 1, 1}; }
 
 }  // namespace
@@ -277,22 +210,6 @@ void combine_backward(Stream stream, DType type, const void* dy, const void* x, 
         launch(stream, {x_shape.rows, 1, 1}, threads_for(x_shape.columns, row_threads), 128, combine_backward_kernel<T>,
                static_cast<const T*>(dy), static_cast<const T*>(x), gate, static_cast<T*>(dx), dgate, order.source,
                x_shape.columns, topk);
-    });
-}
-
-void grouped_product(Stream stream, DType type, const void* x, const void* w, void* y, const std::int32_t* first,
-                     const Grouped& how) {
-    const auto tiles = [](std::int64_t n) { return (n + tile - 1) / tile; };
-    const std::size_t shared = 2 * depth * (tile + 1) * sizeof(float);
-    with_type(type, [&]<class T>(T) {
-        if (how.gradient)
-            launch(stream, {tiles(how.n), tiles(how.k), how.experts}, product_threads, shared,
-                   grouped_gradient_kernel<T>, static_cast<const T*>(x), static_cast<const T*>(w), static_cast<T*>(y),
-                   first, how);
-        else
-            launch(stream, {tiles(how.n), std::min(how.rows, tiles(how.rows) + how.experts), 1}, product_threads,
-                   shared, grouped_kernel<T>, static_cast<const T*>(x), static_cast<const T*>(w), static_cast<T*>(y),
-                   first, how);
     });
 }
 

@@ -116,6 +116,8 @@ void combine(Stream stream, DType type, const void* x, const float* gate, void* 
              const Matrix& y_shape, std::int64_t topk);
 void combine_backward(Stream stream, DType type, const void* dy, const void* x, const float* gate, void* dx,
                       float* dgate, const ExpertOrder& order, const Matrix& x_shape, std::int64_t topk);
+
+// grouped.cu
 /// y rows of expert e = x rows of e times w[e] [k, n] (or [n, k]); or, `gradient`, y[e] [k, n] = (x rows)^T w rows.
 struct Grouped {
     std::int64_t rows, experts, k, n;
@@ -123,5 +125,9 @@ struct Grouped {
 };
 void grouped_product(Stream stream, DType type, const void* x, const void* w, void* y, const std::int32_t* first,
                      const Grouped& how);
+/// The same in bf16 on matrix units.
+bool has_grouped_units(DType type, const Grouped& how, const Device& device);
+void grouped_product_units(Stream stream, const void* x, const void* w, void* y, const std::int32_t* first,
+                           const Grouped& how);
 
 }  // namespace wb::cuda

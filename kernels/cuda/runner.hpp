@@ -66,8 +66,7 @@ struct Setup {
     Steps& steps;
     Products& products;
     Collectives& collectives;
-    int processors;
-    std::int64_t shared_bytes;  ///< that a block may ask for
+    const Device& device;
 };
 
 /// One op and its operands' shapes and types.

@@ -1,9 +1,11 @@
 #include "kernels/cuda/runtime.hpp"
 
+#include <cuda.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 
 #include "kernels/cuda/check.hpp"
 
@@ -95,6 +97,42 @@ void copy_on_device(void* to, const void* from, std::int64_t bytes, Stream strea
 
 void set_bytes(void* to, unsigned char value, std::int64_t bytes, Stream stream) {
     check(cudaMemsetAsync(to, value, static_cast<std::size_t>(bytes), stream), "setting device memory");
+}
+
+TensorMap tensor_map(const void* base, const BoxShape& shape) {
+    static_assert(sizeof(TensorMap) == sizeof(CUtensorMap));
+    static const auto encode = [] {  // asked of the driver, so that nothing needs it to start
+        void* found = nullptr;
+        cudaDriverEntryPointQueryResult answer{};
+#if CUDART_VERSION >= 12050
+        check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &answer),
+              "the driver's tensor maps");
+#else
+        check(cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &found, cudaEnableDefault, &answer),
+              "the driver's tensor maps");
+#endif
+        if (!found) throw Error({"a tensor map", "this driver makes none", "bulk copies need them", ""}, Exit::failed);
+        return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(found);
+    }();
+    cuuint64_t extent[4], stride[3];
+    cuuint32_t box[4];
+    const cuuint32_t step[4] = {1, 1, 1, 1};
+    for (std::size_t i = 0; i < 4; ++i) {
+        extent[i] = static_cast<cuuint64_t>(shape.extent[i]);
+        box[i] = static_cast<cuuint32_t>(shape.box[i]);
+        if (i < 3) stride[i] = static_cast<cuuint64_t>(shape.stride_bytes[i]);
+    }
+    CUtensorMap map;
+    const CUresult code = encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT16, 4, const_cast<void*>(base), extent, stride, box,
+                                 step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                 CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (code != CUDA_SUCCESS)
+        throw Error({"a tensor map", fmt::format("the driver refuses it [{}]", static_cast<int>(code)),
+                     "a call of CUDA failed", ""},
+                    Exit::failed);
+    TensorMap out;
+    std::memcpy(&out, &map, sizeof out);
+    return out;
 }
 
 Queue::Queue() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream"); }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -60,6 +61,19 @@ void copy_to_device(void* to, const void* from, std::int64_t bytes, Stream strea
 void copy_to_host(void* to, const void* from, std::int64_t bytes, Stream stream);  ///< returns when they are there
 void copy_on_device(void* to, const void* from, std::int64_t bytes, Stream stream);
 void set_bytes(void* to, unsigned char value, std::int64_t bytes, Stream stream);
+
+/// A tensor of 16-bit elements in device memory and the box of it that one bulk copy takes, dimensions from the
+/// innermost on. The box's rows of 64 elements come to shared memory with their 16-byte chunks exchanged by the address
+/// (128-byte swizzle). Made on the host, given to a kernel by value.
+struct BoxShape {
+    std::array<std::int64_t, 4> extent;
+    std::array<std::int64_t, 3> stride_bytes;  ///< of dimensions 1 to 3, multiples of 16
+    std::array<int, 4> box;
+};
+struct alignas(64) TensorMap {
+    std::array<std::uint64_t, 16> opaque;
+};
+TensorMap tensor_map(const void* base, const BoxShape& shape);
 
 class Queue {
 public:

@@ -9,6 +9,7 @@
 
 #include "core/element.hpp"
 #include "core/error.hpp"
+#include "core/gather.hpp"
 
 namespace wb::cuda {
 namespace {
@@ -25,12 +26,20 @@ CudaSession::CudaSession(const Case& c, Comm& comm, int index)
       device_((use_device(index), device(index))),
       part_(part_of(*c.graph, c.mapping, comm.rank())),
       products_(make_products()),
-      collectives_(make_collectives(comm)),
       telemetry_(device_.bus) {
     const Graph& g = part_.local;
-    const Setup setup{g,          queue_.stream(), scratch_,           steps_,
-                      *products_, *collectives_,   device_.processors, device_.shared_bytes};
-    for (const Op& op : g.ops()) runners_.push_back(make_runner({setup, op}));
+    if (mapping_.data > 1 && mapping_.tensor > 1) {
+        model_ = comm.split(comm.rank() / mapping_.tensor, comm.rank());
+        replicas_ = comm.split(comm.rank() % mapping_.tensor, comm.rank());
+        among_replicas_ = make_collectives(*replicas_);
+    }
+    collectives_ = make_collectives(model_ ? *model_ : comm);
+    const auto among = [&](Collectives& ranks) {
+        return Setup{g, queue_.stream(), scratch_, steps_, *products_, ranks, device_};
+    };
+    const Setup setup = among(*collectives_), replicated = among(among_replicas_ ? *among_replicas_ : *collectives_);
+    for (std::size_t i = 0; i < g.ops().size(); ++i)
+        runners_.push_back(make_runner({part_.among_replicas[i] ? replicated : setup, g.ops()[i]}));
     scratch_.allocate();
     steps_.allocate(queue_.stream());
     storage_ = std::make_unique<DeviceStorage>(g, part_.pieces, *whole_, plan_memory(g, place_alignment), c.seed,
@@ -123,6 +132,19 @@ Sample CudaSession::run() {
     return out;
 }
 
+std::optional<Outputs> CudaSession::gathered(bool with_changed) const {
+    return gather_outputs(*whole_, part_, with_changed, comm_, [this](TensorId local, std::int64_t instance) {
+        const DType type = part_.local.tensor(local).dtype;
+        const auto each = static_cast<std::size_t>(stored_bytes(type));
+        std::vector<double> values(static_cast<std::size_t>(part_.local.elements(local)));
+        std::vector<std::byte> bytes(values.size() * each);
+        copy_to_host(bytes.data(), storage_->at(local, instance), static_cast<std::int64_t>(bytes.size()),
+                     queue_.stream());
+        for (std::size_t i = 0; i < values.size(); ++i) values[i] = decode(type, bytes.data() + i * each);
+        return values;
+    });
+}
+
 void CudaSession::poison() {
     storage_->poison(queue_.stream());
     queue_.wait();
@@ -174,14 +196,7 @@ ResourceUse CudaSession::usage() const {
         use.memory.push_back({level, capacity, bytes, Bytes(0)});
     use.communication = communication();
     use.useful = part_.local.flops();
-    for (const Block& block : part_.local.blocks())
-        for (int i = block.first; i < block.last; ++i) {
-            const Op& op = part_.local.ops()[static_cast<std::size_t>(i)];
-            std::vector<Operand> in;
-            for (TensorId id : op.in) in.push_back({&part_.local.tensor(id).shape, part_.local.tensor(id).dtype});
-            const Work w = work(op.kind, in, op.attributes);
-            use.overhead += (w.matmul + w.vector) * (static_cast<double>(block.repeat) * (1 - op.attributes.share));
-        }
+    use.overhead = repeated_work(part_.local);
     if (runs_ > 0)
         if (const std::optional<double> watts = telemetry_.watts())
             use.energy = Joules(*watts * busy_s_ / static_cast<double>(runs_));

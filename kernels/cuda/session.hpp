@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/backend.hpp"
-#include "core/partition.hpp"
+#include "core/part.hpp"
 #include "kernels/cuda/runner.hpp"
 #include "kernels/cuda/storage.hpp"
 #include "kernels/cuda/telemetry.hpp"
@@ -45,8 +45,6 @@ private:
     void execute(const Stretch& stretch);
     void overwrite_cache() const;
     std::optional<Outputs> gathered(bool with_changed) const;
-    std::optional<Output> gathered(TensorId whole, TensorId local, std::int64_t instance) const;
-    std::vector<double> values(TensorId local, std::int64_t instance) const;
     std::vector<CommUse> communication() const;
     std::string detail() const;
 
@@ -57,7 +55,8 @@ private:
     Partition part_;
     Queue queue_;
     std::unique_ptr<Products> products_;
-    std::unique_ptr<Collectives> collectives_;
+    std::unique_ptr<Comm> model_, replicas_;  // of this rank, where there are both
+    std::unique_ptr<Collectives> collectives_, among_replicas_;
     Scratch scratch_;
     Steps steps_;
     std::unique_ptr<DeviceStorage> storage_;

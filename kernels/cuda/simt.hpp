@@ -38,9 +38,9 @@ WB_DEVICE T shuffle(T value, int lane) {
 WB_DEVICE std::uint32_t ballot(bool mine) { return __ballot_sync(0xffffffffU, mine); }
 WB_DEVICE int count_bits(std::uint32_t x) { return __popc(x); }
 
-/// The dynamic shared memory of the block, on 128-byte boundaries.
+/// The dynamic shared memory of the block, on 1024-byte boundaries.
 WB_DEVICE unsigned char* shared_memory() {
-    extern __shared__ __align__(128) unsigned char wb_shared[];
+    extern __shared__ __align__(1024) unsigned char wb_shared[];
     return wb_shared;
 }
 
@@ -57,6 +57,12 @@ WB_DEVICE float exp2_of(float x) {
 WB_DEVICE std::uint32_t two_bf16(float low, float high) {
     std::uint32_t y;
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+    return y;
+}
+
+WB_DEVICE std::uint32_t two_f16(float low, float high) {
+    std::uint32_t y;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
     return y;
 }
 

@@ -4,26 +4,10 @@
 
 #include "core/element.hpp"
 #include "core/fill_source.hpp"
-#include "core/replicate.hpp"
 #include "kernels/cuda/kernels.hpp"
 
 namespace wb::cuda {
 namespace {
-
-/// Where the elements of a local piece lie in the whole tensor.
-FillRule global_index(const Shape& local, const Partition::Piece& piece, const Shape& all) {
-    FillRule rule;
-    if (piece.layout.kind != Layout::Kind::sharded) {
-        rule.run = rule.stride = elements(local);
-        return rule;
-    }
-    std::int64_t inner = 1;
-    for (std::size_t d = static_cast<std::size_t>(piece.layout.dim) + 1; d < local.size(); ++d) inner *= local[d];
-    rule.first = piece.first * inner;
-    rule.run = local[static_cast<std::size_t>(piece.layout.dim)] * inner;
-    rule.stride = all[static_cast<std::size_t>(piece.layout.dim)] * inner;
-    return rule;
-}
 
 /// From a source that only the host can read.
 void fill_from_source(const Tensor& t, const FillRule& rule, std::int64_t instance, std::byte* to, Stream stream) {
@@ -39,9 +23,8 @@ void fill_from_source(const Tensor& t, const FillRule& rule, std::int64_t instan
 void fill_slots(const Tensor& t, const Partition::Piece& piece, const Shape& whole, const MemoryPlan::Place& place,
                 const Memory& to, std::uint64_t seed, int rank, Stream stream) {
     if (t.fill.kind == Fill::Kind::none) return set_bytes(to.data(), 0, to.bytes(), stream);
-    FillRule rule = global_index(t.shape, piece, whole);
-    rule.kind = t.fill.kind;
-    rule.a = t.fill.a;
+    const GlobalIndex lie = global_index(t.shape, piece, whole);
+    FillRule rule{t.fill.kind, t.fill.a, 0, lie.first, lie.run, lie.stride};
     const bool own = piece.layout.kind == Layout::Kind::own;  // a buffer for each rank: the rank is the instance
     for (std::int64_t k = 0; k < place.slots; ++k) {
         const std::int64_t instance = own ? rank : k;
@@ -56,14 +39,6 @@ void fill_slots(const Tensor& t, const Partition::Piece& piece, const Shape& who
 }
 
 }  // namespace
-
-Partition part_of(const Graph& graph, const Mapping& mapping, int rank) {
-    if (mapping.data > 1) return replicate(graph, mapping.data, rank);
-    if (mapping.tensor > 1) return partition(graph, mapping, rank);
-    Partition all{graph, {}};
-    for (std::size_t i = 0; i < graph.tensors().size(); ++i) all.pieces.push_back({tensor_id(i), {}, 0});
-    return all;
-}
 
 double memory_needed(const Graph& graph, const Mapping& mapping, int rank) {
     double sum = 0;  // a composition is run phase by phase, all of them ready at once

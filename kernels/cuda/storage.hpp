@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/memory_plan.hpp"
-#include "core/partition.hpp"
+#include "core/part.hpp"
 #include "kernels/cuda/runtime.hpp"
 
 namespace wb::cuda {
@@ -32,10 +32,6 @@ private:
     Memory arena_;
     std::vector<Memory> own_;  // by tensor
 };
-
-/// The part of `graph` that `rank` of mapping.tensor or mapping.data ranks computes. One rank: the graph itself, with
-/// nothing added.
-Partition part_of(const Graph& graph, const Mapping& mapping, int rank);
 
 /// Device memory one rank needs for the tensors of `graph`, or of the phase that needs most.
 double memory_needed(const Graph& graph, const Mapping& mapping, int rank);

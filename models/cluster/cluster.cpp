@@ -111,11 +111,22 @@ Choice named(cluster::Planner& planner, const Mapping& m, int units, const clust
     return out;
 }
 
+/// An inference that no mapping spreads over all units leaves some idle: the fewest.
+std::optional<Choice> with_idle_units(cluster::Planner& planner, int units) {
+    for (int n = units - 1; 2 * n > units; --n)
+        if (const cluster::Found found = planner.search(n); found.best)
+            return Choice{found.best->mapping, "",
+                          fmt::format("{} of {} units idle; {}", units - n, units, found.text())};
+    return std::nullopt;
+}
+
 Choice searched(cluster::Planner& planner, const Case& c, const cluster::Device& device) {
     constexpr int optimizer_state = 1;  // published runs that share more say so
     cluster::Found found = planner.search(c.units, c.mapping.open ? optimizer_state : 3);
     if (!found.best && c.mapping.open) found = planner.search(c.units);
     if (found.best) return {found.best->mapping, "", found.text()};
+    if (!found.smallest && !planner.shape().training)
+        if (auto some = with_idle_units(planner, c.units)) return *some;
     if (!found.smallest)
         return {
             {},

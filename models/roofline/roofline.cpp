@@ -22,7 +22,7 @@ struct Named {
 std::vector<Named> limits(const Case& c) {
     return {{"compute", compute_limit(*c.graph, *c.system, c.units)},
             {"memory", memory_limit(*c.graph, *c.system, c.units)},
-            {"network", network_limit(*c.graph, *c.system, c.units)}};
+            {"network", network_limit(*c.graph, *c.system, c.units, c.mapping)}};
 }
 
 const Named& slowest(const std::vector<Named>& all) {

@@ -27,6 +27,8 @@ Machine::Machine(const System& s) : mesh(mesh_of(s)) {
     gemm_step = shift_tasks * mesh.task_start_cycles;
     gemm_word = fitted(s, "gemm_word_cycles");
     if (s.fitted.contains("interface_fraction")) interface_fraction = fitted(s, "interface_fraction");
+    if (s.fitted.contains("piece_tokens")) piece_tokens = fitted(s, "piece_tokens");
+    layer_regions = s.fitted.contains("layer_regions") && fitted(s, "layer_regions") > 0;
     train_fraction = fitted(s, "train_peak_fraction");
     update_parameter = Seconds(fitted(s, "update_parameter_time"));
     reserved_bytes = fitted(s, "reserved_bytes");

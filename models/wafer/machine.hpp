@@ -28,6 +28,8 @@ struct Machine {
     double gemm_word = 0;           ///< receiving, storing and using one word of the two tiles of a step
     double reduce_stage = 0;        ///< one software stage of a tree reduction
     double interface_fraction = 1;  ///< of its own decoding speed, what one user of a public interface is given
+    double piece_tokens = 0;        ///< least tokens of a piece of a prompt; 0: prompts are worked on whole
+    bool layer_regions = false;     ///< every layer has a region of its own, so that users follow each other
     double train_fraction = 0;      ///< of the peak, reached by streamed training where nothing else limits
     Seconds update_parameter;       ///< one parameter's update by the service that holds the weights
     double reserved_bytes = 0;      ///< of a PE's SRAM: program and buffers

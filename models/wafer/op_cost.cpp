@@ -69,13 +69,27 @@ Cost experts(const Call& c) {
                              [](const Cost& x, const Cost& y) { return x.cycles() < y.cycles(); });
 }
 
-/// One query a sequence. Keys and values lie with their tokens over the rows and their features over the columns; the
+/// A piece of the queries: of so many sequences, and of each the last of so many pieces of its prompt in the mean.
+struct Queries {
+    double sequences, of_each, keys;
+
+    explicit Queries(const Call& c) : sequences(c.pieces(static_cast<double>(c.op.attributes.batch))) {
+        const Attributes& a = c.op.attributes;
+        const double cuts = std::max(1.0, static_cast<double>(c.where.split) / static_cast<double>(a.batch));
+        of_each = std::ceil(static_cast<double>(a.seq) / cuts);
+        keys = static_cast<double>(a.window > 0 ? std::min(a.window, a.seq_kv) : a.seq_kv);
+        // The first of the pieces sees the keys of its own tokens only, the last sees all.
+        if (cuts > 1 && a.causal) keys -= 0.5 * static_cast<double>(a.seq) * (1 - 1 / cuts);
+        keys = std::max(keys, of_each);
+    }
+};
+
+/// Few queries a sequence. Keys and values lie with their tokens over the rows and their features over the columns; the
 /// maximum, the sum and the weighted values are reduced over the rows.
-Cost attention_decode(const Call& c) {
+Cost attention_decode(const Call& c, const Queries& q) {
     const Attributes& a = c.op.attributes;
-    const double batch = c.pieces(static_cast<double>(a.batch)), heads = static_cast<double>(a.heads);
-    const double kv = static_cast<double>(a.window > 0 ? std::min(a.window, a.seq_kv) : a.seq_kv);
-    const double tokens = share(kv, c.where.grid.rows);
+    const double batch = q.sequences * q.of_each, heads = static_cast<double>(a.heads);
+    const double tokens = share(q.keys, c.where.grid.rows);
     const double keys = share(heads * static_cast<double>(a.head_dim), c.where.grid.columns);
     const double values = share(heads * static_cast<double>(a.v_head_dim), c.where.grid.columns);
     Cost cost;
@@ -90,15 +104,16 @@ Cost attention_decode(const Call& c) {
 }
 
 /// Many queries: keys, then values go round the mesh, as in a product of matrices; masked pairs are computed too.
-Cost attention_prefill(const Call& c, double products) {
+Cost attention_prefill(const Call& c, double products, const Queries& q) {
     const Attributes& a = c.op.attributes;
     const Grid grid = c.where.grid;
-    const double batch = c.pieces(static_cast<double>(a.batch)), heads = static_cast<double>(a.heads);
+    const double heads = static_cast<double>(a.heads);
     const int steps = std::max(grid.rows, grid.columns);
-    const double sequences = std::min(batch, static_cast<double>(steps));
-    const double queries = share(batch * static_cast<double>(a.seq), grid.rows);
+    const double sequences = std::min(q.sequences, static_cast<double>(steps));
+    const double queries = share(q.sequences * q.of_each, grid.rows);
     const double rounds = std::ceil(steps / sequences);
-    const double keys = share(static_cast<double>(a.seq_kv), static_cast<int>(rounds));
+    const double keys = share(a.window > 0 || c.where.split <= a.batch ? static_cast<double>(a.seq_kv) : q.keys,
+                              static_cast<int>(rounds));
     const double features = share(heads * static_cast<double>(std::max(a.head_dim, a.v_head_dim)), grid.columns);
     const double moved = std::ceil(keys * features / elements_per_wavelet(c.type()));
     Cost cost;
@@ -106,6 +121,15 @@ Cost attention_prefill(const Call& c, double products) {
     cost.fabric = products * rounds * moved * c.m.gemm_word;
     cost.bytes = products * rounds * moved * 4 * grid.pes();
     return cost;
+}
+
+Cost attention(const Call& c) {
+    const Queries q(c);
+    if (c.op.attributes.seq == 1) return attention_decode(c, q);
+    const Cost all = attention_prefill(c, 2, q);
+    if (c.where.split <= c.op.attributes.batch) return all;
+    const Cost few = attention_decode(c, q);  // a piece of a prompt may be worked on like so many single queries
+    return few.cycles() < all.cycles() ? few : all;
 }
 
 /// Work along rows that lie over the columns of the mesh: elementwise passes, and `reductions` of one value a row.
@@ -168,8 +192,8 @@ Cost body(const Call& c) {
             return product(c, {c.pieces(extent(c.in(0), 2)), extent(w, 2), std::ceil(extent(w, 1) * heads)}, c.type(),
                            c.where.grid);
         }
-        case attention: return c.op.attributes.seq == 1 ? attention_decode(c) : attention_prefill(c, 2);
-        case attention_backward: return attention_prefill(c, 5);
+        case OpKind::attention: return wafer::attention(c);
+        case attention_backward: return attention_prefill(c, 5, Queries(c));
         case layernorm: return row_work(c, 2);
         case softmax:
         case layernorm_backward:

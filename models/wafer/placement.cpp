@@ -54,19 +54,46 @@ void add_span(Placement& p, const char* resource, const Block& block, Seconds du
     p.time += duration;
 }
 
-std::vector<Grid> candidates(const Machine& m, const Mapping& mapping) {
-    if (mapping.rows > 0) return {{mapping.rows, mapping.columns}};
+/// Layers, and what stands before and after them.
+double layers_of(const Graph& g) {
+    double layers = 0;
+    for (const Block& block : g.blocks()) layers += static_cast<double>(block.repeat);
+    return std::max(1.0, layers);
+}
+
+std::vector<Grid> candidates(const Machine& m, const Request& r) {
+    if (r.mapping.rows > 0) return {{r.mapping.rows, r.mapping.columns}};
     std::vector<Grid> grids{m.whole()};
     const int side = std::min(m.mesh.rows, m.mesh.columns);
     for (int parts = 1; parts <= 32 && side / parts >= 8; ++parts) grids.push_back({side / parts, side / parts});
     for (int n = 30; n < side; n += 30) grids.push_back({n, n});
+    if (!m.layer_regions || r.streamed()) return grids;
+    // Users follow each other through the layers, and weights stay where they are between prompts and answers.
+    const double most = r.wafers * m.whole().pes() / layers_of(r.graph);
+    std::erase_if(grids, [&](Grid g) { return g.pes() > most; });
+    const int edge = std::min(side, static_cast<int>(std::sqrt(most)));
+    grids.push_back({edge, edge});
     return grids;
 }
 
-std::vector<std::int64_t> splits(const Request& r) {
+/// Queries of each sequence.
+std::int64_t queries_of(const Graph& g) {
+    std::int64_t most = 1;
+    for (const Op& op : g.ops())
+        if (op.kind == OpKind::attention) most = std::max(most, op.attributes.seq);
+    return most;
+}
+
+/// Pieces of the batch; where the runtime cuts prompts too, so small that weights stay in place while the tokens of a
+/// piece pass them as single vectors do (with the causal mask a piece needs only those before it).
+std::vector<std::int64_t> splits(const Machine& m, const Request& r) {
     if (r.mapping.microbatches > 1) return {r.mapping.microbatches};
+    const std::int64_t batch = batch_of(r.graph);
     std::vector<std::int64_t> out;
-    for (std::int64_t n = 1, batch = batch_of(r.graph); n <= batch; n *= 2) out.push_back(n);
+    for (std::int64_t n = 1; n <= batch; n *= 2) out.push_back(n);
+    if (m.piece_tokens <= 0 || r.streamed() || r.mapping.rows > 0) return out;
+    const double most = static_cast<double>(batch * queries_of(r.graph)) / m.piece_tokens;
+    for (std::int64_t n = 2 * batch; static_cast<double>(n) <= most; n *= 2) out.push_back(n);
     return out;
 }
 
@@ -131,7 +158,9 @@ Placement evaluate(const Machine& m, const Request& r, Grid grid, std::int64_t p
     p.pieces = pieces;
     p.mode = r.streamed() ? Mode::streamed : Mode::resident;
     p.regions = p.mode == Mode::streamed ? 1 : std::max(regions_of(m, f, grid), r.wafers);
-    p.apart = p.regions <= r.wafers * (m.mesh.rows / grid.rows) * (m.mesh.columns / grid.columns);
+    const bool own = m.layer_regions && p.mode == Mode::resident && r.mapping.rows == 0;
+    if (own) p.regions = std::max(p.regions, static_cast<int>(layers_of(g)));
+    p.apart = own || p.regions <= r.wafers * (m.mesh.rows / grid.rows) * (m.mesh.columns / grid.columns);
     const double taken = r.partial() ? m.usable_bytes() / 2 : f.total() / r.wafers / m.whole().pes();
     const Where where{grid, pieces, r.mapping.algorithm, std::max(0.0, m.usable_bytes() - taken)};
     // A pipeline of equal regions with `pieces` under way: the time of one piece, and one region more for each other.
@@ -159,7 +188,9 @@ Placement evaluate(const Machine& m, const Request& r, Grid grid, std::int64_t p
     }
     if (r.wafers > 1) {
         const double bytes = passed_bytes(g) / static_cast<double>(pieces);
-        p.between = (m.latency + Bytes(bytes) / m.link) * static_cast<double>(r.wafers - 1);
+        const Seconds way = Bytes(bytes) / m.link, stage = p.time * (1 / (stretch * p.regions));
+        p.between = (m.latency + way) * static_cast<double>(r.wafers - 1);
+        if (way > stage) p.between += (way - stage) * static_cast<double>(pieces - 1);  // the link sets the pace
         p.io_bytes += bytes * static_cast<double>(pieces);
         add_span(p, "wafer to wafer", g.blocks().back(), p.between, Flops(0), Bytes(bytes * (r.wafers - 1)));
     }
@@ -175,8 +206,8 @@ Search place(const Machine& m, const Request& r) {
     if (is_bare(r))
         if (const BareChoice bare = bare_op(m, r.graph, r.mapping); bare.best)
             return {kernel(m, r.graph, *bare.best), 1, 1};
-    for (Grid grid : candidates(m, r.mapping))
-        for (std::int64_t pieces : splits(r)) {
+    for (Grid grid : candidates(m, r))
+        for (std::int64_t pieces : splits(m, r)) {
             Placement p = evaluate(m, r, grid, pieces);
             ++s.tried;
             s.ops += static_cast<std::int64_t>(r.graph.ops().size());

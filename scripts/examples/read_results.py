@@ -8,7 +8,7 @@ import pandas as pd
 path, name = (sys.argv[1:] + ["cases"])[:2]
 with h5py.File(path, "r") as file:
     group = file[name]
-    columns = {c: group[c].asstr()[()] if group[c].dtype == object else group[c][()]
+    columns = {c: group[c].asstr()[()] if h5py.check_string_dtype(group[c].dtype) else group[c][()]
                for c in group.attrs["waferbench_columns"]}
 table = pd.DataFrame(columns)  # the unit of a column: group[c].attrs["units"]
 if name == "cases":

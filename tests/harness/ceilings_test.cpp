@@ -7,6 +7,7 @@
 #include "harness/rank_use.hpp"
 #include "harness/result.hpp"
 #include "harness/show.hpp"
+#include "harness/sweep_table.hpp"
 #include "tests/host_toml.hpp"
 
 using namespace wb;
@@ -198,4 +199,31 @@ TEST_CASE("what several ranks used: work and bytes add up, times are of the slow
     CHECK(!partly.phases[0].counted);
     other.phases.clear();
     CHECK(!merge_ranks({numbers_of(use), numbers_of(other)}, m));
+}
+
+TEST_CASE("a parameter that takes three values is shown as a table of its own, ascending, machines side by side") {
+    ResultSet set;
+    const auto add = [&](const char* system, const char* params, double time) {
+        Result r;
+        r.key = std::string(system) + params;
+        r.workload = "decode";
+        r.label = std::string("decode ") + params;
+        r.params = params;
+        r.system = system;
+        r.backend = "cluster";
+        r.m.kind = Kind::modelled;
+        r.m.samples_s = {time};
+        set.results.push_back(r);
+    };
+    add("b", "seq=1000 batch=1", 4);
+    add("b", "seq=20 batch=1", 2);
+    CHECK(show_sweeps(set, Format::terminal, false).empty());
+    add("b", "seq=300 batch=1", 3);
+    add("a", "seq=20 batch=1", 0.001);
+    add("a", "seq=20 batch=8", 0.002);
+    CHECK(show_sweeps(set, Format::terminal, false) ==
+          "system  backend  kind           20     300    1000  last / first\n\n"
+          "decode batch=1: time by seq\n"
+          "b       cluster  modelled   2.00 s  3.00 s  4.00 s            2x\n"
+          "a       cluster  modelled  1.00 ms       -       -\n");
 }

@@ -96,6 +96,24 @@ TEST_CASE("grids come back from the journal's records and from the published fil
     CHECK(sram.units == "B");
 }
 
+TEST_CASE("timelines and series come back from their tables, long columns of short texts compressed") {
+    const Folder folder;
+    const auto path = folder.path / "r.h5";
+    ResultSet set = two_cases();
+    for (int i = 0; i < 5000; ++i)
+        set.results[1].m.spans.push_back({i % 3 - 1, "stage " + std::to_string(i % 7) + " compute",
+                                          i % 2 ? "forward" : "", Seconds(0.1 * i), Seconds(1e-3 / (i + 1)), Bytes(i),
+                                          Flops(2.0 * i)});
+    set.results[0].m.series = {{"loss", "1", "of a step", "step", {1, 2, 3}, {0.5, 0.25, 1.0 / 3}},
+                               {"empty", "1", "nothing", "s", {}, {}},
+                               {"loss", "1", "again", "step", {1}, {9}}};
+    write_results(path, set);
+    CHECK(verify(path).empty());
+    const ResultSet back = read_results(path);
+    for (std::size_t i = 0; i < 2; ++i) CHECK(to_record(back.results.at(i)) == to_record(set.results[i]));
+    CHECK(std::filesystem::file_size(path) < 300e3);  // 5000 boxes of some 80 bytes, twice, were 1.2 MB
+}
+
 TEST_CASE("a file of schema 1.0, which knows no grids, is read") {
     const ResultSet old = read_results(std::string(WB_SOURCE_DIR) + "/results/baseline/bounds.h5");
     CHECK(!old.results.empty());

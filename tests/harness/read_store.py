@@ -14,7 +14,7 @@ except ImportError as missing:
 
 
 def frame(group):
-    return pd.DataFrame({c: (group[c].asstr() if group[c].dtype == object else group[c])[()]
+    return pd.DataFrame({c: (group[c].asstr() if h5py.check_string_dtype(group[c].dtype) else group[c])[()]
                          for c in group.attrs["waferbench_columns"]})
 
 
@@ -25,9 +25,9 @@ def problems(file, name):
         yield "the frame has another shape than the group"
     for column in table.columns:
         dataset = group[column]
-        if dataset.dtype == object and not all(isinstance(text, str) for text in table[column]):
+        if h5py.check_string_dtype(dataset.dtype) and not all(isinstance(text, str) for text in table[column]):
             yield f"{column}: not text"
-        if dataset.dtype != object and not dataset.attrs["units"]:
+        if not h5py.check_string_dtype(dataset.dtype) and not dataset.attrs["units"]:
             yield f"{column}: no units"
         if not dataset.attrs["kind"]:
             yield f"{column}: no kind"

@@ -94,6 +94,15 @@ TEST_CASE("JSON") {
     CHECK(nlohmann::json::parse(bytes.json())["rows"][0]["x"] == "\uFFFD");
 }
 
+TEST_CASE("what a cell says besides its number stands in a column of its own for programs") {
+    TextTable t({{"a"}, {"b", Align::right, "", "s", true}});
+    t.section("one");
+    t.row({"x", {"1 s, guessed", 1.0}});
+    t.row({"y"});
+    CHECK(with_words(t).csv() == "section,a,b [s],\"b, in words\"\none,x,1,\"1 s, guessed\"\none,y,,\n");
+    CHECK(with_words(t).section_of(1) == "one");
+}
+
 TEST_CASE("an empty table has a header, a row too long is a mistake") {
     TextTable table({{"a"}, {"b"}});
     CHECK(table.empty());
@@ -114,4 +123,8 @@ TEST_CASE("LaTeX: rules of booktabs, sections, and nothing that LaTeX takes for 
           "\\bottomrule\n\\end{tabular}\n");
     CHECK(t.rows() == 1);
     CHECK(t.section_of(0) == "50 % & more");
+    CHECK(wb::in_latex("a<b>|\nc") == "a\\textless{}b\\textgreater{}\\textbar{} c");
+    wb::TextTable bracket({{"a"}});
+    bracket.row({"[1]"});  // after \\ that would be a length
+    CHECK(bracket.latex().find("\n{}[1] \\\\\n") != std::string::npos);
 }

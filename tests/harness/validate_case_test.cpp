@@ -10,6 +10,7 @@
 #include "harness/validate/fitter.hpp"
 #include "harness/validate/point_file.hpp"
 #include "harness/validate/prediction.hpp"
+#include "harness/validate/unseen.hpp"
 #include "tests/temp_folder.hpp"
 
 using namespace wb;
@@ -144,7 +145,8 @@ TEST_CASE("a model that has no file is built from the row's own shape") {
     CHECK(c.params.word("model") == "{hidden=1024,layers=4,heads=16,kv_heads=4,ffn=2816,vocab=1000,gated=1}");
     // q and o 2 h^2, k and v 2 h h/4, three matrices of the MLP, and the head, times 2 a token; and the attention.
     const double weights = 4 * (2.5 * 1024 * 1024 + 3.0 * 1024 * 2816) + 1000.0 * 1024;
-    CHECK(c.graph->matmul_flops().si() == doctest::Approx(2 * 2 * weights + 4.0 * 2 * 101 * 1024 * 4).epsilon(0.01).scale(0));
+    CHECK(c.graph->matmul_flops().si() ==
+          doctest::Approx(2 * 2 * weights + 4.0 * 2 * 101 * 1024 * 4).epsilon(0.01).scale(0));
     CHECK(q.factor == 2);
     const Question without =
         m.ask(point("decode", "h100-sxm", "model=mine;hidden=1024;batch=1;input=1", "tokens_per_s"));
@@ -225,17 +227,17 @@ TEST_CASE("what has no workload has a reason") {
 
 TEST_CASE("a row with batching in flight is a workload of requests; what it does not state is assumed and said") {
     Maker m;
-    const Question q = m.ask(point("serve", "h100-sxm",
-                                   "model=llama2-70b;schedule=inflight;load=max;input=128;output=64;gpus=8;tp=2;dtype=fp8",
-                                   "tokens_per_s"));
+    const Question q = m.ask(
+        point("serve", "h100-sxm",
+              "model=llama2-70b;schedule=inflight;load=max;input=128;output=64;gpus=8;tp=2;dtype=fp8", "tokens_per_s"));
     CHECK(q.reason.empty());
     CHECK(q.note.empty());
     CHECK(q.terms.at(0).c.workload == "serve");
     CHECK(q.terms[0].c.mapping.data == 4);
     CHECK(q.factor == doctest::Approx(30000 * 64));  // as many as the source has of that length
-    const Question open = m.ask(point("serve", "h100-sxm",
-                                      "model=llama2-70b;schedule=inflight;load=poisson;output=64;gpus=1;dtype=fp8",
-                                      "tokens_per_s"));
+    const Question open =
+        m.ask(point("serve", "h100-sxm", "model=llama2-70b;schedule=inflight;load=poisson;output=64;gpus=1;dtype=fp8",
+                    "tokens_per_s"));
     CHECK(open.reason.empty());
     CHECK(open.note.find("prompts not stated") != std::string::npos);
     CHECK(open.note.find("rate not stated") != std::string::npos);
@@ -330,6 +332,38 @@ TEST_CASE("a fit finds constants, and what they are without each part of the row
     const FitSpec::Constant& c = spec.constants.front();
     System now = *systems.load(spec.systems.front());
     CHECK(facts_of(now, c.table).at(c.key).value == systems.constant(c.in(spec.systems.front())).value);
+}
+
+TEST_CASE("as if unseen: a fitted system by a relative's constants, an unfitted one as it is") {
+    std::vector<FitSpec> fits = read_fits(shipped());
+    std::erase_if(fits, [](const FitSpec& f) { return f.name != "products on H100" && f.name != "products on A100"; });
+    REQUIRE(fits.size() == 2);
+    const BackendSet backends;
+    const auto alone = single_process();
+    SystemBook systems(shipped());
+    CaseMaker make(shipped(), systems, read_conditions(shipped()));
+    Predictor predictor(backends, *alone, {}, {1});
+    const std::vector<Point> points{point("gemm", "h100-sxm", "m=4096;n=4096;k=1024;dtype=fp16"),
+                                    point("gemm", "gaudi3", "m=4096;n=4096;k=1024;dtype=bf16")};
+    std::vector<Judged> rows;
+    std::vector<BandSample> seen;
+    for (const Point& p : points) {
+        rows.push_back({&p, "cluster", predictor.predict(question_of(p, make), "cluster", points)});
+        REQUIRE(rows.back().prediction.known);
+        seen.push_back({"cluster", "cluster", "gemm", "my-group", p.system, rows.back().time_factor()});
+    }
+    const std::vector<BandSample> unseen = unseen_samples(rows, seen, fits, systems, make, predictor, points);
+    REQUIRE(unseen.size() == 2);
+    CHECK(unseen[0].system == "gaudi3");
+    CHECK(unseen[0].factor == seen[1].factor);
+    CHECK(unseen[1].system == "h100-sxm");
+    CHECK(std::abs(unseen[1].factor / seen[0].factor - 1) > 0.01);
+    // A system that takes over the constants of another says what it would say: A100's in H100's file.
+    for (const FitSpec::Constant& c : fits[0].constants)
+        systems.replace(c.in("h100-sxm"), systems.constant({"a100-sxm-80g", c.table, c.key, c.alternative}).value);
+    predictor.forget();
+    const Judged by_hand{&points[0], "cluster", predictor.predict(question_of(points[0], make), "cluster", points)};
+    CHECK(by_hand.time_factor() == unseen[1].factor);
 }
 
 TEST_CASE("every entry of the list of fits names a backend, a constant and a group that exist") {

@@ -89,38 +89,114 @@ TEST_CASE("rank correlation: hand-worked, ties, and too few") {
     });
 }
 
+namespace {
+
+/// Systems s0, s1, ... with 11 rows each of a family, factors around `middle`.
+void add_samples(std::vector<BandSample>& to, const std::string& family, int systems, double middle, double step) {
+    for (int s = 0; s < systems; ++s)
+        for (int i = 0; i <= 10; ++i)
+            to.push_back(
+                {"m", "wafer", family, "g" + std::to_string(s), "s" + std::to_string(s), middle + step * (i - 5)});
+}
+
+}  // namespace
+
 TEST_CASE("bands: percentiles of their own family, else of the nearest parent, marked") {
     std::vector<BandSample> samples;
-    for (int i = 0; i <= 10; ++i) samples.push_back({"m", "wafer", "decode", i < 5 ? "x" : "y", 0.9 + 0.02 * i});
-    for (int i = 0; i < 3; ++i) samples.push_back({"m", "wafer", "prefill", "z", 3.0});
+    for (int i = 0; i <= 10; ++i)
+        samples.push_back({"m", "wafer", "decode", i < 5 ? "x" : "y", i < 8 ? "s" : "t", 0.9 + 0.02 * i});
+    for (int i = 0; i < 3; ++i) samples.push_back({"m", "wafer", "prefill", "z", "s", 3.0});
     const Bands bands = derive_bands(samples);
-    const auto own = bands.of("m", SystemKind::wafer, "decode");
+    const auto own = bands.of("m", "s", SystemKind::wafer, "decode");
     REQUIRE(own);
     CHECK(own->low == doctest::Approx(0.92));
     CHECK(own->high == doctest::Approx(1.08));
     CHECK(own->source == "11 published rows of 2 groups");
-    const auto few = bands.of("m", SystemKind::wafer, "prefill");  // three rows are too few
+    const auto few = bands.of("m", "s", SystemKind::wafer, "prefill");  // three rows are too few
     REQUIRE(few);
     CHECK(few->source == "extrapolated from 14 published rows (wafer systems, any family)");
-    const auto other = bands.of("m", SystemKind::cluster, "decode");
+    const auto other = bands.of("m", "s", SystemKind::cluster, "decode");
     REQUIRE(other);
-    CHECK(other->source == "extrapolated from 11 published rows (any systems, decode family)");
-    const auto neither = bands.of("m", SystemKind::cluster, "gemv");
-    REQUIRE(neither);
-    CHECK(neither->source == "extrapolated from 14 published rows (any systems, any family)");
-    CHECK_FALSE(bands.of("nobody", SystemKind::wafer, "decode"));
+    CHECK(other->source == "unseen system, extrapolated from 11 published rows (any systems, decode family)");
+    CHECK_FALSE(bands.of("nobody", "s", SystemKind::wafer, "decode"));
+}
+
+TEST_CASE("a system that was judged has its family's band; one that was not, the wider one of unseen systems") {
+    std::vector<BandSample> seen, unseen;
+    add_samples(seen, "decode", 3, 1, 0.01);
+    add_samples(seen, "prefill", 2, 1, 0.02);
+    add_samples(seen, "train_step", 1, 1, 0.002);
+    add_samples(unseen, "decode", 3, 1.2, 0.1);
+    add_samples(unseen, "train_step", 2, 1, 0.001);
+    seen.push_back({"m", "wafer", "decode", "g", "two rows", 1.0});
+    seen.push_back({"m", "wafer", "decode", "g", "two rows", 1.0});
+    const Bands bands = derive_bands(seen, unseen);
+    const auto of = [&](const char* system, const char* family) {
+        return bands.of("m", system, SystemKind::wafer, family).value();
+    };
+    CHECK_FALSE(is_unseen(of("s2", "decode")));
+    CHECK_FALSE(is_extrapolated(of("s2", "decode")));
+    for (const char* nobody : {"new", "two rows"}) {  // fewer than three rows judge nothing
+        CAPTURE(nobody);
+        const Band wide = of(nobody, "decode");
+        CHECK(is_unseen(wide));
+        CHECK_FALSE(is_extrapolated(wide));
+        CHECK(wide.low < of("s2", "decode").low - 0.1);
+        CHECK(wide.high > of("s2", "decode").high + 0.3);
+        CHECK(wide.source == "unseen system: 33 predictions of 3 systems by constants of others");
+    }
+    // Judged in half of the three families, s1 is no stranger in the third; s2, judged in one, is.
+    CHECK(is_extrapolated(of("s1", "train_step")));
+    CHECK_FALSE(is_unseen(of("s1", "train_step")));
+    CHECK(is_unseen(of("s2", "train_step")));
+    // Never narrower than what judged systems get, even where the systems left out happened to agree.
+    CHECK(of("new", "train_step").low <= of("s0", "train_step").low);
+    CHECK(of("new", "train_step").high >= of("s0", "train_step").high);
+    CHECK(is_extrapolated(of("new", "prefill")));  // no unseen rows of that family: those of all
+    CHECK(is_unseen(of("new", "prefill")));
+    CHECK(of("new", "prefill").high > of("s0", "prefill").high);
+}
+
+TEST_CASE("each unseen system weighs the same, however many rows it has") {
+    std::vector<BandSample> unseen;
+    for (int i = 0; i < 1000; ++i) unseen.push_back({"m", "wafer", "decode", "g", "many", 1.0});
+    for (int i = 0; i < 2; ++i) unseen.push_back({"m", "wafer", "decode", "g", "few", 2.0});
+    std::vector<BandSample> seen;
+    add_samples(seen, "decode", 1, 1, 0);
+    const Band b = derive_bands(seen, unseen).of("m", "new", SystemKind::wafer, "decode").value();
+    CHECK(b.low == 1);
+    CHECK(b.high == 2);                             // half of the weight
+    for (BandSample& s : unseen) s.system = "one";  // one system is no spread
+    CHECK(derive_bands(seen, unseen).unseen().empty());
+}
+
+TEST_CASE("the band of parts: weighed, and as weak as a tenth of it") {
+    const Band good{0.9, 1.1, "rows"}, unseen{0.5, 2, "unseen system: rows"}, far{0.8, 1.2, "extrapolated from rows"};
+    const Band half = joined({{1, good}, {1, unseen}});
+    CHECK(half.low == doctest::Approx(0.7).epsilon(1e-9).scale(0));
+    CHECK(half.high == doctest::Approx(1.55).epsilon(1e-9).scale(0));
+    CHECK(is_unseen(half));
+    CHECK_FALSE(is_extrapolated(half));
+    CHECK_FALSE(is_unseen(joined({{95, good}, {5, unseen}})));
+    const Band both = joined({{1, far}, {1, unseen}});
+    CHECK(is_unseen(both));
+    CHECK(is_extrapolated(both));
+    CHECK(is_extrapolated(joined({{1, far}, {1, good}})));
+    CHECK(joined({}).source.empty());
 }
 
 TEST_CASE("bands are read as they were written") {
     const Folder folder;
     std::filesystem::create_directories(folder.path / "validation");
     const std::string path = (folder.path / "validation/bands.toml").string();
-    const Bands bands({{"m", "wafer", "decode", 0.9, 1.1, 12, 3}, {"m", "any", "any", 0.5, 2, 20, 5}});
+    const Bands bands({{"m", "wafer", "decode", 0.9, 1.1, 12, 3, {"a", "b"}}, {"m", "any", "any", 0.5, 2, 20, 5, {}}},
+                      {{"m", "wafer", "decode", 0.7, 1.6, 30, 4}});
     std::ofstream(path) << bands.toml();
     const Bands again = Bands::read(Files({folder.path.string()}));
     REQUIRE(again.rows().size() == 2);
     CHECK(again.toml() == bands.toml());
-    CHECK(again.of("m", SystemKind::wafer, "decode")->low == 0.9);
+    CHECK(again.of("m", "b", SystemKind::wafer, "decode")->low == 0.9);
+    CHECK(again.of("m", "c", SystemKind::wafer, "decode")->low == 0.7);
     std::ofstream(path) << "[[band]]\nbackend = \"m\"\nsystems = \"wafer\"\nfamily = \"any\"\nlow = 2\nhigh = 1\nrows "
                            "= 1\ngroups = 1\n";
     CHECK_THROWS_WITH_AS(Bands::read(Files({folder.path.string()})),

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <rapidcheck.h>
+#include <functional>
 
 #include "core/backend.hpp"
 #include "core/error.hpp"
@@ -23,9 +24,9 @@ System shipped(const std::string& id, const std::map<std::string, std::string>& 
     return load_system(configs + "/systems/" + id + ".toml", choices);
 }
 
-Graph model(const std::string& pass, const std::string& name, std::int64_t batch, std::int64_t seq) {
-    return build_workload(pass, {{"model", name}, {"batch", batch}, {"seq", seq}, {"dtype", std::string("bf16")}},
-                          Files({configs}));
+Graph model(const std::string& pass, const std::string& name, std::int64_t batch, std::int64_t seq,
+            const std::string& type = "bf16") {
+    return build_workload(pass, {{"model", name}, {"batch", batch}, {"seq", seq}, {"dtype", type}}, Files({configs}));
 }
 
 std::string refusal(const Graph& g, const System& s, const std::string& mapping, int units) {
@@ -274,4 +275,54 @@ TEST_CASE("experts are launched one by one in training, and their replicas stand
     CHECK(with - without == doctest::Approx(32 * 8 * 9 * launch).epsilon(1e-6).scale(0));
     // Experts fill a node, so their gradients go between nodes: no faster than one port each.
     CHECK(step("dp8 ep8 mb1").data_network > step("dp8 mb8").data_network);
+}
+
+TEST_CASE("a layer that is one kernel takes its slowest part, and a wait") {
+    const Graph g = model("decode", "llama2-7b", 1, 1024);
+    const auto seconds = [&](const std::function<void(System&)>& change) {
+        System s = shipped("sn40l");
+        change(s);
+        Mapping m;
+        m.tensor = 8;
+        const Device d(s);
+        return Planner(g, d).evaluate(m).step.time;
+    };
+    const double plain = seconds([](System&) {});
+    // Weights, all but the table of words, and keys and values, at 85 % of the memory; 32 waits.
+    const double bytes = 2 * (6.738e9 - 32000 * 4096) + 2.0 * 2 * 32 * 4096 * 1024;
+    CHECK(plain == doctest::Approx(bytes / 8 / (0.85 * 1.8e12) + 32 * 9.3e-6).epsilon(0.01).scale(0));
+    CHECK(seconds([](System& s) { s.fitted["fused_layer_time"].value += 1e-6; }) - plain ==
+          doctest::Approx(32e-6).scale(0));
+    // Calls between sockets hide under the reading until they are the longer.
+    CHECK(seconds([](System& s) { s.fabrics[0].bandwidth->value /= 2; }) ==
+          doctest::Approx(plain).epsilon(0.01).scale(0));
+    CHECK(seconds([](System& s) { s.fabrics[0].bandwidth->value /= 1000; }) > 2 * plain);
+    CHECK(seconds([](System& s) { s.memories[1].bandwidth->value *= 1e6; }) < plain);
+    // Kernel by kernel: what stages hand on goes through memory, and every call waits.
+    CHECK(seconds([](System& s) { s.fitted.erase("fused_memory_fraction"); }) > 1.5 * plain);
+    // Only layers with experts wait for the choice of their experts.
+    const auto groq = [&](const char* name, double wait) {
+        System s = shipped("groq-lpu");
+        s.fitted["fused_expert_time"].value = wait;
+        Mapping m;
+        m.tensor = 8;
+        const Device d(s);
+        return Planner(model("decode", name, 1, 1024, "f16"), d).evaluate(m).step.time;
+    };
+    CHECK(groq("llama3-8b", 1e-3) == groq("llama3-8b", 0));
+    CHECK(groq("mixtral-8x7b", 1e-3) - groq("mixtral-8x7b", 0) == doctest::Approx(32e-3).scale(0));
+}
+
+TEST_CASE("units that no mapping of an inference takes stay idle, and the result says how many") {
+    const auto told = [](int units) {
+        Case c;
+        c.graph = std::make_shared<Graph>(model("decode", "llama3-8b", 1, 1024));
+        c.system = std::make_shared<System>(shipped("gb200-nvl72"));
+        c.units = units;
+        REQUIRE(make_cluster()->supports(c, 1).reason == "");
+        const auto session = make_cluster()->prepare(c, *single_process());
+        return session->usage().detail;
+    };
+    CHECK(told(13).find("1 of 13 units idle") != std::string::npos);  // tp13 and pp13 deal nothing evenly
+    CHECK(told(8).find("units idle") == std::string::npos);
 }

@@ -293,6 +293,20 @@ TEST_CASE("roofline: collectives over a hierarchy") {
     CHECK(network_limit(g, h100, 1).time.si() == 0);
 }
 
+TEST_CASE("roofline: among the PEs of a wafer a word takes its way, and a buffer its ramp") {
+    const System wse2 = shipped("wse2");
+    const double clock = wse2.clock->value;
+    const auto cycles = [&](CollectiveKind kind, Mapping region = {}) {
+        return network_limit(collective(kind, 1024), wse2, 1, region).time.si() * clock;
+    };
+    CHECK(cycles(CollectiveKind::allreduce) == near(993 + 749 + 1024));
+    CHECK(cycles(CollectiveKind::broadcast) == near(497 + 375 + 1024));
+    CHECK(cycles(CollectiveKind::send_recv) == near(1 + 1024));
+    Mapping region;
+    region.rows = 4, region.columns = 2;
+    CHECK(cycles(CollectiveKind::allgather, region) == near(4 + 1024 * 7.0 / 8));
+}
+
 TEST_CASE("roofline: an all-to-all crosses least where the groups are full") {
     System s = plain(1e12, 1e30, 1e30);
     s.fabrics[0].units = si(4);

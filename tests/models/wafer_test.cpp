@@ -113,7 +113,8 @@ TEST_CASE("wafer: a faster machine is never slower") {
     };
     const auto bandwidth = [](System& s) { s.memories.back().bandwidth->value *= 2; };
     CHECK(faster("train", "", bandwidth) <= 1);
-    CHECK(faster("decode", "streamed", bandwidth) == doctest::Approx(0.5).epsilon(0.01).scale(0));  // nothing else counts
+    CHECK(faster("decode", "streamed", bandwidth) ==
+          doctest::Approx(0.5).epsilon(0.01).scale(0));  // nothing else counts
     CHECK(faster("decode", "", bandwidth) == 1);
     CHECK(faster("decode", "", [](System& s) { s.clock->value *= 2; }) == doctest::Approx(0.5));
     CHECK(faster("prefill", "", [](System& s) { s.fitted["gemm_word_cycles"].value /= 2; }) < 1);
@@ -131,7 +132,8 @@ TEST_CASE("wafer: an infinitely fast outside leaves training with its arithmetic
     // With updates outside the wafers, more of them help only until those take longer.
     const double slow = seconds(on(g, shipped("wse3"), 0, "", 64));
     CHECK(slow ==
-          doctest::Approx(shipped("wse3").fitted["update_parameter_time"].value * static_cast<double>(g.parameters())).scale(0));
+          doctest::Approx(shipped("wse3").fitted["update_parameter_time"].value * static_cast<double>(g.parameters()))
+              .scale(0));
 }
 
 TEST_CASE("wafer: time is linear in the layers, and the chosen rectangle is the best of those forced") {
@@ -150,7 +152,7 @@ TEST_CASE("wafer: time is linear in the layers, and the chosen rectangle is the 
 
 TEST_CASE("wafer: a batch passes several wafers as a pipeline") {
     const Machine m(shipped("wse3"));
-    const Graph g = model("decode", "llama3-70b", 1024, 64);
+    const Graph g = model("decode", "llama3-70b", 1024, 32);
     const Request r{g, 4, {}};
     const double whole = evaluate(m, r, {375, 375}, 1).time.si();
     const Search s = place(m, r);
@@ -162,6 +164,40 @@ TEST_CASE("wafer: a batch passes several wafers as a pipeline") {
     const Placement p = evaluate(m, {one, 4, {}}, {375, 375}, 1);
     CHECK(p.between.si() == about(3 * (5e-6 + 8192 * 2 / 150e9), 1e-6));
     CHECK(place(m, {one, 4, {}}).best.pieces == 1);
+}
+
+TEST_CASE("wafer: a vendor's runtime gives every layer a region, and cuts prompts into pieces that follow each other") {
+    const Machine m(shipped("wse3"));
+    const Graph token = model("decode", "llama3-70b", 1024), prompt = model("prefill", "llama3-70b", 1000);
+    for (const Graph* g : {&token, &prompt}) {
+        const Search s = place(m, {*g, 4, {}});
+        CHECK(s.best.grid.pes() * (80 + 2) <= 4 * m.whole().pes());
+        CHECK(s.best.regions >= 80);
+    }
+    const Request r{prompt, 4, {}};
+    const Placement best = place(m, r).best, whole = evaluate(m, r, best.grid, 1);
+    CHECK(best.pieces > 8);
+    CHECK(best.pieces <= 1000);
+    CHECK(whole.time > best.time * 4.0);
+    // Below the arithmetic of the peak nothing goes, and a slower network between the wafers sets the pace.
+    CHECK(best.time.si() > bound(on(prompt, shipped("wse3"), 0, "", 4)));
+    System slow = shipped("wse3");
+    slow.fabrics.back().bandwidth->value /= 100;
+    const Placement paced = evaluate(Machine(slow), r, best.grid, best.pieces);
+    const double way = 1000 * 8192 * 2 / (150e9 / 100);
+    CHECK(paced.time.si() > way);
+    CHECK(paced.time.si() < best.time.si() + 1.1 * way);
+    System plain = shipped("wse3");  // a runtime that takes prompts whole, as WaferLLM does
+    for (const char* key : {"layer_regions", "piece_tokens"}) plain.fitted.erase(key);
+    CHECK(place(Machine(plain), r).best.pieces == 1);
+}
+
+TEST_CASE("wafer: held-out loss needs weights in once, a step in twice and gradients out") {
+    const System s = shipped("wse3");
+    const Graph held_out = model("evaluate", "bert-large", 128, 4);
+    CHECK(seconds(on(held_out, s)) ==
+          doctest::Approx(s.fitted.at("update_parameter_time").value * static_cast<double>(held_out.parameters()) / 3)
+              .scale(0));
 }
 
 TEST_CASE("wafer: the kernels' own laws") {

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "harness/tco/finance.hpp"
+#include "harness/tco/life.hpp"
 #include "harness/tco/published.hpp"
 #include "tests/tco/sample.hpp"
 
@@ -66,6 +67,29 @@ TEST_CASE("without interest and sale a machine costs its price over its hours") 
     CHECK(relative(h.accelerators, 33819.0 / (5 * 8760)) < 1e-12);
     const Hourly almost = hour({"discount=0.000001 %/year", "salvage=0", "life=5 year"}, "h100", server);
     CHECK(relative(almost.accelerators, h.accelerators) < 1e-7);
+}
+
+TEST_CASE("over its life: discounted is the annuity, nominal what is paid, and without interest both are one") {
+    const auto of = [](const std::vector<std::string>& settings) {
+        Book b = sample::book();
+        for (const std::string& s : settings) b.set(s);
+        const std::vector<double> values = sample::modes(b);
+        const Bill bill = bill_of(b, "h100");
+        const Hourly h = hourly_cost(bill, server, {values.data()});
+        return std::pair{life_cost(bill, h, {values.data()}), h};
+    };
+    const auto [c, h] = of({"discount=10 %/year", "salvage=0.5", "life=4 year"});
+    const double bought = h.accelerators + h.hosts + h.network + h.storage + h.cooling;
+    const double yearly = (h.total() - bought) * year_hours;
+    double discounted = c.price * (1 - std::pow(0.5 / 1.1, 4));
+    for (int year = 1; year <= 4; ++year) discounted += yearly / std::pow(1.1, year);
+    CHECK(relative(c.discounted, discounted) < 1e-9);
+    CHECK(relative(c.nominal, c.price * (1 - 0.0625) + 4 * yearly) < 1e-12);
+    CHECK(relative(c.price * h.accelerators / bought, 33819) < 1e-9);
+    CHECK(c.price > 33819);
+    const auto [free, hours] = of({"discount=0", "life=5 year"});
+    CHECK(relative(free.nominal, free.discounted) < 1e-9);
+    CHECK(relative(free.nominal, hours.total() * 5 * year_hours) < 1e-12);
 }
 
 TEST_CASE("dearer with price, PUE and energy; cheaper with utilisation and life") {

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
+#include <vector>
 
 #include "harness/result_file.hpp"
 #include "tests/tco/sample.hpp"
@@ -69,6 +71,64 @@ Outcome run(const std::string& arguments) {
     const int status = pclose(pipe);
     out.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     return out;
+}
+
+/// What LaTeX would stumble over: characters that are commands to it, braces and environments left open, rows with
+/// more cells than their table has columns or without an end.
+std::string latex_problem(const std::string& text) {
+    std::istringstream in(text);
+    int open = 0, columns = 0;
+    std::vector<std::string> environments;
+    for (std::string line; std::getline(in, line);) {
+        if (line.starts_with("% ")) continue;
+        int cells = 1;
+        for (std::size_t i = 0; i < line.size(); ++i) {
+            if (line[i] == '\\') {
+                if (++i == line.size()) return "ends in a backslash: " + line;
+                continue;
+            }
+            if (std::string_view("%$#_^~<>|").find(line[i]) != std::string_view::npos) return "unescaped: " + line;
+            open += line[i] == '{' ? 1 : line[i] == '}' ? -1 : 0;
+            cells += line[i] == '&' ? 1 : 0;
+            if (open < 0) return "closes too much: " + line;
+        }
+        if (line.starts_with("\\begin{")) {
+            environments.push_back(line.substr(7, line.find('}') - 7));
+            if (environments.back() == "tabular")
+                columns = static_cast<int>(line.size() - std::string("\\begin{tabular}{}").size());
+        } else if (line.starts_with("\\end{")) {
+            if (environments.empty() || environments.back() != line.substr(5, line.find('}') - 5))
+                return "ends: " + line;
+            environments.pop_back();
+        } else if (!environments.empty() && environments.back() == "tabular" && !line.ends_with("rule") &&
+                   line != "\\addlinespace") {
+            if (cells > columns) return "too many cells: " + line;
+            if (!line.ends_with("\\\\")) return "a row without an end: " + line;
+        }
+        if (line.empty()) return "an empty line ends a paragraph";
+    }
+    return open == 0 && environments.empty() ? "" : "something is left open";
+}
+
+/// Whether every line of a table has the same number of fields; tables are parted by empty lines.
+bool even_csv(const std::string& text) {
+    std::istringstream in(text);
+    long fields = 0;
+    for (std::string line; std::getline(in, line);) {
+        if (line.empty()) {
+            fields = 0;
+            continue;
+        }
+        long n = 1;
+        bool quoted = false;
+        for (const char c : line) {
+            quoted = quoted != (c == '"');
+            n += c == ',' && !quoted ? 1 : 0;
+        }
+        if (quoted || (fields > 0 && n != fields)) return false;
+        fields = n;
+    }
+    return true;
 }
 
 const std::string entry = "source = \"a quote of mine\"\ndate = \"2026-11-01\"\nconfidence = \"high\"\n";
@@ -169,19 +229,36 @@ TEST_CASE("the program reads results and writes every format") {
         CHECK(says(o.text, part));
     for (const char* end : {"md", "csv", "tex", "json", "h5"}) {
         const std::string out = (folder.path / "t.").string() + end;
-        const Outcome w = run(call + "--table all --interactivity 50 -o " + out);
+        const Outcome w = run(call + "--table all --interactivity 50 --interactivity 51 -o " + out);
         CAPTURE(w.text);
         CHECK(w.code == 0);
         CHECK(std::filesystem::file_size(out) > 1000);
     }
     CHECK(run(call + "-o " + (folder.path / "t.doc").string()).code == 1);
+    for (const char* table : {"systems", "parity", "costs", "hours", "life", "chances", "views", "rent", "importance",
+                              "tornado", "assumptions", "all"}) {
+        CAPTURE(table);
+        const std::string one = call + "--table " + table;
+        const Outcome latex = run("--format latex " + one), csv = run(one + " --format csv");
+        CHECK(latex.code == 0);
+        CHECK(latex_problem(latex.text) == "");
+        CHECK(says(latex.text, "\\toprule"));
+        CHECK(csv.code == 0);
+        CHECK(even_csv(csv.text));
+    }
+    CHECK(latex_problem(run("--format latex tco --table published").text) == "");
+    CHECK(says(run("--format markdown " + call + "--table systems").text, "| --- |"));
+    const Outcome object = run("--format json " + call + "--table systems");
+    CHECK(says(object.text, "\"local memory\": \"HBM3 8"));
+    CHECK(says(object.text, "\"USD/h in use, in words\": \""));
+    CHECK(run("--format hdf5 " + call).code == 1);  // a binary file is no text: -o FILE.h5
     CHECK(run(call + "--set utilisation=2").code == 1);
     CHECK(run(call + "--with nowhere.toml").code == 1);
     CHECK(run("tco").code == 1);
     CHECK(run("tco nowhere.h5").code == 5);
     const Outcome level = run(call + "--interactivity 3000");
     CHECK(says(level.text, "refused: outside the range of its results"));
-    CHECK(says(run("check " + (folder.path / "t.h5").string()).text, "complete and valid. 12 tables of costs."));
+    CHECK(says(run("check " + (folder.path / "t.h5").string()).text, "complete and valid. 14 tables of costs."));
     CHECK(says(run(call + "--api 0.4\\ USD").text, "Own, or buy answers at 0.400 USD"));
     CHECK(run(call + "--api 0.4\\ EUR").code == 1);
     CHECK(says(run(call + "--rent --filter h100-sxm").text, "h100-sxm x8, rented"));

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "harness/tco/contest.hpp"
+#include "harness/tco/effort.hpp"
 #include "harness/tco/front.hpp"
 #include "harness/tco/pages.hpp"
 #include "harness/tco/parity.hpp"
@@ -18,6 +20,12 @@ Study study_of(std::vector<wb::Result> results, std::size_t trials = 2000, std::
     Book book = sample::book();
     for (const std::string& s : settings) book.set(s);
     return Study(book, yields_of({sample::set_of(std::move(results))}, ""), {trials, 1, false});
+}
+
+bool says_both(const std::string& verdict) {
+    CAPTURE(verdict);
+    return verdict.starts_with("undecided: ") && verdict.find("h100-sxm x8") != std::string::npos &&
+           verdict.find("h200-sxm x8") != std::string::npos;
 }
 
 std::vector<Point> line(std::vector<std::pair<double, double>> points) {
@@ -129,6 +137,11 @@ TEST_CASE("tornado and rank correlation name what decides") {
     CHECK(s.book()[swings.at(0).assumption].key == "price.h100-sxm");
     CHECK(s.book()[order.at(0).assumption].key == "price.h100-sxm");
     CHECK(order[0].correlation > 0.8);
+    double shares = 0;
+    for (const Importance& i : order) shares += i.share;
+    CHECK(order[0].share > 0.6);
+    CHECK(shares > 0.9);  // close to additive: little is left for interactions
+    CHECK(shares < 1.05);
     for (const Importance& i : order) {
         if (i.assumption < 0) continue;
         if (s.book()[i.assumption].key == "life") CHECK(i.correlation < -0.1);
@@ -136,6 +149,15 @@ TEST_CASE("tornado and rank correlation name what decides") {
     }
     for (std::size_t i = 1; i < swings.size(); ++i) CHECK(swings[i - 1].size() >= swings[i].size());
     CHECK(relative(swings[0].at_low, s.rows()[0].cost(u)) > 0.3);
+}
+
+TEST_CASE("first-order indices of a sum are its parts of the variance") {
+    std::vector<double> x = normal_draws("x", 10000, 1), y = normal_draws("y", 10000, 1), z(10000), sum(10000);
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] = 3 * x[i] + y[i] * y[i];  // variances 9 and 2
+    CHECK(std::abs(sobol_first(ranks_of(x), sum) - 9.0 / 11) < 0.02);
+    CHECK(std::abs(sobol_first(ranks_of(y), sum) - 2.0 / 11) < 0.02);  // no monotone effect: its rank correlation is 0
+    CHECK(sobol_first(ranks_of(normal_draws("other", 10000, 1)), sum) < 0.005);
+    CHECK(sobol_first(ranks_of(x), z) == 0);
 }
 
 TEST_CASE("a front keeps what nothing beats, and is silent outside its range") {
@@ -187,7 +209,7 @@ TEST_CASE("the table of systems names the best with the part of the trials") {
     results[2].m.reason = "does not fit";
     const wb::ResultSet set = sample::set_of(results);
     const Study s(sample::book(), yields_of({set}, ""), {500, 1, false});
-    const std::vector<Page> pages = systems_pages(s, systems_of({set}), "2026-11-21");
+    const std::vector<Page> pages = systems_pages(s, systems_of({set}), "", "2026-11-21");
     REQUIRE(pages.size() == 2);
     REQUIRE(pages[0].table.rows() == 3);
     const wb::TextTable& uses = pages[1].table;
@@ -195,7 +217,47 @@ TEST_CASE("the table of systems names the best with the part of the trials") {
     CHECK(uses.cell(0, 1).text == "h100-sxm x8");  // 3200 tokens/s at some 27 USD/h against 6400 at some 160
     CHECK(uses.cell(0, 4).text == "wse3");
     CHECK(*uses.cell(0, 5).number > 0.95);
-    CHECK(pages[0].table.cell(2, 10).text == "not available: does not fit");
+    CHECK(pages[0].table.cell(2, 11).text == "not available: does not fit");
+}
+
+TEST_CASE("a claim is made where it holds in four of five trials; else two names are given") {
+    wb::Result a = sample::decode("h100-sxm", 8, 64, 0.02), b = sample::decode("h200-sxm", 8, 64, 0.02);
+    a.m.band = b.m.band = {0.95, 1.05, "rows of published measurements"};
+    const auto contest_of = [&](const std::string& what) {
+        const Study s = study_of({a, b}, 2000, {"price.h200=33819 USD", "price.h100=33819 USD"});
+        const std::vector<Group> groups = groups_of(s);
+        const std::vector<Uses> uses = uses_of(s, groups);
+        REQUIRE(uses.size() == 1);
+        const Contest& c = what == "fastest" ? uses[0].fastest : uses[0].cheapest;
+        double all = 0;
+        for (const Contest::Entry& e : c.entries) all += e.chance;
+        CHECK(relative(all, 1) < 1e-9);
+        return std::pair{c.verdict(), uses_text(uses, "h100-sxm")};
+    };
+    const auto level = contest_of("fastest");
+    CHECK(says_both(level.first));
+    CHECK(level.second.find("fastest 0 (undecided 1)") != std::string::npos);
+    a.m.samples_s = {0.015};  // a third faster: outside both bands
+    const auto clear = contest_of("fastest");
+    CHECK(clear.first == "h100-sxm x8");
+    CHECK(clear.second.find("fastest 1") != std::string::npos);
+    CHECK(contest_of("cheapest").first == "h100-sxm x8");
+    a.m.band = {0.4, 2.5, "unseen system: 9 predictions of 3 systems by constants of others"};
+    CHECK(says_both(contest_of("cheapest").first));  // the same numbers from a model nobody has judged: no claim
+    CHECK(yields_of({sample::set_of({a})}, "").at(0).unjudged);
+    CHECK(marks(yields_of({sample::set_of({a})}, "").at(0)) == "n");
+}
+
+TEST_CASE("lines of an experiment: without comments, each system its own") {
+    const std::string toml =
+        "title = \"x\"\n\n# none\n[[workload]]\nuse = \"train\"\nmodel = [\n  \"a\",\n]\n\n[[workload]]\nuse = "
+        "\"gemm\"\n"
+        "[[system]]\nuse = \"wse3\"\nwafers = 1  # one\n[[system]]\nuse = [\"wse2\", \"wse3\"]\n[protocol]\nx = 1\n";
+    CHECK(lines_of(toml, "wse3").workloads == 7);
+    CHECK(lines_of(toml, "wse3").system == 5);
+    CHECK(lines_of(toml, "wse2").system == 2);
+    CHECK(lines_of(toml, "wse").system == 0);
+    CHECK(lines_of("", "wse3").workloads == 0);
 }
 
 TEST_CASE("numbers built on what is weak say so") {

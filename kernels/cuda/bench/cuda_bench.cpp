@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 
 #include "core/element.hpp"
 #include "kernels/cuda/attention.hpp"
@@ -138,19 +139,30 @@ void update(benchmark::State& state) {
     });
 }
 
-void attention(benchmark::State& state, bool causal, bool backward) {
+/// Forward by warpgroups where the device has them, else by warps.
+void attention_forward(Stream stream, const AttentionOperands& p, const Attention& how, bool warpgroups) {
+    warpgroups ? attention_warpgroup(stream, DType::bf16, p, how) : attention_tiled(stream, p, how);
+}
+
+struct Heads {
+    std::int64_t d;
+    bool causal, backward, warpgroups;
+};
+
+void attention(benchmark::State& state, const Heads& which) {
+    const auto [d, causal, backward, warpgroups] = which;
     const Queue queue;
-    const std::int64_t seq = state.range(0), heads = 16, d = 128, count = seq * heads * d;
-    const Attention how{1, seq, seq, heads, heads, d, d, d, 0, causal, 0.088388F};
+    const std::int64_t seq = state.range(0), heads = 2048 / d, count = seq * heads * d;
+    const Attention how{1, seq, seq, heads, heads, d, d, d, 0, causal, 1.0F / std::sqrt(static_cast<float>(d))};
     std::array<Memory, 8> x;
     for (Memory& m : x) m = filled(count, DType::bf16, queue.stream());
     const Memory lse(heads * seq * 4), delta(heads * seq * 4);
     auto* const sums = reinterpret_cast<float*>(lse.data());
     const AttentionOperands p{x[0].data(), x[1].data(), x[2].data(), x[3].data(), sums};
-    attention_tiled(queue.stream(), p, how);
+    attention_forward(queue.stream(), p, how, warpgroups);
     const double pairs = static_cast<double>(heads * seq) * static_cast<double>(causal ? seq + 1 : 2 * seq) / 2;
     measure(state, queue, (backward ? 10.0 : 4.0) * pairs * static_cast<double>(d), 0, [&] {
-        if (!backward) return attention_tiled(queue.stream(), p, how);
+        if (!backward) return attention_forward(queue.stream(), p, how, warpgroups);
         attention_tiled_backward(queue.stream(),
                                  {x[4].data(), p.q, p.k, p.v, p.y, sums, x[5].data(), x[6].data(), x[7].data(),
                                   reinterpret_cast<float*>(delta.data())},
@@ -205,14 +217,20 @@ void add_benchmarks() {
     });
     rows("softmax", 2, [](Stream s, auto& m) { softmax(s, DType::bf16, m[0].data(), m[1].data(), activations); });
     RegisterBenchmark("adamw/bf16", update)->UseManualTime();
+    const auto heads = [](const char* name, const Heads& which) {
+        RegisterBenchmark(fmt::format("{}/d{}{}", name, which.d, which.causal ? "/causal" : "").c_str(), attention,
+                          which)
+            ->Arg(8192)
+            ->Arg(16384)
+            ->UseManualTime();
+    };
+    const bool warpgroups = device(0).major == 9;
     for (const bool causal : {false, true})
-        for (const bool backward : {false, true})
-            RegisterBenchmark(
-                fmt::format("attention{}{}", causal ? "/causal" : "", backward ? "/backward" : "").c_str(), attention,
-                causal, backward)
-                ->Arg(8192)
-                ->Arg(16384)
-                ->UseManualTime();
+        for (const std::int64_t d : {64, 128, 256}) {
+            heads("attention", {d, causal, false, false});
+            if (warpgroups) heads("attention_warpgroup", {d, causal, false, true});
+            if (d <= 128) heads("attention_backward", {d, causal, true, false});
+        }
     RegisterBenchmark("decode/8_of_32_heads", decoding)->Arg(2048)->Arg(8192)->UseManualTime();
 }
 

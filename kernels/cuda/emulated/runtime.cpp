@@ -1,4 +1,4 @@
-#include "kernels/cuda/runtime.hpp"
+#include "kernels/cuda/emulated/warpgroup.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -18,11 +18,18 @@ double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock:
 
 Devices devices() { return {1, ""}; }
 
+namespace emulated {
+namespace {
+int major_version = 8;
+}
+void set_generation(int major) { major_version = major; }
+}  // namespace emulated
+
 Device device(int) {
     Device d;
     d.name = "emulated";
     d.processors = 4;
-    d.major = 8;
+    d.major = emulated::major_version;
     d.memory_bytes = std::int64_t{1} << 32;
     d.l2_bytes = 1 << 20;
     d.shared_bytes = 227 << 10;
@@ -61,6 +68,18 @@ void copy_on_device(void* to, const void* from, std::int64_t bytes, Stream) {
 }
 void set_bytes(void* to, unsigned char value, std::int64_t bytes, Stream) {
     std::memset(to, value, static_cast<std::size_t>(bytes));
+}
+
+TensorMap tensor_map(const void* base, const BoxShape& shape) {
+    WB_EXPECT(reinterpret_cast<std::uintptr_t>(base) % 16 == 0);
+    for (const std::int64_t stride : shape.stride_bytes) WB_EXPECT(stride % 16 == 0 && stride > 0);
+    for (const int extent : shape.box) WB_EXPECT(extent > 0 && extent <= 256);
+    WB_EXPECT(shape.box[0] * 2 == 128);  // at most, with this swizzle; here always
+    const emulated::Box box{static_cast<const unsigned char*>(base), shape};
+    static_assert(sizeof box <= sizeof(TensorMap) && std::is_trivially_copyable_v<emulated::Box>);
+    TensorMap out{};
+    std::memcpy(&out, &box, sizeof box);
+    return out;
 }
 
 Queue::Queue() = default;

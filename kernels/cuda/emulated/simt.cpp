@@ -2,7 +2,9 @@
 
 #include <ucontext.h>
 
+#include <array>
 #include <deque>
+#include <exception>
 #include <memory>
 #include <random>
 #include <vector>
@@ -29,7 +31,9 @@ struct Thread {
     const Barrier* waiting = nullptr;
     std::int64_t generation = 0;           // at which it began to wait
     std::deque<std::vector<Copy>> groups;  // of copies under way; the last is open
-    bool ready() const { return !done && (!waiting || waiting->generation != generation); }
+    bool (*until)(const void*) = nullptr;
+    const void* what = nullptr;
+    bool ready() const { return !done && (!waiting || waiting->generation != generation) && (!until || until(what)); }
 };
 
 struct Warp {
@@ -42,11 +46,15 @@ struct Block {
     std::int64_t x = 0, y = 0, z = 0;
     Grid grid;
     Barrier barrier;
+    std::array<Barrier, 16> named;
+    std::unique_ptr<emulated::Beside> beside;
+    std::exception_ptr failure;
     std::vector<Thread> all;
     std::vector<Warp> warps;
     std::unique_ptr<unsigned char[]> stacks;
     std::vector<std::max_align_t> shared;
     unsigned char* shared_at = nullptr;
+    std::size_t shared_bytes = 0;
     int now = 0;
     ucontext_t scheduler;
     const std::function<void()>* kernel = nullptr;
@@ -54,6 +62,7 @@ struct Block {
 
 thread_local Block* block = nullptr;
 thread_local emulated::Order order = emulated::Order::forward;
+thread_local std::minstd_rand draw(1);
 
 Thread& self() { return block->all[static_cast<std::size_t>(block->now)]; }
 
@@ -71,7 +80,11 @@ void wait_at(Barrier& b) {
 }
 
 void body() {
-    (*block->kernel)();
+    try {
+        (*block->kernel)();
+    } catch (...) {
+        block->failure = std::current_exception();
+    }
     self().done = true;
 }
 
@@ -80,6 +93,7 @@ void prepare_threads(Block& b) {
         Thread& t = b.all[static_cast<std::size_t>(i)];
         t.done = false;
         t.waiting = nullptr;
+        t.until = nullptr;
         t.groups.assign(1, {});
         getcontext(&t.context);
         t.context.uc_stack.ss_sp = b.stacks.get() + static_cast<std::size_t>(i) * stack_bytes;
@@ -88,12 +102,14 @@ void prepare_threads(Block& b) {
         makecontext(&t.context, body, 0);
     }
     b.barrier = {b.threads, 0, 0};
+    b.named.fill({});
+    b.beside.reset();
+    b.failure = nullptr;
     for (Warp& w : b.warps) w.barrier = {warp_threads, 0, 0};
     std::memset(b.shared.data(), 0xff, b.shared.size() * sizeof(std::max_align_t));
 }
 
 void play_block(Block& b) {
-    static thread_local std::minstd_rand draw(1);
     prepare_threads(b);
     std::vector<int> turn(static_cast<std::size_t>(b.threads));
     for (int i = 0; i < b.threads; ++i) turn[static_cast<std::size_t>(i)] = i;
@@ -107,10 +123,13 @@ void play_block(Block& b) {
             moved = true;
             b.now = i;
             swapcontext(&b.scheduler, &t.context);
+            if (b.failure) std::rethrow_exception(b.failure);
             if (t.done) --left;
         }
-        if (!moved) contract_failed("every thread of a block reaches the barrier", __FILE__, __LINE__);
+        if (!moved && !(b.beside && b.beside->advance()))
+            contract_failed("every thread of a block reaches the barrier", __FILE__, __LINE__);
     }
+    if (b.beside) b.beside->end();
 }
 
 }  // namespace
@@ -128,6 +147,35 @@ void sync_block() { wait_at(block->barrier); }
 namespace emulated {
 
 void set_order(Order o) { order = o; }
+bool drawn_now() { return order == Order::drawn && draw() % 2 == 0; }
+
+void wait_until(bool (*ready)(const void*), const void* what) {
+    Thread& me = self();
+    while (!ready(what)) {
+        me.until = ready;
+        me.what = what;
+        swapcontext(&me.context, &block->scheduler);
+        me.until = nullptr;
+    }
+}
+
+void meet(int number, int threads, bool waits) {
+    WB_EXPECT(number > 0 && number < 16 && threads % warp_threads == 0 && threads <= block->threads);
+    Barrier& b = block->named[static_cast<std::size_t>(number)];
+    WB_EXPECT(b.arrived == 0 || b.all == threads);
+    b.all = threads;
+    if (waits) return wait_at(b);
+    if (++b.arrived == b.all) {
+        b.arrived = 0;
+        ++b.generation;
+    }
+}
+
+Beside& beside(std::unique_ptr<Beside> (*make)()) {
+    if (!block->beside) block->beside = make();
+    return *block->beside;
+}
+std::size_t shared_bytes() { return block->shared_bytes; }
 
 void play(const Grid& grid, int threads, std::size_t shared_bytes, const std::function<void()>& kernel) {
     WB_EXPECT(threads > 0 && threads <= 1024 && threads % warp_threads == 0);
@@ -142,9 +190,10 @@ void play(const Grid& grid, int threads, std::size_t shared_bytes, const std::fu
     b.threads = threads;
     b.grid = grid;
     b.warps.resize(static_cast<std::size_t>(threads / warp_threads));
-    b.shared.resize((shared_bytes + 128) / sizeof(std::max_align_t) + 1);
+    b.shared.resize((shared_bytes + 1024) / sizeof(std::max_align_t) + 1);
     b.shared_at =
-        reinterpret_cast<unsigned char*>((reinterpret_cast<std::uintptr_t>(b.shared.data()) + 127) / 128 * 128);
+        reinterpret_cast<unsigned char*>((reinterpret_cast<std::uintptr_t>(b.shared.data()) + 1023) / 1024 * 1024);
+    b.shared_bytes = shared_bytes;
     b.kernel = &kernel;
     block = &b;
     try {
@@ -153,6 +202,7 @@ void play(const Grid& grid, int threads, std::size_t shared_bytes, const std::fu
                 for (b.x = 0; b.x < grid.x; ++b.x) play_block(b);
     } catch (...) {
         block = nullptr;
+        b.beside.reset();
         throw;
     }
     block = nullptr;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <utility>
 
 #include "kernels/cuda/types.hpp"
@@ -40,6 +41,25 @@ void play(const Grid& grid, int threads, std::size_t shared_bytes, const std::fu
 /// This thread's slot, then those of all threads of its warp once each has filled its own.
 constexpr std::size_t slot_bytes = 64;
 const unsigned char* warp_slots(const void* mine, std::size_t bytes);
+
+/// This thread goes on when `ready` says so of `what`.
+void wait_until(bool (*ready)(const void*), const void* what);
+/// Named barriers of the block: with or without waiting.
+void meet(int number, int threads, bool waits);
+
+/// What goes on beside the threads of a block.
+class Beside {
+public:
+    virtual ~Beside() = default;
+    /// Finishes something that is under way; false if nothing is.
+    virtual bool advance() = 0;
+    /// Throws ContractError if a block ends with something left over.
+    virtual void end() = 0;
+};
+/// Of the block that is played, made at its first use.
+Beside& beside(std::unique_ptr<Beside> (*make)());
+std::size_t shared_bytes();
+bool drawn_now();  ///< a coin, where threads take turns as drawn
 
 void queue_copy(void* to, const void* from);
 void end_group();
@@ -81,6 +101,14 @@ inline void copies_end_group() { emulated::end_group(); }
 template <int N>
 void copies_wait() {
     emulated::wait_groups(N);
+}
+
+/// As the hardware's: counted from the start of the block's shared memory.
+inline std::uint32_t shared_address(const void* p) {
+    return static_cast<std::uint32_t>(static_cast<const unsigned char*>(p) - shared_memory());
+}
+inline std::uint32_t two_f16(float low, float high) {
+    return f16_bits(low) | static_cast<std::uint32_t>(f16_bits(high)) << 16;
 }
 
 void load_matrices(std::uint32_t (&to)[4], const void* row);

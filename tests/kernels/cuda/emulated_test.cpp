@@ -54,43 +54,64 @@ TEST_CASE("cuda: every model's architecture, shrunk, as the reference does") {
 
 TEST_SUITE_END();
 
+namespace {
+
+/// One run of `c` on ranks that are threads: outputs as rank 0 gathers them, and the FLOPs of all.
+struct Together {
+    Outputs outputs;
+    double useful = 0;
+    std::string failure;
+
+    explicit Together(const Case& c) {
+        const int ranks = c.mapping.units();
+        Team team(ranks);
+        std::vector<std::thread> threads;
+        for (int r = 0; r < ranks; ++r) threads.emplace_back([&, r] { play(c, team, r); });
+        for (std::thread& t : threads) t.join();
+    }
+
+private:
+    void play(const Case& c, Team& team, int rank) {
+        try {
+            ThreadComm comm(team, rank);
+            cuda::CudaSession session(c, comm, 0);
+            session.poison();
+            session.run();
+            if (auto out = session.outputs()) outputs = std::move(*out);
+            const double mine[] = {session.usage().useful.si()};
+            const auto all = comm.gather(mine);
+            for (const auto& one : all) useful += one[0];
+        } catch (const std::exception& e) {
+            failure = e.what();
+            team.barrier_.arrive_and_drop();
+        }
+    }
+};
+
+void check_together(const Case& c) {
+    const Together found(c);
+    REQUIRE(found.failure == "");
+    CHECK(difference(found.outputs, reference::execute(*c.graph, c.seed, 1), *c.graph, 2e-4, 2 * rate) == "");
+    CHECK(found.useful == doctest::Approx(c.graph->flops().si()).epsilon(1e-12).scale(0));
+}
+
+}  // namespace
+
 TEST_CASE("cuda: models shared among ranks give the same results and lose no work") {
     for (const char* name : {"tiny-llama", "tiny-moe"})
         for (const char* pass : {"train", "decode"}) {
-            constexpr int ranks = 2, runs = 1;
             Overrides with = model(name, 5);
             with.emplace_back("dtype", std::string("f32"));
             CAPTURE(name);
             CAPTURE(pass);
-            const Case c = case_of(build_workload(pass, with, files()), ranks);
-            Team team(ranks);
-            Outputs outputs;
-            double useful = 0;
-            std::string failure;
-            std::vector<std::thread> threads;
-            for (int r = 0; r < ranks; ++r)
-                threads.emplace_back([&, r] {
-                    try {
-                        ThreadComm comm(team, r);
-                        cuda::CudaSession session(c, comm, 0);
-                        for (int i = 0; i < runs; ++i) {
-                            session.poison();
-                            session.run();
-                        }
-                        if (auto out = session.outputs()) outputs = std::move(*out);
-                        const double mine[] = {session.usage().useful.si()};
-                        const auto all = comm.gather(mine);
-                        if (r == 0)
-                            for (const auto& one : all) useful += one[0];
-                    } catch (const std::exception& e) {
-                        failure = e.what();
-                        team.barrier_.arrive_and_drop();
-                    }
-                });
-            for (std::thread& t : threads) t.join();
-            REQUIRE(failure == "");
-            CHECK(difference(outputs, reference::execute(*c.graph, c.seed, runs), *c.graph, 2e-4, 2 * rate * runs) ==
-                  "");
-            CHECK(useful == doctest::Approx(c.graph->flops().si()).epsilon(1e-12).scale(0));
+            check_together(case_of(build_workload(pass, with, files()), 2));
         }
+}
+
+TEST_CASE("cuda: two models of two ranks each, the batch shared between them, train as one rank does") {
+    Overrides with = model("tiny-llama", 5);
+    with.emplace_back("dtype", std::string("f32"));
+    Case c = case_of(build_workload("train", with, files()), 2);
+    c.mapping.data = 2;
+    check_together(c);
 }

@@ -1,51 +1,54 @@
-#include "kernels/cpu/part.hpp"
+#include "core/part.hpp"
 
 #include "core/replicate.hpp"
 
-namespace wb::cpu {
+namespace wb {
 namespace {
 
-Part part(Partition&& from) {
-    Part out{std::move(from.local), {}, {}};
-    for (const Partition::Piece& p : from.pieces) out.pieces.push_back({p, 0});
-    return out;
-}
-
 /// First the model is cut, then the batch of each cut.
-Part cut_twice(const Graph& graph, const Mapping& mapping, int rank) {
+Partition cut_twice(const Graph& graph, const Mapping& mapping, int rank) {
     Mapping by_model;
     by_model.tensor = mapping.tensor;
     const Partition once = partition(graph, by_model, rank % mapping.tensor);
-    Part out = part(replicate(once.local, mapping.data, rank / mapping.tensor));
+    Partition out = replicate(once.local, mapping.data, rank / mapping.tensor);
     const auto known = [&](TensorId id) { return index(id) < once.pieces.size(); };
     for (const Op& op : out.local.ops())
         out.among_replicas.push_back(op.kind == OpKind::collective && !known(out.pieces[index(op.out[0])].whole));
-    for (Piece& piece : out.pieces) {
+    for (Partition::Piece& piece : out.pieces) {
         if (!known(piece.whole)) continue;
         const Partition::Piece& first = once.pieces[index(piece.whole)];
         const bool by_rows = piece.layout.kind == Layout::Kind::sharded;
         if (first.layout.kind == Layout::Kind::replicated)
             piece.whole = first.whole;
         else
-            piece = {first, by_rows ? piece.first : 0};
+            piece = {first.whole, first.layout, first.first, by_rows ? piece.first : 0};
     }
     return out;
 }
 
 }  // namespace
 
-Part part_of(const Graph& graph, const Mapping& mapping, int rank) {
+Partition part_of(const Graph& graph, const Mapping& mapping, int rank) {
     if (mapping.data > 1 && mapping.tensor > 1) return cut_twice(graph, mapping, rank);
-    Part out{graph, {}, {}};
+    Partition out{graph, {}};
     if (mapping.data > 1)
-        out = part(replicate(graph, mapping.data, rank));
+        out = replicate(graph, mapping.data, rank);
     else if (mapping.tensor > 1)
-        out = part(partition(graph, mapping, rank));
+        out = partition(graph, mapping, rank);
     else
-        for (std::size_t i = 0; i < graph.tensors().size(); ++i) out.pieces.push_back({{tensor_id(i), {}, 0}, 0});
+        for (std::size_t i = 0; i < graph.tensors().size(); ++i) out.pieces.push_back({tensor_id(i), {}});
     for (const Op& op : out.local.ops())
         out.among_replicas.push_back(op.kind == OpKind::collective && mapping.data > 1);
     return out;
+}
+
+GlobalIndex global_index(const Shape& local, const Partition::Piece& piece, const Shape& whole) {
+    if (piece.layout.kind != Layout::Kind::sharded) return {0, elements(local), elements(local)};
+    const auto dim = static_cast<std::size_t>(piece.layout.dim);
+    std::int64_t inner = 1;
+    for (std::size_t d = dim + 1; d < local.size(); ++d) inner *= local[d];
+    const std::int64_t row = elements(whole) / whole[0];
+    return {piece.first * inner + piece.first_row * row, local[dim] * inner, whole[dim] * inner};
 }
 
 Flops repeated_work(const Graph& local) {
@@ -61,4 +64,4 @@ Flops repeated_work(const Graph& local) {
     return sum;
 }
 
-}  // namespace wb::cpu
+}  // namespace wb
