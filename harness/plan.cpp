@@ -299,9 +299,9 @@ void answer_to(const std::shared_ptr<Prompt>& prompt, PlannedCase& x) {
     x.tokens = tokens_of(*prompt);
 }
 
-/// The whole keeps its own band where this system was judged by wholes of its family, and not by their phases.
+/// The whole keeps its own band where wholes of its family were measured, and not their phases.
 void give_phases_bands(PlannedCase& x, const Bands& bands) {
-    x.judged_whole = !is_unseen(*x.band) && !is_extrapolated(*x.band);
+    x.judged_whole = !is_extrapolated(*x.band);
     for (const Phase& phase : x.c.graph->phases()) {
         if (const auto band = bands.of(x.c.backend, x.c.system->id, x.c.system->kind, phase.name))
             x.phase_bands[phase.name] = *band;
