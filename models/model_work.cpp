@@ -58,7 +58,7 @@ public:
         }
         for (const Block& block : graph_.blocks())
             if (block.repeat > 1 && !block.carries.empty()) {
-                work_.boundary_bytes = tokens_ * graph_.bytes(block.carries.front().in).si();
+                work_.boundary_bytes = tokens_ * kept(block.carries.front().in);
                 break;
             }
         return work_;
@@ -66,8 +66,10 @@ public:
 
 private:
     void weights() {
-        for (const Op& op : graph_.ops())
+        for (const Op& op : graph_.ops()) {
             if (op.kind == OpKind::adamw) trained_.insert(op.in[0]);
+            if (op.kind == OpKind::layernorm || op.kind == OpKind::rmsnorm) normed_.insert(op.out[0]);
+        }
         for (std::size_t i = 0; i < graph_.tensors().size(); ++i) {
             const Tensor& t = graph_.tensors()[i];
             if (t.role != Role::weight) continue;
@@ -76,6 +78,8 @@ private:
             (expert ? work_.expert_weight_bytes : work_.weight_bytes) += bytes / (expert ? mapping_.expert : 1);
         }
     }
+
+    double kept(TensorId id) const { return kept_bytes(graph_, id, training_); }
 
     void add(const Block& block, const Op& op) {
         const double times = static_cast<double>(block.repeat);
@@ -94,14 +98,14 @@ private:
         const bool backward = training_ && block.phase != "forward";
         Pass& pass = backward ? work_.backward : work_.forward;
         if (op.kind == OpKind::collective) {
-            const double bytes = tokens_ * graph_.bytes(op.in[0]).si();
+            const double bytes = tokens_ * kept(op.in[0]);
             work_.collective_bytes += times * bytes;
             call({op.attributes.collective, Axis::tensor, bytes, times, 0, backward}, mapping_.tensor, 0, pass);
             return;
         }
         if (op.kind == OpKind::moe_dispatch || op.kind == OpKind::moe_combine ||
             op.kind == OpKind::moe_combine_backward) {  // tokens travel to the units that hold their experts, and back
-            const double bytes = tokens_ * std::max(graph_.bytes(op.in[0]), graph_.bytes(op.out[0])).si();
+            const double bytes = tokens_ * std::max(kept(op.in[0]), kept(op.out[0]));
             call({CollectiveKind::alltoall, Axis::expert, bytes, times, 0, backward}, mapping_.expert,
                  std::max(1, domain_units(device_.system()) / mapping_.tensor), pass);
         }
@@ -109,9 +113,9 @@ private:
         const bool rounded = !job_ || (block.repeat > 1 && !op.attributes.adapter);
         if (rounded) casts(op, times, pass);
         const bool serving = block.phase == "prefill" || block.phase == "decode";
-        Kernel k =
-            kernel_of(device_, graph_, op,
-                      {tokens_, static_cast<double>(mapping_.expert), rounded ? type_ : std::nullopt, false, serving});
+        Kernel k = kernel_of(
+            device_, graph_, op,
+            {tokens_, static_cast<double>(mapping_.expert), rounded ? type_ : std::nullopt, false, serving, job_});
         if (job_ && op.kind == OpKind::grouped_matmul) pass.layers += times * expert_launches_;
         if (job_ && !is_vector(op.kind) && !(rounded && type_ && bits(*type_) <= 8)) k.time /= sustained_;
         if (mapping_.sequence_parallel && is_vector(op.kind)) k.time *= op.attributes.share;
@@ -143,16 +147,17 @@ private:
     }
 
     /// 8-bit recipes round what the products of a layer read, once for each value: it is read, and written along its
-    /// rows, and along its columns where the gradient of the weight will need it (Micikevicius et al. 2022).
+    /// rows, and along its columns where the gradient of the weight will need it (Micikevicius et al. 2022). Norms
+    /// write both themselves.
     void casts(const Op& op, double times, Pass& pass) {
         if (!job_ || !type_ || bits(*type_) > 8) return;
         if (op.kind != OpKind::matmul && op.kind != OpKind::grouped_matmul) return;
         for (std::size_t i = 0; i < 2; ++i) {
             const Tensor& t = graph_.tensor(op.in[i]);
-            if (t.role == Role::weight || bits(t.dtype) <= bits(*type_) || !cast_.insert(op.in[i]).second) continue;
+            if (t.role == Role::weight || normed_.contains(op.in[i]) || !cast_.insert(op.in[i]).second) continue;
             const bool frozen = graph_.tensor(op.in[1]).role == Role::weight && !trained_.contains(op.in[1]);
-            const double copies = 1 + (frozen ? 1.0 : 2.0) * bits(*type_) / bits(t.dtype);
-            const Kernel k = moving(device_, "elementwise", tokens_ * copies * graph_.bytes(op.in[i]).si());
+            const double copies = 1 + (frozen ? 1.0 : 2.0) * bits(*type_) / std::max(16, bits(t.dtype));
+            const Kernel k = moving(device_, "elementwise", tokens_ * copies * kept(op.in[i]));
             pass.layers += times * (k.time + gap_);
             pass.kernels += times;
             if (op.kind == OpKind::grouped_matmul) pass.layers += times * expert_launches_;
@@ -162,7 +167,7 @@ private:
     void add_attention(const Op& op, double times, double seconds, Pass& pass) {
         pass.attention += seconds;
         work_.attention_layers += times;
-        work_.key_value_bytes = tokens_ * (graph_.bytes(op.in[1]) + graph_.bytes(op.in[2])).si();
+        work_.key_value_bytes = tokens_ * (kept(op.in[1]) + kept(op.in[2]));
     }
 
     void call(Call c, int ranks, int per_domain, Pass& pass) {
@@ -191,7 +196,7 @@ private:
         bool experts = false;
     } fused_;  ///< one layer so far: s, bytes, s
     std::optional<DType> type_;
-    std::set<TensorId> cast_, trained_;
+    std::set<TensorId> cast_, trained_, normed_;
     ModelWork work_;
 };
 

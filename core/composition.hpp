@@ -8,17 +8,18 @@
 #include <vector>
 
 #include "core/backend.hpp"
-#include "kernels/cpu/batches.hpp"
-#include "kernels/cpu/session.hpp"
+#include "core/batches.hpp"
+#include "core/counted_comm.hpp"
+#include "core/player.hpp"
 
-namespace wb::cpu {
+namespace wb {
 
 /// A composition for real: its graphs share weights and states, training reads a new batch each step, checkpoints are
 /// written, and a run that finds one of its own goes on from there.
-class ComposedSession final : public Session {
+class Composition final : public Session {
 public:
-    /// Collective over `comm`, which must outlive this. `threads` >= 1.
-    ComposedSession(const Case& c, Comm& comm, int threads);
+    /// Collective over `comm`, which must outlive this.
+    Composition(const Case& c, Comm& comm, std::unique_ptr<Players> players);
 
     Sample run() override;
     ResourceUse usage() const override;
@@ -28,6 +29,7 @@ private:
     struct Taken {
         Seconds time;
         std::optional<Joules> energy;
+        std::optional<Bytes> missed;  ///< fetched by misses of the last-level cache
         std::vector<CommUse> communication;
         Bytes stored;  ///< read from or written to storage
     };
@@ -35,11 +37,12 @@ private:
     static Does does(const Graph& g);
 
     bool begin();
+    void run_phase(const Phase& phase, bool& restore_due, Taken& taken);
     void carry_out(const Phase& phase, Taken& taken);
     void open_sessions();
     void stage();
-    void train(CpuSession& session, std::int64_t times, Taken& taken);
-    void judge(CpuSession& session, std::int64_t times, Taken& taken);
+    void train(Player& session, std::int64_t times, Taken& taken);
+    void judge(Player& session, std::int64_t times, Taken& taken);
     void write(Taken& taken);
     void restore(Taken& taken);
     std::map<std::string, std::vector<double>> notes() const;
@@ -49,9 +52,10 @@ private:
 
     const Case case_;
     Comm& comm_;
-    const int threads_;
-    Pool pool_;
-    std::map<const Graph*, std::unique_ptr<CpuSession>> sessions_;
+    CommLedger ledger_;                   // of what this session itself says to the ranks
+    const std::unique_ptr<Comm> booked_;  // comm_, with its calls in the ledger
+    const std::unique_ptr<Players> players_;
+    std::map<const Graph*, std::unique_ptr<Player>> sessions_;
     std::optional<Batches> training_, held_out_;
     std::vector<Taken> taken_;  // by phase
     std::vector<double> losses_;
@@ -62,7 +66,4 @@ private:
     std::map<std::string, std::vector<std::byte>> aside_;  // a checkpoint where there is no storage
 };
 
-/// Bytes one rank needs for graphs that share weights and states.
-double memory_needed(const std::vector<const Graph*>& graphs, const Mapping& mapping, int rank);
-
-}  // namespace wb::cpu
+}  // namespace wb
