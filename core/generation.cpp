@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/hash.hpp"
-
 namespace wb {
 namespace {
 
@@ -33,12 +31,13 @@ std::optional<Generation> generation_of(const Graph& composition) {
     return out;
 }
 
+std::uint64_t TokenChoice::key(std::int64_t token, std::int64_t sequence) const {
+    return Digest().add(seed).add(token).add(sequence).low();
+}
+
 double TokenChoice::score(double logit, std::int64_t token, std::int64_t sequence, std::int64_t id) const {
     if (temperature == 0) return logit;
-    const std::uint64_t h =
-        mix64(Digest().add(seed).add(token).add(sequence).low() ^ mix64(static_cast<std::uint64_t>(id)));
-    const double uniform = (static_cast<double>(h >> 11) + 0.5) * 0x1p-53;
-    return logit / temperature - std::log(-std::log(uniform));
+    return logit / temperature - std::log(-std::log(uniform(key(token, sequence), id)));
 }
 
 }  // namespace wb

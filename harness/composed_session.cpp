@@ -143,7 +143,7 @@ private:
         at.fastest = at.time;
         Bytes held;
         for (const MemoryUse& m : u.memory)
-            if (m.level != "process") held += m.peak;
+            if (!m.level.starts_with("process")) held += m.peak;
         at.memory = std::max(at.memory, held);
         const double times = static_cast<double>(p.times);
         if (u.energy) at.energy = at.energy.value_or(Joules(0)) + *u.energy * times;

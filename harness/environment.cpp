@@ -17,6 +17,7 @@
 #include <sstream>
 
 #include "core/error.hpp"
+#include "core/huge_pages.hpp"
 #include "harness/stats.hpp"
 
 namespace wb {
@@ -365,6 +366,7 @@ std::string to_json(const Environment& e) {
                                       {"memory_total_bytes", e.memory_total_bytes},
                                       {"memory_available_bytes", e.memory_available_bytes},
                                       {"transparent_huge_pages", or_null(e.transparent_huge_pages)},
+                                      {"huge_pages_wanted", huge_pages_wanted()},
                                       {"smt", or_null(e.smt)},
                                       {"address_randomisation", or_null(e.address_randomisation)},
                                       {"cpu_quota", or_null(e.cpu_quota)},

@@ -23,7 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int probe_version = 2;  // what an older probe stored lacks figures
+constexpr int probe_version = 3;  // what an older probe stored lacks figures, or was seen with slower libraries
 
 std::string today() {
     const std::time_t t = std::time(nullptr);

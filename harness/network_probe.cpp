@@ -37,7 +37,8 @@ public:
           largest_bytes_(largest_bytes),
           in_(floats(largest_bytes) * window),
           out_(in_.size()),
-          add_(floats(largest_bytes)) {
+          add_(floats(largest_bytes)),
+          fresh_(add_.size()) {
         define();
     }
 
@@ -66,7 +67,8 @@ private:
     static std::size_t floats(double bytes) { return static_cast<std::size_t>(bytes / sizeof(float)); }
 
     int calibrated(const Pattern& p) {
-        const double once = comm_.max(p.body(1));
+        p.body(2);  // nothing is warm at first
+        const double once = comm_.max(p.body(5));
         return static_cast<int>(std::clamp(piece_s / std::max(once, 1e-9), 1.0, 200.0));
     }
 
@@ -79,6 +81,10 @@ private:
     void define_messages(double bytes) {
         const auto n = static_cast<std::int64_t>(floats(bytes));
         add("latency", bytes, [this, n](int repeats) { return ping_pong(n, repeats); });
+        add("one_way", bytes, timed([this, n] {
+                if (partner() < 0) return;
+                first() ? send(n) : receive(n);
+            }));
         add("exchange", bytes, timed([this, n] { comm_.shift(in_.data(), out_.data(), n, DType::f32); }));
         add("bandwidth", bytes, [this, n](int repeats) { return stream(n, false, repeats); });
         add("bidirectional", bytes, [this, n](int repeats) { return stream(n, true, repeats); });
@@ -93,6 +99,11 @@ private:
             }));
         add("copy", bytes,
             timed([this, bytes] { std::memcpy(out_.data(), in_.data(), static_cast<std::size_t>(bytes)); }));
+        // What sums are made of: written by one rank, read by another, written again.
+        const auto write = [this, bytes] { std::memcpy(fresh_.data(), in_.data(), static_cast<std::size_t>(bytes)); };
+        const auto hand_over = [this, n] { comm_.shift(fresh_.data(), out_.data(), n, DType::f32); };
+        add("fresh_exchange", bytes, timed(hand_over, write));
+        add("fresh_copy", bytes, timed(write, hand_over));
     }
 
     void define_collectives(double bytes) {
@@ -112,12 +123,13 @@ private:
         patterns_.push_back({{pattern, bytes, {}}, std::move(body), 1});
     }
 
-    /// Each repeat begins together and is timed alone, as OSU times collectives.
-    template <class Call>
-    std::function<double(int)> timed(const Call& call) {
-        return [this, call](int repeats) {
+    /// Each repeat begins together and is timed alone, as OSU times collectives; `before` it comes what is not timed.
+    std::function<double(int)> timed(
+        const std::function<void()>& call, const std::function<void()>& before = [] {}) {
+        return [this, call, before](int repeats) {
             std::vector<double> each;
             for (int i = 0; i < repeats; ++i) {
+                before();
                 comm_.barrier();
                 const auto start = Clock::now();
                 call();
@@ -197,7 +209,7 @@ private:
     static constexpr double late_s = 30e-6;
     Comm& comm_;
     double largest_bytes_;
-    std::vector<float> in_, out_, add_;
+    std::vector<float> in_, out_, add_, fresh_;
     std::vector<Pattern> patterns_;
 };
 

@@ -30,8 +30,10 @@ struct NetworkFigures {
 };
 
 /// Patterns: "latency" (half a ping-pong), "bandwidth" (a message of a window one way), "bidirectional" (the same both
-/// ways), "send_overhead", "receive_overhead", "exchange" (around the ring), "add", "copy" (in a rank), "barrier" and
-/// the collectives by their names; sizes from 8 bytes to `largest_bytes` (at least 4 KiB). Collective; at least two
+/// ways), "send_overhead", "receive_overhead", "one_way" (from the first of a pair, as collectives begin: together),
+/// "exchange" (around the ring), "add", "copy" (in a rank),
+/// "fresh_exchange" (of what was just written), "fresh_copy" (to where a neighbour has just read), "barrier" and the
+/// collectives by their names; sizes from 8 bytes to `largest_bytes` (at least 4 KiB). Collective; at least two
 /// ranks; takes about `budget_s`, more where ranks wait for processors: every point is measured twice at least. The
 /// points are rank 0's.
 NetworkFigures probe_network(Comm& comm, double budget_s, double largest_bytes);

@@ -20,6 +20,7 @@
 #include "harness/host.hpp"
 #include "harness/host_network.hpp"
 #include "harness/plan.hpp"
+#include "harness/reduction_fit.hpp"
 #include "harness/text_table.hpp"
 
 namespace wb {
@@ -61,7 +62,7 @@ void message_rows(TextTable& t, const NetworkFigures& f) {
                time_cell(f.at("add", bytes)), time_cell(f.at("copy", bytes))});
 }
 
-/// What the cluster model says of a collective on that system.
+/// What the cluster model says of a collective of ranks on that system.
 double predicted_s(const Backend& model, const std::shared_ptr<const System>& system, const std::string& op,
                    double bytes, int ranks) {
     Case c;
@@ -78,9 +79,8 @@ double predicted_s(const Backend& model, const std::shared_ptr<const System>& sy
 }
 
 /// Rows of predicted beside measured; the sentence that sums them up.
-std::string collective_rows(TextTable& t, const NetworkFigures& f, const std::shared_ptr<const System>& system) {
-    const BackendSet backends;
-    const Backend& model = backends.require("cluster", "network");
+std::string collective_rows(TextTable& t, const NetworkFigures& f, const std::shared_ptr<const System>& system,
+                            const Backend& model) {
     std::vector<double> all;
     std::string out;
     for (const char* op : {"allreduce", "allgather", "reduce_scatter", "broadcast", "alltoall"}) {
@@ -155,7 +155,13 @@ Exit measure_network(const NetworkOptions& o, const VerbContext& context) {
     if (!busy.empty()) fmt::print(stderr, "{}", busy);
     const LogGP fit = fit_loggp(figures);
     const std::string path = o.output.empty() ? host_network_file(comm.size()) : o.output;
-    const std::string text = host_network_toml(figures, fit, *host, today());
+    std::string text = host_network_toml(figures, fit, *host, today());
+    const BackendSet backends;
+    const Backend& model = backends.require("cluster", "network");
+    const auto predict = [&](const System& s, const std::string& op, double bytes) {
+        return predicted_s(model, std::make_shared<const System>(s), op, bytes, figures.ranks);
+    };
+    text += fit_reductions(figures, parse_system(text, path, "host-network"), predict).toml();
     const auto system = std::make_shared<const System>(parse_system(text, path, "host-network"));
     TextTable messages({{"bytes", Align::right},
                         {"latency", Align::right, "", "s"},
@@ -169,7 +175,7 @@ Exit measure_network(const NetworkOptions& o, const VerbContext& context) {
                            {"measured", Align::right, "", "s"},
                            {"predicted", Align::right, "", "s"},
                            {"off by", Align::right, "", "1"}});
-    const std::string summary = collective_rows(collectives, figures, system);
+    const std::string summary = collective_rows(collectives, figures, system, model);
     store(path, text);
     fmt::print("{}\n{}", render(messages, context.format(), context.colour),
                render(collectives, context.format(), context.colour));

@@ -147,31 +147,61 @@ private:
     std::map<std::string, Built> resolved_;
 };
 
+/// The backends asked: those the experiment names, which are told why not, else those whose business the machine is.
 std::vector<std::string> names_of(const SystemChoice& s, const BackendSet& backends) {
-    return s.backends.empty() ? backends.default_names(!s.meshes.empty()) : s.backends;
+    if (!s.backends.empty()) return s.backends;
+    std::vector<std::string> out;
+    for (const std::string& name : backends.default_names(!s.meshes.empty())) {
+        const Backend& b = *backends.find(name);
+        const SystemKind kind = s.system->kind;
+        if (b.suits(kind) && (b.kind() != Kind::measured || kind == SystemKind::host)) out.push_back(name);
+    }
+    return out;
+}
+
+bool contains(const std::vector<std::string>& words, const std::string& word) {
+    return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+/// Words of the measured backends of a system: ways to run, which are no business of models.
+std::vector<std::string> ways_to_run(const SystemChoice& s, const BackendSet& backends) {
+    std::vector<std::string> out;
+    for (const std::string& name : names_of(s, backends))
+        if (const Backend& b = backends.require(name, s.where); b.kind() == Kind::measured)
+            for (std::string& word : b.algorithms()) out.push_back(std::move(word));
+    return out;
+}
+
+/// The algorithms of the experiment that concern this backend: those it knows, and of those it does not the ones it is
+/// to decline in its own words. Empty text: its own choice.
+std::vector<std::string> algorithms_for(const SystemChoice& s, const Backend& backend,
+                                        const std::vector<std::string>& ways) {
+    const std::vector<std::string> its = backend.algorithms();
+    std::vector<std::string> out;
+    for (const std::string& a : s.algorithms)
+        if (contains(its, a) || (backend.takes_mesh() && !contains(ways, a))) out.push_back(a);
+    return out.empty() ? std::vector<std::string>{""} : out;
 }
 
 /// What the experiment names of a mapping, one for each combination; ranks are what a measured backend was started
 /// with.
-std::vector<Mapping> mappings_of(const SystemChoice& s, const Backend& backend, const Params& p, int ranks) {
+std::vector<Mapping> mappings_of(const SystemChoice& s, const Backend& backend, const Params& p, int ranks,
+                                 const std::vector<std::string>& ways) {
     Mapping given;
     const bool real = backend.kind() == Kind::measured, host = s.system->kind == SystemKind::host;
-    const bool named = s.mapping && backend.kind() != Kind::bound && (!real || host);
-    if (named && (!host || s.algorithms.empty() || !s.mapping->algorithm.empty())) return {*s.mapping};
+    const bool named = s.mapping && backend.kind() != Kind::bound && (!real || backend.collective());
+    if (named && (!s.mapping->algorithm.empty() || (!real && !host))) return {*s.mapping};
     if (named) {
         given = *s.mapping;
     } else if (real && backend.collective()) {  // what trains on data shares the batch, all else the model
         const bool replicas = p.has("data") && p.has("batch") && p.integer("batch") % ranks == 0;
         (replicas ? given.data : given.tensor) = ranks;
     }
-    if (!backend.takes_mesh()) return {given};
-    std::vector<Mapping> out;
     const std::vector<MeshChoice> any_mesh{{}};
-    const std::vector<std::string> any_algorithm{""};
-    for (const MeshChoice& m : s.meshes.empty() ? any_mesh : s.meshes)
-        for (const std::string& a : s.algorithms.empty() ? any_algorithm : s.algorithms) {
-            given.rows = m.rows;
-            given.columns = m.columns;
+    std::vector<Mapping> out;
+    for (const MeshChoice& m : s.meshes.empty() || !backend.takes_mesh() ? any_mesh : s.meshes)
+        for (const std::string& a : algorithms_for(s, backend, ways)) {
+            if (m.rows > 0) given.rows = m.rows, given.columns = m.columns;
             given.algorithm = a;
             out.push_back(given);
         }
@@ -194,16 +224,15 @@ void check_algorithms(const SystemChoice& s, const BackendSet& backends) {
     std::vector<std::string> known;
     for (const std::string& name : names_of(s, backends)) {
         const Backend& backend = backends.require(name, s.where);
-        if (!backend.takes_mesh()) continue;
         const std::vector<std::string> its = backend.algorithms();
-        if (its.empty()) return;  // it will say itself
+        if (its.empty() && backend.takes_mesh()) return;  // it will say itself
         for (const std::string& a : its)
-            if (std::find(known.begin(), known.end(), a) == known.end()) known.push_back(a);
+            if (!contains(known, a)) known.push_back(a);
     }
     for (const std::string& a : s.algorithms)
-        if (std::find(known.begin(), known.end(), a) == known.end())
-            throw Error({s.where, fmt::format("no backend of {} has an algorithm {}", s.system->id, in_quotes(a)), "",
-                         did_you_mean(a, known)});
+        if (!contains(known, a))
+            throw Error({s.where, fmt::format("no backend of {} has an algorithm {}", s.system->id, in_quotes(a)),
+                         known.empty() ? "it would be ignored" : "", did_you_mean(a, known)});
 }
 
 /// What is emulated is spread as the first backend that searches would spread it. The key is the experiment's, without
@@ -222,8 +251,18 @@ void spread(PlannedCase& x, const BackendSet& backends) {
     }
 }
 
+/// Why so many units cannot be measured here: a rank speaks for one of them. Empty if they can.
+std::string unmeasurable(const System& system, int units, int speakers) {
+    if (system.kind == SystemKind::host)
+        return units > 1 ? fmt::format("{} of this machine cannot be measured: there is one", units) : "";
+    if (units == speakers) return "";
+    return fmt::format("{} x {} {} measured by {} rank{}, and there {} {}: start it as mpirun -n {}", units, system.id,
+                       units == 1 ? "is" : "are", units, units == 1 ? "" : "s", speakers == 1 ? "is" : "are", speakers,
+                       units);
+}
+
 PlannedCase begin(const Experiment& e, const SystemChoice& s, int units, const std::string& name,
-                  const Backend& backend, const Mapping& mapping) {
+                  const Backend& backend, const Mapping& mapping, int ranks) {
     PlannedCase x;
     x.backend = &backend;
     x.kind = backend.kind();
@@ -235,8 +274,10 @@ PlannedCase begin(const Experiment& e, const SystemChoice& s, int units, const s
     if (backend.kind() == Kind::emulated) x.c.emulation = s.emulation;
     x.c.protocol = e.protocol;
     x.c.seed = e.seed;
-    if (backend.kind() == Kind::measured && units > 1)
-        x.refused = fmt::format("{} of this machine cannot be measured: there is one", units);
+    if (backend.kind() != Kind::measured) return x;
+    const int speakers = backend.collective() ? ranks : 1;
+    if (!s.units_named && !s.mapping && s.system->kind != SystemKind::host) x.c.units = speakers;
+    x.refused = unmeasurable(*s.system, x.c.units, speakers);
     return x;
 }
 
@@ -283,15 +324,13 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
             Point point(w, p, near);
             for (const SystemChoice& s : e.systems) {
                 if (!takes_part(s, *w.workload, p)) continue;
+                const std::vector<std::string> ways =
+                    s.algorithms.empty() ? std::vector<std::string>{} : ways_to_run(s, backends);
                 for (std::int64_t units : s.units)
                     for (const std::string& name : names_of(s, backends)) {
                         const Backend& backend = backends.require(name, s.where);
-                        if (s.backends.empty() && backend.kind() == Kind::measured &&
-                            s.system->kind != SystemKind::host)
-                            continue;  // nothing here can be measured there; an experiment that names it is told so
-                        if (s.backends.empty() && !backend.suits(s.system->kind)) continue;
-                        for (const Mapping& mapping : mappings_of(s, backend, p, ranks)) {
-                            PlannedCase x = begin(e, s, static_cast<int>(units), name, backend, mapping);
+                        for (const Mapping& mapping : mappings_of(s, backend, p, ranks, ways)) {
+                            PlannedCase x = begin(e, s, static_cast<int>(units), name, backend, mapping, ranks);
                             x.c.workload = w.workload->name;
                             x.c.params = p;
                             x.c.key = key_of(x.c);

@@ -70,7 +70,7 @@ void wide_cells(const Result& r, std::vector<Cell>& row) {
     row.emplace_back(v.done ? fmt::format("{:.1e} <= {:.1e}", v.error, v.tolerance) : "");
     double peak = 0, bytes = 0;
     for (const MemoryUse& u : r.m.memory)
-        if (u.level != "process") peak += u.peak.si();
+        if (!u.level.starts_with("process")) peak += u.peak.si();
     for (const CommUse& u : r.m.communication) bytes += u.bytes.si();
     row.push_back({peak > 0 ? format(Bytes(peak)) : "", peak});
     row.push_back({bytes > 0 ? format(Bytes(bytes)) : "", bytes});

@@ -33,8 +33,14 @@ std::optional<MessageLaw> MessageLaw::of(const System& system) {
         for (const auto& [name, points] : {std::pair{"message", &law.message_},
                                            {"exchange", &law.exchange_},
                                            {"add", &law.add_},
-                                           {"copy", &law.copy_}})
+                                           {"copy", &law.copy_},
+                                           {"fresh_exchange", &law.fresh_exchange_},
+                                           {"fresh_copy", &law.fresh_copy_}})
             if (const double bytes = bytes_in(key, name); bytes >= 0) (*points)[bytes] = fact.value;
+    if (const auto at = system.fitted.find("allreduce_long_bytes"); at != system.fitted.end())
+        law.long_bytes_ = at->second.value;
+    if (const auto at = system.fitted.find("reduction_overhead_time"); at != system.fitted.end())
+        law.overhead_ = at->second.value;
     for (const Points* points : {&law.message_, &law.exchange_, &law.add_, &law.copy_})
         if (points->size() < 2) return std::nullopt;
     return law;
@@ -53,19 +59,23 @@ double MessageLaw::reduction_to_all(double bytes, int n) const {
     const int whole = static_cast<int>(std::bit_floor(static_cast<unsigned>(n)));
     // Ranks beyond a power of two hand theirs to a neighbour first and are told the sum at last.
     const double doubling =
-        rounds(whole) * (exchange(bytes) + add(bytes)) + (whole < n ? 2 * message(bytes) + add(bytes) : 0.0);
-    const double ring = (n - 1) * (2 * exchange(bytes / n) + add(bytes / n));
+        rounds(whole) * (fresh_exchange(bytes) + add(bytes)) + (whole < n ? 2 * message(bytes) + add(bytes) : 0.0);
+    const double ring = (n - 1) * (2 * fresh_exchange(bytes / n) + add(bytes / n));
     double halving = whole < n ? 2 * message(bytes) + add(bytes) : 0.0;
-    for (int d = 2; d <= whole; d *= 2) halving += 2 * exchange(bytes / d) + add(bytes / d);
-    return copy(bytes) + std::min({doubling, ring, halving});
+    for (int d = 2; d <= whole; d *= 2) halving += 2 * fresh_exchange(bytes / d) + add(bytes / d);
+    const double blocks = std::min(ring, halving);
+    const double chosen = !long_bytes_ ? std::min(doubling, blocks) : bytes < *long_bytes_ ? doubling : blocks;
+    return overhead_ + fresh_copy(bytes) + chosen;
 }
 
 double MessageLaw::scattered_reduction(double bytes, int n) const {
-    const double ring = (n - 1) * (exchange(bytes / n) + add(bytes / n));
-    if (!std::has_single_bit(static_cast<unsigned>(n))) return copy(bytes) + ring;
+    const double copies =
+        overhead_ + fresh_copy(bytes) + copy(bytes / n);  // sums are made aside; a rank's own is handed out
+    const double ring = (n - 1) * (fresh_exchange(bytes / n) + add(bytes / n));
+    if (!std::has_single_bit(static_cast<unsigned>(n))) return copies + ring;
     double halving = 0;
-    for (int d = 2; d <= n; d *= 2) halving += exchange(bytes / d) + add(bytes / d);
-    return copy(bytes) + std::min(ring, halving);
+    for (int d = 2; d <= n; d *= 2) halving += fresh_exchange(bytes / d) + add(bytes / d);
+    return copies + std::min(ring, halving);
 }
 
 double MessageLaw::gathering(double bytes, int n) const {

@@ -89,8 +89,8 @@ std::optional<Band> Bands::of(const std::string& backend, const std::string& sys
     if (judged(find(rows_, backend, systems, any), system)) return Band{of_others->low, of_others->high, others};
     const UnseenRow* unseen = nearest(unseen_, backend, systems, family);
     if (!unseen) return Band{of_others->low, of_others->high, fmt::format("{} system, {}", unseen_word, others)};
-    std::string source = fmt::format("{} system: {} predictions of {} systems by constants of others", unseen_word,
-                                     unseen->rows, unseen->left_out);
+    std::string source = fmt::format("{} system: {} predictions of {} system{} by constants of others", unseen_word,
+                                     unseen->rows, unseen->left_out, unseen->left_out == 1 ? "" : "s");
     if (unseen->systems != systems || unseen->family != family)
         source += fmt::format(", {} {}", extrapolated_word, parent_text(*unseen));
     return Band{std::min(unseen->low, of_others->low), std::max(unseen->high, of_others->high), std::move(source)};
@@ -218,7 +218,7 @@ Bands derive_bands(const std::vector<BandSample>& samples, const std::vector<Ban
     std::vector<UnseenRow> left_out;
     for (const auto& [key, c] : pools_of(unseen)) {
         const auto& [backend, systems, family] = key;
-        if (c.factors.size() < fewest || c.by_system.size() < 2) continue;
+        if (c.factors.size() < fewest) continue;
         double low = balanced_quantile(c.by_system, 0.1), high = balanced_quantile(c.by_system, 0.9);
         if (const BandRow* seen = find(rows, backend, systems, family))
             low = std::min(low, seen->low), high = std::max(high, seen->high);

@@ -70,8 +70,8 @@ struct BandSample {
     double factor = 1;  ///< measured / predicted time
 };
 
-/// Bands of every backend, kind of system and family with at least `fewest` samples, and of their parents; those of
-/// unseen systems need at least two of them. A system is judged by one row less than `fewest`.
+/// Bands of every backend, kind of system and family with at least `fewest` samples, and of their parents. A system is
+/// judged by one row less than `fewest`.
 Bands derive_bands(const std::vector<BandSample>& samples, const std::vector<BandSample>& unseen = {},
                    std::size_t fewest = 4);
 

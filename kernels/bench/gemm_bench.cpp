@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <set>
 
@@ -13,8 +15,10 @@
 #include "kernels/cpu/gemm_engine.hpp"
 #include "kernels/cpu/openblas.hpp"
 
-// Usage: gemm_bench [Google Benchmark's options] | gemm_bench --paired
+// Usage: gemm_bench [Google Benchmark's options] | gemm_bench --paired | gemm_bench --core-types
 // Paired: our choice and each library called directly take turns; the median of the ratios of neighbours is printed.
+// Core types: OpenBLAS tuned for each processor it might take this one for, a process each; exit code 1 if the type we
+// ask for is not within 10 % of the fastest.
 
 namespace wb::cpu {
 
@@ -204,11 +208,55 @@ void pair_all(const std::string& filter) {
     }
 }
 
+/// GFLOP/s of square products by OpenBLAS as it was loaded, f64 and f32, one thread: the best of several.
+int print_openblas_rates() {
+    for (const auto type : {GemmType::f64, GemmType::f32}) {
+        const Product p{"", {1024, 1024, 1024}, type};
+        Operands o(p.shape, p.type);
+        const auto engine = make_openblas_gemm(p.shape, p.type, 1);
+        double best_s = 1e9;
+        for (int i = 0; i < 15; ++i)
+            best_s = std::min(best_s, seconds_of([&] { engine->run(o.a.data(), o.b.data(), nullptr, o.c.data()); }));
+        fmt::print("{:.1f} ", p.shape.flops() / best_s * 1e-9);
+    }
+    fmt::print("{}\n", OpenBlas::instance().name());
+    return 0;
+}
+
+struct Rates {
+    double f64 = 0, f32 = 0;
+};
+/// In a process of its own, for the type counts while the library is loaded only.
+Rates rates_as(const std::string& core_type) {
+    Rates out;
+    const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
+    FILE* const pipe =
+        popen(fmt::format("WB_OPENBLAS_CORETYPE={} '{}' --openblas-rates", core_type, self).c_str(), "r");
+    char name[128] = {};
+    if (pipe && std::fscanf(pipe, "%lf %lf %127[^\n]", &out.f64, &out.f32, name) == 3)
+        fmt::print("{:12} f64 {:7.1f} GFLOP/s  f32 {:7.1f} GFLOP/s  {}\n", core_type, out.f64, out.f32, name);
+    if (pipe) pclose(pipe);
+    return out;
+}
+
+int compare_core_types() {
+    Rates best, ours;
+    for (const std::string type : {"SkylakeX", "Cooperlake", "SapphireRapids", "Zen", "Haswell"}) {
+        const Rates r = rates_as(type);
+        best = {std::max(best.f64, r.f64), std::max(best.f32, r.f32)};
+        if (type == openblas_core_type()) ours = r;
+    }
+    fmt::print("asked for here: {}\n", openblas_core_type());
+    return ours.f64 >= 0.9 * best.f64 && ours.f32 >= 0.9 * best.f32 ? 0 : 1;
+}
+
 }  // namespace
 
 }  // namespace wb::cpu
 
 int main(int argc, char** argv) {
+    if (argc == 2 && std::strcmp(argv[1], "--openblas-rates") == 0) return wb::cpu::print_openblas_rates();
+    if (argc == 2 && std::strcmp(argv[1], "--core-types") == 0) return wb::cpu::compare_core_types();
     if (argc >= 2 && std::strcmp(argv[1], "--paired") == 0) {
         wb::cpu::pair_all(argc > 2 ? argv[2] : "");
         return 0;

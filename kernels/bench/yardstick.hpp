@@ -1,13 +1,16 @@
 #pragma once
 
 #include <benchmark/benchmark.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstring>
 #include <ctime>
 #include <vector>
 
+#include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/simd.hpp"
 #include "kernels/cpu/storage.hpp"
@@ -53,13 +56,40 @@ Times best_of_three(const Body& body, double units) {
     return best;
 }
 
-/// Seconds per FLOP of C = A B with 2048 x 2048 matrices of f32, the best of a few calls.
+/// Operands of a square product, and room for what it gives: values in [0.25, 1.25).
+class MatrixSet {
+public:
+    MatrixSet(std::int64_t edge, GemmType type)
+        : a_(filled(edge * edge, type)), b_(filled(edge * edge, type)), c_(edge * edge * 8) {}
+    const void* a() const { return a_.data(); }
+    const void* b() const { return b_.data(); }
+    void* c() const { return c_.data(); }
+
+private:
+    static Buffer filled(std::int64_t count, GemmType type) {
+        Buffer out(count * 8);
+        for (std::int64_t i = 0; i < count; ++i) {
+            const float x = 0.25F + static_cast<float>(i % 61) / 61.0F;
+            if (type == GemmType::f64)
+                reinterpret_cast<double*>(out.data())[i] = x;
+            else if (type == GemmType::f32)
+                reinterpret_cast<float*>(out.data())[i] = x;
+            else
+                reinterpret_cast<bf16*>(out.data())[i] = to_bf16(x);
+        }
+        return out;
+    }
+    Buffer a_, b_, c_;
+};
+
+/// Seconds per FLOP of C = A B with 2048 x 2048 matrices, the best of a few calls.
 class GemmYardstick {
 public:
-    explicit GemmYardstick(int threads) : product_(shape(), GemmType::f32, threads) {}
+    explicit GemmYardstick(int threads, GemmType type = GemmType::f32)
+        : product_(shape(), type, threads), m_(n, type) {}
 
     Times per_flop() {
-        return best_of_three([&] { product_(a_.data(), b_.data(), nullptr, c_.data()); }, shape().flops());
+        return best_of_three([&] { product_(m_.a(), m_.b(), nullptr, m_.c()); }, shape().flops());
     }
 
 private:
@@ -70,8 +100,35 @@ private:
         return s;
     }
     Gemm product_;
-    std::vector<float> a_ = std::vector<float>(n * n, 0.5F), b_ = std::vector<float>(n * n, 0.25F),
-                       c_ = std::vector<float>(n * n);
+    MatrixSet m_;
+};
+
+/// Seconds per byte read or written as `threads` threads copy 256 MiB, each a part of its own.
+class CopyYardstick {
+public:
+    explicit CopyYardstick(int threads) : threads_(threads), from_(bytes), to_(bytes) {
+        from_.fill(1, threads);
+        to_.fill(0, threads);
+    }
+
+    Times per_byte() const {
+        return best_of_three([&] { copy(); }, 2 * static_cast<double>(bytes));
+    }
+
+private:
+    static constexpr std::int64_t bytes = std::int64_t{1} << 28;
+
+    void copy() const {
+#pragma omp parallel num_threads(threads_)
+        {
+            const std::int64_t me = omp_get_thread_num(), all = omp_get_num_threads();
+            const std::int64_t begin = bytes * me / all, end = bytes * (me + 1) / all;
+            std::memcpy(to_.data() + begin, from_.data() + begin, static_cast<std::size_t>(end - begin));
+        }
+    }
+
+    int threads_;
+    Buffer from_, to_;
 };
 
 /// Seconds per byte as `threads` threads read 1 GiB once, each a part of its own; the best of a few passes.

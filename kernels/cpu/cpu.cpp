@@ -12,11 +12,12 @@
 #include <vector>
 
 #include "core/backend.hpp"
+#include "core/composition.hpp"
 #include "core/error.hpp"
-#include "kernels/cpu/composed.hpp"
+#include "core/fed.hpp"
+#include "core/generating.hpp"
 #include "kernels/cpu/distributed_session.hpp"
-#include "kernels/cpu/fed.hpp"
-#include "kernels/cpu/generating.hpp"
+#include "kernels/cpu/players.hpp"
 #include "kernels/cpu/subset_session.hpp"
 
 namespace wb {
@@ -91,7 +92,7 @@ std::string unsupported_type(const Graph& g) {
 
 /// Compositions and what is fed data speak with all ranks of a job; a bare workload may leave some out.
 bool on_some_ranks(const Case& c) {
-    return c.graph->phases().empty() && !generation_of(*c.graph) && !cpu::FedSession::feeds(c);
+    return c.graph->phases().empty() && !generation_of(*c.graph) && !FedSession::feeds(c);
 }
 
 class Cpu final : public Backend {
@@ -115,13 +116,13 @@ public:
             if (std::string reason = unsupported_type(*g); !reason.empty()) return Support::no(reason);
         try {
             std::vector<const Graph*> graphs = c.graph->leaves();
-            std::optional<cpu::GenerationPrograms> programs;
+            std::optional<GenerationPrograms> programs;
             if (const std::optional<Generation> generation = generation_of(*c.graph)) {
                 programs.emplace(*generation);
                 graphs = {programs->prefill.get(), programs->decode.get()};
             }
             double needed = 0;
-            for (int r : {0, units - 1}) needed = std::max(needed, cpu::memory_needed(graphs, c.mapping, r));
+            for (int r : {0, units - 1}) needed = std::max(needed, memory_needed(graphs, c.mapping, r));
             const int sharing = ranks_on_node(ranks);
             const double available = available_bytes() / sharing;
             if (needed > available)
@@ -140,12 +141,14 @@ public:
     std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const override {
         const int threads = threads_of(c, comm);
         const auto make = [&c, threads](Comm& ranks) -> std::unique_ptr<Session> {
+            const auto players = [&] { return std::make_unique<cpu::CpuPlayers>(c.seed, ranks, threads); };
             if (const std::optional<Generation> generation = generation_of(*c.graph))
-                return std::make_unique<cpu::GeneratingSession>(c, *generation, ranks, threads);
+                return std::make_unique<GeneratingSession>(c, *generation, ranks, players());
             if (!c.mapping.algorithm.empty()) return std::make_unique<cpu::DistributedSession>(c, ranks, threads);
-            if (!c.graph->phases().empty()) return std::make_unique<cpu::ComposedSession>(c, ranks, threads);
-            if (cpu::FedSession::feeds(c)) return std::make_unique<cpu::FedSession>(c, ranks, threads);
-            return std::make_unique<cpu::CpuSession>(c, ranks, threads);
+            if (!c.graph->phases().empty()) return std::make_unique<Composition>(c, ranks, players());
+            auto alone = std::make_unique<cpu::CpuSession>(c, ranks, threads);
+            if (FedSession::feeds(c)) return std::make_unique<FedSession>(c, ranks, std::move(alone));
+            return alone;
         };
         return c.mapping.units() < comm.size() ? cpu::on_first_ranks(c.mapping.units(), comm, make) : make(comm);
     }

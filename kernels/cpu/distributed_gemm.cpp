@@ -49,6 +49,7 @@ std::string PanelProduct::library() const { return products_.empty() ? "" : prod
 DistributedGemm::DistributedGemm(const DistributedShape& shape, const RankGrid& grid, Comm& comm, int threads)
     : shape_(shape),
       seat_(grid, comm),
+      threads_(threads),
       product_(shape.type, shard(shape.m, seat_.row, grid.rows).count, shard(shape.n, seat_.column, grid.columns).count,
                threads, comm.size() > 1) {}
 
@@ -57,7 +58,7 @@ std::int64_t DistributedGemm::size() const { return stored_bytes(shape_.type); }
 Buffer DistributedGemm::extra(std::int64_t elements) {
     extra_bytes_ += elements * size();
     Buffer out(elements * size());
-    out.fill(0, 1);
+    out.fill(0, threads_);
     return out;
 }
 

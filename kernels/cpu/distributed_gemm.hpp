@@ -79,6 +79,7 @@ protected:
 
     DistributedShape shape_;
     Seat seat_;
+    int threads_;
     PanelProduct product_;
     double flops_ = 0;
     std::int64_t extra_bytes_ = 0;

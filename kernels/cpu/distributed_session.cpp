@@ -190,8 +190,8 @@ ResourceUse DistributedSession::usage() const {
     const double inputs = held * size * static_cast<double>(gemm_->a().elements() + gemm_->b().elements());
     const double result = held * size * static_cast<double>(gemm_->c().elements());
     use.memory = {{"inputs", Bytes(0), Bytes(inputs), Bytes(0)},
-                  {"activations", Bytes(0), Bytes(result + static_cast<double>(gemm_->extra_bytes())), Bytes(0)},
-                  {"process", Bytes(0), peak_resident(), Bytes(0)}};
+                  {"activations", Bytes(0), Bytes(result + static_cast<double>(gemm_->extra_bytes())), Bytes(0)}};
+    for (MemoryUse& m : process_memory()) use.memory.push_back(std::move(m));
     use.communication = ledger_.uses();
     for (CommUse& u : use.communication) u.fabric = comm_->library();
     use.useful = Flops(gemm_->flops());

@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <cstdlib>
+#include <optional>
 
 #include "core/error.hpp"
 
@@ -12,26 +13,33 @@ namespace wb::cpu {
 namespace {
 
 constexpr const char* core_type_variable = "OPENBLAS_CORETYPE";
+constexpr const char* own_variable = "WB_OPENBLAS_CORETYPE";
 constexpr int row_major = 101;
 
 int transposed(bool yes) { return yes ? 112 : 111; }
 
-/// Sets OPENBLAS_CORETYPE while the library is being loaded, unless the user has set it; children do not inherit it.
+/// Sets OPENBLAS_CORETYPE while the library is being loaded; children do not inherit it. What an environment sets for
+/// all its programs, often the oldest of its machines, does not count: a comparison needs the fastest kernels.
 class CoreTypeScope {
 public:
     CoreTypeScope() {
         const std::string type = openblas_core_type();
-        if (type.empty() || std::getenv(core_type_variable) != nullptr) return;
-        set_ = setenv(core_type_variable, type.c_str(), 0) == 0;
+        if (type.empty()) return;
+        if (const char* before = std::getenv(core_type_variable)) before_ = before;
+        set_ = setenv(core_type_variable, type.c_str(), 1) == 0;
     }
     ~CoreTypeScope() {
-        if (set_) unsetenv(core_type_variable);
+        if (set_ && before_)
+            setenv(core_type_variable, before_->c_str(), 1);
+        else if (set_)
+            unsetenv(core_type_variable);
     }
     CoreTypeScope(const CoreTypeScope&) = delete;
     CoreTypeScope& operator=(const CoreTypeScope&) = delete;
 
 private:
     bool set_ = false;
+    std::optional<std::string> before_;
 };
 
 [[noreturn]] void refuse(const std::string& problem) {
@@ -57,6 +65,7 @@ std::string version_of(const std::string& config) {
 }  // namespace
 
 std::string openblas_core_type() {
+    if (const char* own = std::getenv(own_variable)) return own;
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&

@@ -50,7 +50,8 @@ private:
     std::string name_;
 };
 
-/// OpenBLAS' name of the processor this program should ask for, or "" to leave the choice to the library.
+/// OpenBLAS' name of the processor this program asks for, by what the processor can do, or "" to leave the choice to
+/// the library. WB_OPENBLAS_CORETYPE in the environment wins. `gemm_bench --core-types` shows the speed of each.
 std::string openblas_core_type();
 
 }  // namespace wb::cpu

@@ -11,6 +11,7 @@
 #include "core/error.hpp"
 #include "core/graph.hpp"
 #include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/storage.hpp"
 
 namespace wb::cpu {
 
@@ -23,27 +24,22 @@ struct Runner {
     std::string library;  ///< of a matrix product; empty: this project's own loops
 };
 
-/// Memory that ops use while they run, one after the other: as large as the largest of them asks for.
+/// Memory that ops use while they run, one after the other: as large as the largest of them asks for, and near the
+/// threads that write it first.
 class Scratch {
 public:
     /// Before the first run only.
     void reserve(std::int64_t bytes) {
-        if (bytes <= bytes_) return;
-        bytes_ = bytes;
-        memory_.resize(static_cast<std::size_t>(bytes) + alignment);  // room to align the start
+        if (bytes > memory_.bytes()) memory_ = Buffer(bytes);
     }
     template <class T>
     T* as() {
-        void* p = memory_.data();
-        std::size_t space = memory_.size();
-        return static_cast<T*>(std::align(alignment, 1, p, space));
+        return reinterpret_cast<T*>(memory_.data());
     }
-    std::int64_t bytes() const { return bytes_; }
+    std::int64_t bytes() const { return memory_.bytes(); }
 
 private:
-    static constexpr std::size_t alignment = 64;
-    std::int64_t bytes_ = 0;
-    std::vector<std::byte> memory_;
+    Buffer memory_;
 };
 
 /// What the runners of one session share.

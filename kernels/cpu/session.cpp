@@ -11,6 +11,7 @@
 #include <set>
 
 #include "core/element.hpp"
+#include "core/huge_pages.hpp"
 
 namespace wb::cpu {
 namespace {
@@ -21,10 +22,11 @@ double seconds(std::chrono::steady_clock::duration d) { return std::chrono::dura
 
 }  // namespace
 
-Bytes peak_resident() {
+std::vector<MemoryUse> process_memory() {
     rusage use{};
     getrusage(RUSAGE_SELF, &use);
-    return Bytes(1024.0 * static_cast<double>(use.ru_maxrss));
+    return {{"process", Bytes(0), Bytes(1024.0 * static_cast<double>(use.ru_maxrss)), Bytes(0)},
+            {"process, huge pages", Bytes(0), Bytes(huge_page_bytes()), Bytes(0)}};
 }
 
 CpuSession::CpuSession(const Case& c, Comm& comm, int threads, Pool* pool)
@@ -138,30 +140,29 @@ void CpuSession::put(std::string_view name, std::span<const std::int32_t> whole)
     }
 }
 
-std::span<const float> CpuSession::losses() const {
-    for (const Op& op : part_.local.ops())
-        for (const TensorId id : op.out)
-            if ((op.kind == OpKind::cross_entropy || op.kind == OpKind::cross_entropy_join) &&
-                part_.local.tensor(id).role == Role::output)
-                return {reinterpret_cast<const float*>(storage_->at(id, 0)),
-                        static_cast<std::size_t>(part_.local.elements(id))};
-    return {};
+std::vector<float> CpuSession::losses() const {
+    const std::optional<TensorId> id = losses_of(part_.local);
+    if (!id) return {};
+    const auto* const from = reinterpret_cast<const float*>(storage_->at(*id, 0));
+    return {from, from + part_.local.elements(*id)};
 }
 
-CpuSession::Logits CpuSession::logits() const {
-    const std::span<const Tensor> all = part_.local.tensors();
-    const auto found = std::find_if(all.begin(), all.end(), [](const Tensor& t) { return t.role == Role::output; });
-    WB_EXPECT(found != all.end() && found->shape.size() == 2);
-    const auto i = static_cast<std::size_t>(found - all.begin());
-    const Partition::Piece& piece = part_.pieces[i];
-    WB_EXPECT(piece.layout.kind != Layout::Kind::partial);
-    const bool by_rows = piece.layout.dim == 0;
-    return {storage_->at(tensor_id(i), 0),
-            found->dtype,
-            found->shape[0],
-            found->shape[1],
-            by_rows ? piece.first : piece.first_row,
-            by_rows ? 0 : piece.first};
+std::vector<BestToken> CpuSession::best_tokens(const TokenChoice& choice, std::int64_t number,
+                                               std::int64_t sequences) const {
+    const LogitsPart logits(part_);
+    std::vector<BestToken> out(static_cast<std::size_t>(sequences));
+    with_type(part_.local.tensor(logits.id).dtype, [&]<class T>(T) {
+        const T* row = reinterpret_cast<const T*>(storage_->at(logits.id, 0));
+        for (std::int64_t r = 0; r < logits.rows; ++r, row += logits.columns) {
+            const std::int64_t sequence = logits.first_row + r;
+            for (std::int64_t j = 0; j < logits.columns; ++j) {
+                const std::int64_t id = logits.first_column + j;
+                out[static_cast<std::size_t>(sequence)].consider(choice.score(to_float(row[j]), number, sequence, id),
+                                                                 static_cast<double>(id));
+            }
+        }
+    });
+    return out;
 }
 
 std::string CpuSession::nonfinite_output(const Block& block, std::int64_t iteration, int i) const {
@@ -249,9 +250,9 @@ ResourceUse CpuSession::usage() const {
     for (const auto& [level, bytes] : {std::pair{"inputs", plan.inputs},
                                        {"weights", plan.weights},
                                        {"state", plan.state},
-                                       {"activations", plan.activations},
-                                       {"process", peak_resident()}})
+                                       {"activations", plan.activations}})
         use.memory.push_back({level, Bytes(0), bytes, Bytes(0)});
+    for (MemoryUse& own : process_memory()) use.memory.push_back(std::move(own));
     use.communication = communication();
     use.useful = part_.local.flops();
     use.overhead = repeated_work(part_.local);

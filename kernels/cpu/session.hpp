@@ -11,25 +11,25 @@
 #include "core/backend.hpp"
 #include "core/gather.hpp"
 #include "core/part.hpp"
+#include "core/player.hpp"
 #include "kernels/cpu/buckets.hpp"
 #include "kernels/cpu/runner.hpp"
 #include "kernels/cpu/storage.hpp"
 
 namespace wb::cpu {
 
-/// Memory this process has held at most.
-Bytes peak_resident();
+/// What this process has held at most, and how much of what it holds lies in huge pages.
+std::vector<MemoryUse> process_memory();
 
 /// One rank's program: every op of every block bound to its memory.
-class CpuSession final : public Session {
+class CpuSession final : public Player {
 public:
     /// Collective over `comm`, which must outlive this as `pool` must. `threads` >= 1. With a pool, weights and states
     /// are its own, and not filled here.
     CpuSession(const Case& c, Comm& comm, int threads, Pool* pool = nullptr);
 
-    Sample run() override { return run(nullptr); }
-    /// `before_update` is called, if given, when all gradients are known and no weight is changed yet.
-    Sample run(const std::function<void()>& before_update);
+    using Player::run;
+    Sample run(const std::function<void()>& before_update) override;
     std::optional<Outputs> outputs() override { return gathered(true); }
     std::optional<Outputs> declared_outputs() override { return gathered(false); }
     void poison() override { storage_->poison(); }
@@ -38,27 +38,15 @@ public:
     /// From the next run on, a span for every execution of an op: two clock reads each, so not for results.
     void time_ops(bool on) { time_ops_ = on; }
     const Graph& local() const { return part_.local; }
-    /// The optimizer goes on as after `done` runs.
-    void at_step(std::int64_t done) { step_ = done; }
-    /// Caches hold `tokens` tokens fewer of each sequence than the graph says, from the next run on: its caches have
-    /// room for all, and the token at hand stands that much earlier.
-    void lack(std::int64_t tokens) { missing_ = tokens; }
-    /// This rank's rows of an input of 32-bit integers, from the whole of it. Nothing if the graph has none so named.
-    void put(std::string_view name, std::span<const std::int32_t> whole);
-    /// This rank's losses of the last run, one a token; empty without a loss.
-    std::span<const float> losses() const;
-    /// This rank's part of the output matrix [sequences, vocabulary] of the last run.
-    struct Logits {
-        const std::byte* values;
-        DType dtype;
-        std::int64_t rows, columns, first_row, first_column;
-    };
-    Logits logits() const;
-    /// Of the last run; this backend never computes while it communicates.
-    std::vector<CommUse> communication() const;
-    /// Repeats all before the update op by op (collective) and names the first tensor this rank sees that has a value
-    /// that is no number; empty if there is none.
-    std::string first_nonfinite();
+    void at_step(std::int64_t done) override { step_ = done; }
+    void lack(std::int64_t tokens) override { missing_ = tokens; }
+    void put(std::string_view name, std::span<const std::int32_t> whole) override;
+    std::vector<float> losses() const override;
+    std::vector<BestToken> best_tokens(const TokenChoice& choice, std::int64_t number,
+                                       std::int64_t sequences) const override;
+    /// This backend never computes while it communicates.
+    std::vector<CommUse> communication() const override;
+    std::string first_nonfinite() override;
 
 private:
     using Clock = std::chrono::steady_clock;

@@ -12,6 +12,7 @@
 #include "core/element.hpp"
 #include "core/error.hpp"
 #include "core/fill.hpp"
+#include "core/huge_pages.hpp"
 #include "kernels/cpu/bf16.hpp"
 
 namespace wb::cpu {
@@ -98,7 +99,8 @@ Buffer::Buffer(std::int64_t bytes) : bytes_(bytes) {
     void* p = std::aligned_alloc(static_cast<std::size_t>(alignment), rounded);
     if (!p) throw std::bad_alloc();
     data_.reset(static_cast<std::byte*>(p));
-    if (alignment == huge_page) madvise(p, rounded, MADV_HUGEPAGE);  // advice: refusal costs speed only
+    if (alignment == huge_page)  // advice: refusal costs speed only
+        madvise(p, rounded, huge_pages_wanted() ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
 void Buffer::Free::operator()(std::byte* p) const { std::free(p); }

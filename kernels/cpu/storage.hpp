@@ -13,7 +13,8 @@
 
 namespace wb::cpu {
 
-/// Bytes of memory on cache-line boundaries; large ones ask for huge pages.
+/// Bytes of memory on cache-line boundaries; large ones ask for huge pages (core/huge_pages.hpp). Pages are nobody's
+/// until they are written: whoever writes them first has them near.
 class Buffer {
 public:
     Buffer() = default;

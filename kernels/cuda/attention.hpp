@@ -13,8 +13,15 @@ struct Attention {
     std::int64_t batch, seq, seq_kv, heads, kv_heads, d, dv, wide, window;
     bool causal;
     float scale;
+    const std::int64_t* missing = nullptr;  ///< on the device: keys that a cache lacks yet; forward alone
 
     constexpr std::int64_t group() const { return heads / kv_heads; }
+    /// The same of the keys that are there; strides stay those of the whole. On the device.
+    constexpr Attention present() const {
+        Attention out = *this;
+        if (missing) out.seq_kv -= *missing;
+        return out;
+    }
     constexpr std::int64_t queries() const { return batch * heads * seq; }
     /// Keys [first_key, last_key) that query i sees, aligned at the last query and the last key.
     constexpr std::int64_t last_key(std::int64_t i) const {

@@ -32,6 +32,7 @@ template <class T, int D, int R>
 WB_KERNEL(threads)
 split_kernel(const T* q, const T* k, const T* v, float* parts, std::int64_t splits, Attention a) {
     constexpr int N = widest<T>, lanes = D / N, groups = threads / lanes;
+    const Attention there = a.present();
     const std::int64_t split = block_x(), kv = block_y() % a.kv_heads, batch = block_y() / a.kv_heads;
     const std::int64_t rows = a.group() * a.seq, from_row = static_cast<std::int64_t>(block_z()) * R;
     const int lane = thread_index() % lanes, group = thread_index() / lanes;
@@ -44,13 +45,13 @@ split_kernel(const T* q, const T* k, const T* v, float* parts, std::int64_t spli
         first[r] = last[r] = 0;
         for (int e = 0; e < N; ++e) query[r][e] = 0;
         if (row >= rows) continue;
-        first[r] = a.first_key(i);
-        last[r] = a.last_key(i);
+        first[r] = there.first_key(i);
+        last[r] = there.last_key(i);
         const Pack<T, N> x = load<T, N>(q + ((batch * a.seq + i) * a.heads + head) * D, lane);
         for (int e = 0; e < N; ++e) query[r][e] = to_float(x.at[e]) * a.scale;
     }
-    const std::int64_t each = (a.seq_kv + splits - 1) / splits, begin = split * each;
-    const std::int64_t past = begin + each < a.seq_kv ? begin + each : a.seq_kv;
+    const std::int64_t each = (there.seq_kv + splits - 1) / splits, begin = split * each;
+    const std::int64_t past = begin + each < there.seq_kv ? begin + each : there.seq_kv;
     const std::int64_t base = (batch * a.seq_kv * a.kv_heads + kv) * D, stride = a.kv_heads * D;
     for (std::int64_t j0 = begin; j0 < past; j0 += groups * at_once) {
         Pack<T, N> keys[at_once], values[at_once];

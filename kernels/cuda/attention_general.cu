@@ -68,11 +68,12 @@ forward_kernel(const T* q, const T* k, const T* v, T* y, float* lse, Attention a
     const std::int64_t row = at.batch * a.seq + at.at, kv = at.head / a.group();
     to_shared(own, q + (row * a.heads + at.head) * a.d, a.d);
     sync_warp();
-    const std::int64_t k_row = a.kv_heads * a.d, v_row = a.kv_heads * a.wide, last = a.last_key(at.at);
+    const Attention now_there = a.present();
+    const std::int64_t k_row = a.kv_heads * a.d, v_row = a.kv_heads * a.wide, last = now_there.last_key(at.at);
     const T* const keys = k + at.batch * a.seq_kv * k_row + kv * a.d;
     const T* const values = v + at.batch * a.seq_kv * v_row + kv * a.wide;
     float largest = nothing, sum = 0, result[per_lane] = {};
-    for (std::int64_t first = a.first_key(at.at); first < last; first += warp_threads) {
+    for (std::int64_t first = now_there.first_key(at.at); first < last; first += warp_threads) {
         const std::int64_t j = first + lane_index();
         const float score = j < last ? a.scale * dot(own, keys + j * k_row, a.d) : nothing;
         const float now = fmaxf(largest, warp_max(score)), shrink = expf(largest - now);

@@ -3,13 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/backend.hpp"
+#include "core/composition.hpp"
 #include "core/error.hpp"
+#include "core/fed.hpp"
+#include "core/generating.hpp"
 #include "kernels/cuda/attention.hpp"
-#include "kernels/cuda/session.hpp"
+#include "kernels/cuda/players.hpp"
 
 namespace wb {
 namespace {
@@ -103,8 +107,17 @@ public:
         return fits(c, ranks);
     }
 
+    bool composes() const override { return true; }
+
     std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const override {
-        return std::make_unique<cuda::CudaSession>(c, comm, device_of(comm.rank(), cuda::devices().count));
+        const int index = device_of(comm.rank(), cuda::devices().count);
+        const auto players = [&] { return std::make_unique<cuda::CudaPlayers>(c.seed, comm, index); };
+        if (const std::optional<Generation> generation = generation_of(*c.graph))
+            return std::make_unique<GeneratingSession>(c, *generation, comm, players());
+        if (!c.graph->phases().empty()) return std::make_unique<Composition>(c, comm, players());
+        auto alone = std::make_unique<cuda::CudaSession>(c, comm, index);
+        if (FedSession::feeds(c)) return std::make_unique<FedSession>(c, comm, std::move(alone));
+        return alone;
     }
 
     double estimate_s(const Case& c) const override { return c.graph->flops().si() / assumed_flop_per_second; }
@@ -112,8 +125,15 @@ public:
 private:
     static Support fits(const Case& c, int ranks) {
         try {
+            std::vector<const Graph*> graphs = c.graph->leaves();
+            std::optional<GenerationPrograms> programs;
+            if (const std::optional<Generation> generation = generation_of(*c.graph)) {
+                programs.emplace(*generation);
+                graphs = {programs->prefill.get(), programs->decode.get()};
+            }
             double needed = 0;
-            for (int r : {0, ranks - 1}) needed = std::max(needed, cuda::memory_needed(*c.graph, c.mapping, r));
+            for (int r : {0, ranks - 1})
+                needed = std::max(needed, memory_needed(graphs, c.mapping, r, cuda::place_alignment));
             const auto available = static_cast<double>(cuda::free_bytes());
             if (needed > available)
                 return Support::no(

@@ -161,8 +161,9 @@ rope_kernel(const T* x, const float* table, T* y, std::int64_t packs, Rotation h
         store<T, V>(y, i, own);
         return;
     }
-    const float* const cosine = table + row % how.seq * half;
-    const float* const sine = cosine + how.seq * half;
+    const std::int64_t position = how.first + row % how.seq - (how.missing ? *how.missing : 0);
+    const float* const cosine = table + position * half;
+    const float* const sine = cosine + how.positions * half;
     const bool upper = feature >= half;  // of two halves
     Pack<T, V> other = own, out;
     if (!how.interleaved)

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/generation.hpp"
 #include "core/op.hpp"
 #include "kernels/cuda/fill.hpp"
 #include "kernels/cuda/runtime.hpp"
@@ -33,9 +34,11 @@ struct Update {
 /// `type` is that of weight and gradient; `master` is null where the weight itself is f32.
 void adamw(Stream stream, DType type, void* weight, const void* gradient, float* m, float* v, float* master,
            std::int64_t n, const Update& how);
-/// Rows of [heads, head] features; `table` holds cosines [seq, dim / 2], then sines.
+/// Rows of [heads, head] features; `table` holds cosines [positions, dim / 2], then sines. Token s of a sequence stands
+/// at position `first` + s, less what is `missing` (null: nothing; on the device).
 struct Rotation {
-    std::int64_t seq, heads, head, dim, offset;
+    std::int64_t seq, heads, head, dim, offset, positions, first;
+    const std::int64_t* missing;
     bool interleaved;
 };
 void rope(Stream stream, DType type, const void* x, const float* table, void* y, std::int64_t rows,
@@ -75,13 +78,15 @@ void embed(Stream stream, DType type, const std::int32_t* token, const void* tab
 /// `links`: table rows + tokens of int. Adds to the table if `accumulate`, else rows without a token become zero.
 void embed_backward(Stream stream, DType type, const void* dy, const std::int32_t* token, void* table, int* links,
                     std::int64_t tokens, const Matrix& table_shape, std::int64_t offset, bool accumulate);
+/// `missing`, null for nothing, is taken from `offset` on the device.
 void position_embed(Stream stream, DType type, const void* x, const void* table, void* y, const Matrix& shape,
-                    std::int64_t seq, std::int64_t offset);
+                    std::int64_t seq, std::int64_t offset, const std::int64_t* missing);
 void position_embed_backward(Stream stream, DType type, const void* dy, void* table, const Matrix& shape,
                              std::int64_t table_rows, std::int64_t seq, std::int64_t offset);
 /// Row r of `to` = row of `from` by the rule; see tables.cu.
 struct RowMove {
     std::int64_t group, from_group, from_first, to_group, to_first;
+    const std::int64_t* missing = nullptr;  ///< on the device, taken from to_first
 };
 void move_rows(Stream stream, DType type, const void* from, void* to, const Matrix& moved, const RowMove& rule);
 void concat_heads(Stream stream, DType type, const void* own, const void* common, void* y, std::int64_t rows,
@@ -93,6 +98,12 @@ struct ColumnMove {
     std::int64_t groups, extra, from_wide, from_first, to_wide, to_first;
 };
 void move_columns(Stream stream, DType type, const void* from, void* to, std::int64_t rows, const ColumnMove& rule);
+
+// choose.cu
+/// By row of logits [rows, columns], of ids from `first` on: the best id and its score, as TokenChoice has them; `keys`
+/// on the device, one a row, null without a temperature.
+void choose(Stream stream, DType type, const void* logits, BestToken* best, const Matrix& shape, std::int64_t first,
+            const std::uint64_t* keys, double temperature);
 
 // experts.cu
 struct Gate {

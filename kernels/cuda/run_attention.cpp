@@ -9,7 +9,8 @@ namespace {
 std::int64_t tiled_bytes(const Attention& how) { return (how.d == 256 ? 128 + 4 * 32 : 128 + 4 * 64) * how.d * 2; }
 
 Runner forward(const Site& site) {
-    const Attention how = attention_of(site.a(), site.in(2));
+    Attention how = attention_of(site.a(), site.in(2));
+    if (how.seq == 1) how.missing = site.setup.missing;  // of a prefill's caches nothing is read that is not there
     const DType type = site.in(0).dtype;
     const Stream stream = site.stream();
     const auto operands = [](Operands p) {
@@ -22,10 +23,10 @@ Runner forward(const Site& site) {
         return {[=](Operands p) { attention_decode(stream, type, operands(p), scratch->as<float>(), splits, how); },
                 "own attention by splits of the keys"};
     }
-    if (has_warpgroup(type, how, site.setup.device))
+    if (!how.missing && has_warpgroup(type, how, site.setup.device))
         return {[=](Operands p) { attention_warpgroup(stream, type, operands(p), how); },
                 "own attention on warpgroup matrix units"};
-    if (has_tiled(type, how) && tiled_bytes(how) <= site.setup.device.shared_bytes)
+    if (!how.missing && has_tiled(type, how) && tiled_bytes(how) <= site.setup.device.shared_bytes)
         return {[=](Operands p) { attention_tiled(stream, operands(p), how); }, "own attention on matrix units"};
     return {[=](Operands p) { attention_general(stream, type, operands(p), how); }, "own attention"};
 }

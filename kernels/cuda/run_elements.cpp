@@ -7,12 +7,13 @@
 namespace wb::cuda {
 namespace {
 
-/// Cosines [seq, dim / 2] of every position and pair, then sines: computed once, exactly, on the host.
-std::shared_ptr<const Memory> turns(const Attributes& a, Stream stream) {
+/// Cosines [count, dim / 2] of every position from `first` on and pair, then sines: computed once, exactly, on the
+/// host.
+std::shared_ptr<const Memory> turns(const Attributes& a, std::int64_t first, std::int64_t count, Stream stream) {
     std::vector<float> cosine, sine;
-    for (std::int64_t s = 0; s < a.seq; ++s)
+    for (std::int64_t s = first; s < first + count; ++s)
         for (std::int64_t i = 0; i < a.rotary_dim / 2; ++i) {
-            const double turn = static_cast<double>(a.offset + s) *
+            const double turn = static_cast<double>(s) *
                                 std::pow(a.theta, -2.0 * static_cast<double>(i) / static_cast<double>(a.rotary_dim));
             cosine.push_back(static_cast<float>(std::cos(turn)));
             sine.push_back(static_cast<float>(a.inverse ? -std::sin(turn) : std::sin(turn)));
@@ -26,9 +27,13 @@ std::shared_ptr<const Memory> turns(const Attributes& a, Stream stream) {
 
 Runner rotation(const Site& site) {
     const Attributes& a = site.a();
-    const std::shared_ptr<const Memory> table = turns(a, site.stream());
+    // Where caches may lack tokens, a token stands anywhere up to its place.
+    const std::int64_t* const missing = site.setup.missing;
+    const std::int64_t first = missing ? a.offset : 0, positions = first + a.seq;
+    const std::shared_ptr<const Memory> table = turns(a, a.offset - first, positions, site.stream());
     const Matrix shape = Site::matrix(site.in(0));
-    const Rotation how{a.seq, a.heads, shape.columns / a.heads, a.rotary_dim, a.rotary_offset, a.interleaved};
+    const Rotation how{a.seq,   a.heads,      shape.columns / a.heads, a.rotary_dim, a.rotary_offset, positions, first,
+                       missing, a.interleaved};
     const Stream stream = site.stream();
     const DType type = site.out(0).dtype;
     return {[=](Operands p) {

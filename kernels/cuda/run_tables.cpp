@@ -32,7 +32,8 @@ Runner positions(const Site& site, bool backward) {
     const std::int64_t seq = site.a().seq, offset = site.a().offset, table_rows = Site::rows(site.out(0));
     if (backward)
         return {[=](Operands p) { position_embed_backward(stream, type, p[0], p[1], shape, table_rows, seq, offset); }};
-    return {[=](Operands p) { position_embed(stream, type, p[0], p[1], p[2], shape, seq, offset); }};
+    const std::int64_t* const missing = site.setup.missing;
+    return {[=](Operands p) { position_embed(stream, type, p[0], p[1], p[2], shape, seq, offset, missing); }};
 }
 
 Runner rows_moved(const Site& site) {
@@ -42,7 +43,7 @@ Runner rows_moved(const Site& site) {
     const std::int64_t columns = Site::columns(site.out(0));
     if (site.op.kind == OpKind::cache_write) {
         const Matrix moved{Site::rows(site.in(1)), columns};
-        const RowMove rule{a.seq, a.seq, 0, a.seq_kv, a.offset};
+        const RowMove rule{a.seq, a.seq, 0, a.seq_kv, a.offset, site.setup.missing};
         return {[=](Operands p) { move_rows(stream, type, p[1], p[2], moved, rule); }};
     }
     if (site.op.kind == OpKind::last_rows) {

@@ -24,6 +24,10 @@ void Steps::allocate(Stream stream) {
     corrections_ = Memory(pairs * 2 * static_cast<std::int64_t>(sizeof(float)));
 }
 
+void Steps::at(std::int64_t done, Stream stream) const {
+    if (!betas_.empty()) copy_to_device(step_.data(), &done, sizeof done, stream);
+}
+
 void Steps::begin(Stream stream) const {
     if (betas_.empty()) return;
     begin_step(stream, reinterpret_cast<std::int64_t*>(step_.data()),

@@ -47,6 +47,8 @@ public:
     /// Where the corrections of these betas will stand; to be asked before allocate().
     std::size_t pair(double beta1, double beta2);
     void allocate(Stream stream);
+    /// The next run is the one after `done`.
+    void at(std::int64_t done, Stream stream) const;
     void begin(Stream stream) const;
     const float* corrections(std::size_t pair) const {
         return reinterpret_cast<const float*>(corrections_.data()) + 2 * pair;
@@ -67,6 +69,7 @@ struct Setup {
     Products& products;
     Collectives& collectives;
     const Device& device;
+    const std::int64_t* missing;  ///< on the device: tokens that caches lack; null where they never do
 };
 
 /// One op and its operands' shapes and types.

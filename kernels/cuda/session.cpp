@@ -19,7 +19,7 @@ constexpr std::int64_t least_recorded = 8;
 
 }  // namespace
 
-CudaSession::CudaSession(const Case& c, Comm& comm, int index)
+CudaSession::CudaSession(const Case& c, Comm& comm, int index, Pool* pool)
     : whole_(c.graph),
       comm_(comm),
       mapping_(c.mapping),
@@ -35,15 +35,18 @@ CudaSession::CudaSession(const Case& c, Comm& comm, int index)
     }
     collectives_ = make_collectives(model_ ? *model_ : comm);
     const auto among = [&](Collectives& ranks) {
-        return Setup{g, queue_.stream(), scratch_, steps_, *products_, ranks, device_};
+        return Setup{g,          queue_.stream(), scratch_, steps_,
+                     *products_, ranks,           device_,  reinterpret_cast<const std::int64_t*>(missing_.data())};
     };
+    if (pool) missing_ = Memory(sizeof(std::int64_t));
+    if (pool) set_bytes(missing_.data(), 0, missing_.bytes(), queue_.stream());
     const Setup setup = among(*collectives_), replicated = among(among_replicas_ ? *among_replicas_ : *collectives_);
     for (std::size_t i = 0; i < g.ops().size(); ++i)
         runners_.push_back(make_runner({part_.among_replicas[i] ? replicated : setup, g.ops()[i]}));
     scratch_.allocate();
     steps_.allocate(queue_.stream());
     storage_ = std::make_unique<DeviceStorage>(g, part_.pieces, *whole_, plan_memory(g, place_alignment), c.seed,
-                                               comm.rank(), queue_.stream());
+                                               comm.rank(), queue_.stream(), pool);
     if (mapping_.algorithm == cold) cache_filler_ = Memory(2 * device_.l2_bytes);
     bind();
     queue_.wait();
@@ -102,7 +105,7 @@ void CudaSession::overwrite_cache() const {
 }
 
 /// The first run launches every kernel from the host, so that libraries load what they need; the second records.
-Sample CudaSession::run() {
+Sample CudaSession::run(const std::function<void()>& before_update) {
     const Stream s = queue_.stream();
     if (runs_ == 0) telemetry_.start();
     if (++runs_ == 2 && executions_ >= least_recorded && mapping_.algorithm != unrecorded)
@@ -114,6 +117,10 @@ Sample CudaSession::run() {
     events_[0].record(s);
     steps_.begin(s);
     for (std::size_t i = 0; i < stretches_.size(); ++i) {
+        if (before_update && stretches_[i].phase == update_phase) {
+            queue_.wait();
+            before_update();
+        }
         execute(stretches_[i]);
         events_[i + 1].record(s);
     }
@@ -129,20 +136,24 @@ Sample CudaSession::run() {
     }
     out.elapsed = Seconds(events_.back().seconds_since(events_[0]));
     busy_s_ += out.elapsed.si();
+    telemetry_.look();
     return out;
 }
 
 std::optional<Outputs> CudaSession::gathered(bool with_changed) const {
-    return gather_outputs(*whole_, part_, with_changed, comm_, [this](TensorId local, std::int64_t instance) {
-        const DType type = part_.local.tensor(local).dtype;
-        const auto each = static_cast<std::size_t>(stored_bytes(type));
-        std::vector<double> values(static_cast<std::size_t>(part_.local.elements(local)));
-        std::vector<std::byte> bytes(values.size() * each);
-        copy_to_host(bytes.data(), storage_->at(local, instance), static_cast<std::int64_t>(bytes.size()),
-                     queue_.stream());
-        for (std::size_t i = 0; i < values.size(); ++i) values[i] = decode(type, bytes.data() + i * each);
-        return values;
-    });
+    return gather_outputs(*whole_, part_, with_changed, comm_,
+                          [this](TensorId local, std::int64_t instance) { return values(local, instance); });
+}
+
+std::vector<double> CudaSession::values(TensorId local, std::int64_t iteration) const {
+    const DType type = part_.local.tensor(local).dtype;
+    const auto each = static_cast<std::size_t>(stored_bytes(type));
+    std::vector<double> out(static_cast<std::size_t>(part_.local.elements(local)));
+    std::vector<std::byte> bytes(out.size() * each);
+    copy_to_host(bytes.data(), storage_->at(local, iteration), static_cast<std::int64_t>(bytes.size()),
+                 queue_.stream());
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = decode(type, bytes.data() + i * each);
+    return out;
 }
 
 void CudaSession::poison() {

@@ -7,6 +7,7 @@
 
 #include "core/backend.hpp"
 #include "core/part.hpp"
+#include "core/player.hpp"
 #include "kernels/cuda/runner.hpp"
 #include "kernels/cuda/storage.hpp"
 #include "kernels/cuda/telemetry.hpp"
@@ -18,19 +19,32 @@ inline constexpr std::string_view cold = "cold";  ///< the L2 cache is overwritt
 inline constexpr std::string_view unrecorded =
     "stream";  ///< every kernel is launched from the host, nothing is recorded
 
+inline constexpr std::string_view update_phase = "update";  ///< of a training step, the phase that changes weights
+
 /// One rank's program on one device: every op of every block bound to its memory, played from recordings (CUDA graphs)
 /// phase by phase where there are many.
-class CudaSession final : public Session {
+class CudaSession final : public Player {
 public:
-    /// Collective over `comm`, which must outlive this. Uses device `index`.
-    CudaSession(const Case& c, Comm& comm, int index);
+    /// Collective over `comm`, which must outlive this as `pool` must. Uses device `index`. With a pool, weights and
+    /// states are its own, and not filled here, and caches may lack tokens.
+    CudaSession(const Case& c, Comm& comm, int index, Pool* pool = nullptr);
 
-    /// Elapsed time is between two events on the device.
-    Sample run() override;
+    using Player::run;
+    /// Elapsed time is between two events on the device, what `before_update` takes included.
+    Sample run(const std::function<void()>& before_update) override;
     std::optional<Outputs> outputs() override { return gathered(true); }
     std::optional<Outputs> declared_outputs() override { return gathered(false); }
     void poison() override;
     ResourceUse usage() const override;
+
+    void at_step(std::int64_t done) override { steps_.at(done, queue_.stream()); }
+    void lack(std::int64_t tokens) override;  // played.cpp, with all that follows
+    void put(std::string_view name, std::span<const std::int32_t> whole) override;
+    std::vector<float> losses() const override;
+    std::vector<BestToken> best_tokens(const TokenChoice& choice, std::int64_t number,
+                                       std::int64_t sequences) const override;
+    std::vector<CommUse> communication() const override;
+    std::string first_nonfinite() override;
 
 private:
     /// Blocks that follow each other under one name.
@@ -45,7 +59,8 @@ private:
     void execute(const Stretch& stretch);
     void overwrite_cache() const;
     std::optional<Outputs> gathered(bool with_changed) const;
-    std::vector<CommUse> communication() const;
+    std::vector<double> values(TensorId local, std::int64_t iteration) const;
+    std::string nonfinite(TensorId local, const Block& block, std::int64_t iteration) const;
     std::string detail() const;
 
     std::shared_ptr<const Graph> whole_;
@@ -59,6 +74,8 @@ private:
     std::unique_ptr<Collectives> collectives_, among_replicas_;
     Scratch scratch_;
     Steps steps_;
+    Memory missing_;              // one number: tokens that caches lack
+    mutable Memory best_, keys_;  // of the tokens to choose
     std::unique_ptr<DeviceStorage> storage_;
     Memory cache_filler_;
     std::vector<Runner> runners_;  // by local op

@@ -66,9 +66,10 @@ embed_backward_kernel(const T* dy, const int* head, const int* next, T* table, s
 template <class T, int V>
 WB_KERNEL(flat_threads)
 position_kernel(const T* x, const T* table, T* y, std::int64_t packs, std::int64_t row_packs, std::int64_t seq,
-                std::int64_t offset) {
+                std::int64_t offset, const std::int64_t* missing) {
     const std::int64_t i = flat_index();
     if (i >= packs) return;
+    if (missing) offset -= *missing;
     const Pack<T, V> a = load<T, V>(x, i);
     const Pack<T, V> b = load<T, V>(table, (offset + i / row_packs % seq) * row_packs + i % row_packs);
     Pack<T, V> out;
@@ -100,7 +101,7 @@ move_rows_kernel(const T* from, T* to, std::int64_t packs, std::int64_t row_pack
     if (i >= packs) return;
     const std::int64_t row = i / row_packs, group = row / rule.group, within = row % rule.group;
     const std::int64_t source = group * rule.from_group + rule.from_first + within;
-    const std::int64_t target = group * rule.to_group + rule.to_first + within;
+    const std::int64_t target = group * rule.to_group + rule.to_first + within - (rule.missing ? *rule.missing : 0);
     store<T, V>(to, target * row_packs + i % row_packs, load<T, V>(from, source * row_packs + i % row_packs));
 }
 
@@ -175,14 +176,14 @@ void embed_backward(Stream stream, DType type, const void* dy, const std::int32_
 }
 
 void position_embed(Stream stream, DType type, const void* x, const void* table, void* y, const Matrix& shape,
-                    std::int64_t seq, std::int64_t offset) {
+                    std::int64_t seq, std::int64_t offset, const std::int64_t* missing) {
     with_type(type, [&]<class T>(T) {
         by_pack<T>(
             shape.columns,
             [&]<int V>(std::integral_constant<int, V>) {
                 const std::int64_t row_packs = shape.columns / V, packs = shape.rows * row_packs;
                 launch(stream, flat_grid(packs), flat_threads, 0, position_kernel<T, V>, static_cast<const T*>(x),
-                       static_cast<const T*>(table), static_cast<T*>(y), packs, row_packs, seq, offset);
+                       static_cast<const T*>(table), static_cast<T*>(y), packs, row_packs, seq, offset, missing);
             },
             x, table, y);
     });

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -68,31 +69,47 @@ Telemetry::Telemetry(const std::string& bus) {
 
 Telemetry::~Telemetry() = default;
 
+std::optional<double> Telemetry::joules() const { return library_ ? library_->joules() : std::nullopt; }
+
 void Telemetry::start() {
     start_ = std::chrono::steady_clock::now();
-    start_joules_ = library_ ? library_->joules() : std::nullopt;
+    start_joules_ = joules();
 }
 
 std::optional<double> Telemetry::watts() const {
-    const std::optional<double> now = library_ ? library_->joules() : std::nullopt;
+    const std::optional<double> now = joules();
     const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
     if (!now || !start_joules_ || elapsed <= 0) return std::nullopt;
     return (*now - *start_joules_) / elapsed;
 }
 
-std::string Telemetry::text() const {
-    if (!library_ || !library_->clock) return {};
+void Telemetry::look() {
+    if (!library_ || !library_->clock) return;
     unsigned processors = 0, memory = 0;
     if (library_->clock(library_->device, clock_sm, &processors) != success ||
         library_->clock(library_->device, clock_memory, &memory) != success)
-        return {};
-    std::string out = fmt::format("SM clock {} MHz, memory {} MHz", processors, memory);
-    unsigned long long bits = 0;
+        return;
+    looks_.least = looks_.count == 0 ? processors : std::min(looks_.least, processors);
+    looks_.most = std::max(looks_.most, processors);
+    looks_.memory = memory;
+    ++looks_.count;
+    unsigned long long bits = 0, known = 0;
+    for (const Reason& r : reasons) known |= r.bit;
+    if (!library_->held_back || library_->held_back(library_->device, &bits) != success || (bits & known) == 0) return;
+    looks_.reasons |= bits & known;
+    ++looks_.held;
+}
+
+std::string Telemetry::text() const {
+    if (looks_.count == 0) return {};
+    std::string out = looks_.least == looks_.most ? fmt::format("SM clock {} MHz", looks_.most)
+                                                  : fmt::format("SM clock {} to {} MHz", looks_.least, looks_.most);
+    out += fmt::format(", memory {} MHz", looks_.memory);
     std::vector<std::string_view> names;
-    if (library_->held_back && library_->held_back(library_->device, &bits) == success)
-        for (const Reason& r : reasons)
-            if (bits & r.bit) names.push_back(r.name);
-    if (!names.empty()) out += fmt::format(", held back by {}", fmt::join(names, " and "));
+    for (const Reason& r : reasons)
+        if (looks_.reasons & r.bit) names.push_back(r.name);
+    if (!names.empty())
+        out += fmt::format(", held back by {} in {} of {} looks", fmt::join(names, " and "), looks_.held, looks_.count);
     return out;
 }
 

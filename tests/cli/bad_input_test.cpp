@@ -52,7 +52,7 @@ TEST_CASE("a mistake in an experiment is refused with its place and a hint, and 
          "waferbench: --set system.0.mesh: a mesh of 995x750 is larger than that of wse2 (a program gets 994x750 PEs, "
          "rows x columns). Use fewer PEs.\n"},
         {{"--set", "system.0.algorithm=summa"},
-         "waferbench: e.toml:10:7: no backend of h100-sxm has an algorithm \"summa\".\n"},
+         "waferbench: e.toml:10:7: no backend of h100-sxm has an algorithm \"summa\" (it would be ignored).\n"},
         {{"--set", "workload.0.m=0"},
          "waferbench: e.toml:4:7: workload \"gemm\" with m=0 n=32 k=32 batch=1 trans_a=false trans_b=false dtype=f32 "
          "cannot be built "

@@ -139,7 +139,7 @@ threads = 1
     CHECK(fingerprints.size() == 1);  // what models cost is the same work
     CHECK(set.results.size() > 3);
     const Outcome phases = box.run({"describe", "a.h5"});
-    for (const char* words : {"decides: ", "least traffic", "counted", "h100-sxm"}) CHECK(phases.says(words));
+    for (const char* part : {"decides: ", "least traffic", "counted", "h100-sxm"}) CHECK(phases.says(part));
     const Outcome wrong = box.run({"run", "e.toml", "--set", "workload.0.prompt=\"the Cat\""});
     CHECK(wrong.code == 1);
     CHECK(wrong.says("tokenizer.json: has no token for the byte 0x43 (the text holds it)."));

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "harness/host_network.hpp"
+#include "harness/reduction_fit.hpp"
 #include "tests/host_toml.hpp"
 
 using namespace wb;
@@ -23,7 +24,7 @@ double message_s(double bytes) { return bytes < 8192 ? 400e-9 + bytes * 0.2e-9 :
 NetworkFigures known_network() {
     NetworkFigures f{4, "an MPI", {}};
     for (const double b : doubling(8, 4 << 20)) {
-        for (const char* pattern : {"latency", "exchange"}) f.points.push_back({pattern, b, {message_s(b)}});
+        for (const char* pattern : {"latency", "one_way", "exchange"}) f.points.push_back({pattern, b, {message_s(b)}});
         f.points.push_back({"bandwidth", b, {100e-9 + b * 0.1e-9}});
         f.points.push_back({"bidirectional", b, {200e-9 + b * 0.1e-9}});
         f.points.push_back({"add", b, {20e-9 + b * 0.05e-9}});
@@ -74,4 +75,28 @@ TEST_CASE("loggp: the parameters of a network whose times follow from them are f
     CHECK(s.fitted.at("loggp_rendezvous_bandwidth").value == doctest::Approx(1e10).epsilon(1e-4).scale(0));
     CHECK(s.fitted.at("exchange_4096_time").value == doctest::Approx(message_s(4096)).epsilon(1e-5).scale(0));
     CHECK(s.fitted.at("loggp_latency").source.find("4 ranks") != std::string::npos);
+}
+
+TEST_CASE("loggp: what reductions take besides their messages is found again, over all sizes at once") {
+    // A library that changes its way at 8 KiB and spends 50 ns a call; one point is disturbed.
+    const auto predict = [](const System& s, const std::string& op, double bytes) {
+        const auto get = [&s](const char* key) {
+            const auto at = s.fitted.find(key);
+            return at == s.fitted.end() ? 0 : at->second.value;
+        };
+        const double ways =
+            op != "allreduce" || bytes < get("allreduce_long_bytes") ? 300e-9 + bytes * 1e-9 : 2e-6 + bytes * 0.5e-9;
+        return get("reduction_overhead_time") + ways;
+    };
+    System truth;
+    truth.fitted["allreduce_long_bytes"].value = 8192;
+    truth.fitted["reduction_overhead_time"].value = 50e-9;
+    NetworkFigures f{2, "an MPI", {}};
+    for (const char* op : {"allreduce", "reduce_scatter"})
+        for (const double b : doubling(8, 4 << 20))
+            f.points.push_back({op, b, {predict(truth, op, b) * (b == 64 ? 1.5 : 1)}});
+    const ReductionFit fit = fit_reductions(f, System{}, predict);
+    CHECK(fit.long_bytes == 8192);
+    CHECK(fit.overhead_s == doctest::Approx(50e-9).epsilon(1e-6).scale(0));
+    CHECK(fit.toml().find("allreduce_long_bytes = { value = \"8192 B\"") == 0);
 }

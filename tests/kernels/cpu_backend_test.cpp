@@ -238,7 +238,7 @@ bool check_shared(const std::string& workload, Overrides overrides, const std::s
         double bytes = 0;
         for (const CommUse& use : all.use[r].communication) bytes += use.bytes.si();
         if (c.mapping.data == 1) CHECK(bytes == communication_bytes(partition(*c.graph, c.mapping, r).local).si());
-        CHECK(all.use[r].memory.size() == 5);
+        CHECK(all.use[r].memory.size() == 6);
     }
     CHECK(useful == doctest::Approx(c.graph->flops().si()).epsilon(1e-12).scale(0));
     return true;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "kernels/bench/operators.hpp"
 #include "kernels/cpu/vector_math.hpp"
 #include "kernels/cpu/vector_ops.hpp"
 
@@ -302,6 +303,15 @@ TEST_CASE_TEMPLATE("a NaN reaches everything that depends on it, and nothing els
     }
     silu_mul(x.data(), ones.data(), y.data(), all, 1);
     only_itself(y);
+}
+
+TEST_CASE("cpu benchmarks: every operator that a rank computes has one, with bytes") {
+    CHECK(without_operator().empty());
+    for (const Operator& o : operators(DType::bf16)) {
+        CAPTURE(o.name);
+        CHECK(o.bytes > 0);
+        CHECK(o.flops >= o.matmul_flops);
+    }
 }
 
 }  // namespace wb::cpu

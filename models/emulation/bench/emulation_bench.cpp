@@ -1,5 +1,6 @@
 // How fast messages are played: rings, and whether a unit costs the same among many as among few. One rank; for more,
-// run the experiment of docs/models.md under mpirun.
+// run the experiment of docs/models.md under mpirun. bytes_per_second: what the messages stand for, and, where they
+// carry data, have carried; FLOP/s: additions of such data.
 
 #include <benchmark/benchmark.h>
 
@@ -36,18 +37,27 @@ Program hierarchical(std::int64_t bytes, int units) {
     return program;
 }
 
+void add_floats(std::byte* to, const std::byte* from, std::int64_t bytes) {
+    auto* sum = reinterpret_cast<float*>(to);
+    const auto* more = reinterpret_cast<const float*>(from);
+    for (std::int64_t i = 0; i < bytes / 4; ++i) sum[i] += more[i];
+}
+
 void run(benchmark::State& state, const Program& program) {
     const auto comm = single_process();
     const int units = program.units;
     Engine engine(program, *comm);
-    std::int64_t messages = 0;
+    engine.add_with(add_floats);
+    std::int64_t messages = 0, bytes = 0;
     Time finish = 0;
     for (auto _ : state) {
         const Finish f = engine.run();
         messages += f.messages;
+        bytes += f.bytes;
         finish = f.time;
     }
     state.SetItemsProcessed(messages);
+    state.SetBytesProcessed(bytes);
     state.counters["finish_ns"] = static_cast<double>(finish) / 1000;
     state.counters["bytes_per_unit"] = engine.bytes_per_unit();
     state.counters["seconds_per_unit"] =
@@ -74,6 +84,19 @@ BENCHMARK_CAPTURE(play, shift, CollectiveKind::send_recv, Algorithm::ring, 16)
     ->RangeMultiplier(4)
     ->Range(64, 16384)
     ->Unit(benchmark::kMicrosecond);
+
+/// An all-reduce of real data: n - 1 additions of every element.
+void carried(benchmark::State& state) {
+    constexpr std::int64_t bytes = 1 << 20;
+    const int units = static_cast<int>(state.range(0));
+    Program program = bare(CollectiveKind::allreduce, Algorithm::ring, bytes, units, 1);
+    program.payload = Payload::full;
+    program.element_bytes = 4;
+    run(state, program);
+    state.counters["FLOP"] =
+        benchmark::Counter(static_cast<double>(bytes) / 4 * (units - 1), benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK(carried)->Arg(8)->Arg(64)->Unit(benchmark::kMillisecond);
 
 void domains(benchmark::State& state) { run(state, hierarchical(1 << 20, static_cast<int>(state.range(0)))); }
 BENCHMARK(domains)->RangeMultiplier(4)->Range(64, 16384)->Unit(benchmark::kMicrosecond);

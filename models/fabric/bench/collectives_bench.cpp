@@ -1,5 +1,6 @@
 // How long collectives over a whole wafer take to simulate, with data, verified. Counters: cycles, what the machine
-// would take; law, what the closed form says; hops/s, wavelets over links; GB, peak resident memory of the process.
+// would take; law, what the closed form says; hops/s, wavelets over links, and their bytes; FLOP/s, additions; GB, peak
+// resident memory of the process.
 
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
@@ -81,6 +82,10 @@ void sum_over_wafer(benchmark::State& state, ReduceAlgorithm algorithm) {
                                                 reduce_cycles(algorithm, m, rows, elements) +
                                                 broadcast_2d_cycles(m, rows, columns, elements));
     state.counters["hops"] = benchmark::Counter(hops, benchmark::Counter::kIsRate);
+    state.counters["FLOP"] =
+        benchmark::Counter(static_cast<double>(elements) * (static_cast<double>(rows) * columns - 1),
+                           benchmark::Counter::kIsIterationInvariantRate);
+    state.SetBytesProcessed(4 * static_cast<std::int64_t>(hops));
     state.counters["GB"] = static_cast<double>(use.ru_maxrss) * 1024 / 1e9;
 }
 

@@ -1,6 +1,7 @@
 // How fast the simulator goes. Counters: rc/s, router-cycles (every router, every cycle); hops/s, wavelets over links;
-// taken/s, wavelets taken by PEs; B/rc, bytes of routers, ramps and running instructions for each routed (router,
-// colour). copy is the machine's memory bandwidth, the limit of all that does not fit the caches.
+// taken/s, wavelets taken by PEs; bytes_per_second, over links; FLOP/s, of the machine's arithmetic; B/rc, bytes of
+// routers, ramps and running instructions for each routed (router, colour). copy is the machine's memory bandwidth, the
+// limit of all that does not fit the caches.
 
 #include <benchmark/benchmark.h>
 
@@ -13,6 +14,8 @@ namespace {
 
 using namespace wb;
 using namespace wb::fabric;
+
+constexpr std::int64_t wavelet_bytes = 4;
 
 Mesh machine(int rows, int columns) {
     Mesh m;
@@ -32,13 +35,14 @@ void run(benchmark::State& state, int rows, int columns, bool data, int threads,
     o.columns = columns;
     o.data = data;
     o.threads = threads;
-    double router_cycles = 0, hops = 0, taken = 0, bytes = 0;
+    double router_cycles = 0, hops = 0, taken = 0, flops = 0, bytes = 0;
     for (auto _ : state) {
         Simulator simulator(machine(rows, columns), o);
         const Result r = simulator.run(program);
         router_cycles += static_cast<double>(r.cycles) * rows * columns;
         hops += static_cast<double>(r.hops);
         taken += static_cast<double>(r.consumed);
+        flops += 2 * r.fma;
         bytes = simulator.bytes_per_router_colour();
     }
     using benchmark::Counter;
@@ -46,6 +50,8 @@ void run(benchmark::State& state, int rows, int columns, bool data, int threads,
     state.counters["hops"] = Counter(hops, Counter::kIsRate);
     state.counters["taken"] = Counter(taken, Counter::kIsRate);
     state.counters["B/rc"] = bytes;
+    state.counters["FLOP"] = Counter(flops, Counter::kIsRate);
+    state.SetBytesProcessed(static_cast<std::int64_t>(hops) * wavelet_bytes);
 }
 
 /// Every row streams from west to east: all links of one direction busy in every cycle.
@@ -114,7 +120,7 @@ Process busy_pe(Pe& pe, std::size_t count, int rounds) {
         Handle through;
         if (west_end) through = pe.start(pe.send(diagonal, c));
         if (east_end) through = pe.start(pe.recv(diagonal, c));
-        co_await pe.compute({1, static_cast<double>(count), 1}, {});
+        co_await pe.compute({1, static_cast<double>(count), 1, static_cast<double>(count)}, {});
         if (east_end)
             co_await pe.send(out, c);
         else if (!west_end)

@@ -1,6 +1,6 @@
 // How long whole matrix products take in the simulator. Counters: cycles, of the simulated machine; hops/s, wavelets
-// over links; fma/s, useful multiply-adds where data are computed; error, the worst of the spot values relative to the
-// largest.
+// over links, and their bytes; FLOP/s, useful ones where data are computed; error, the worst of the spot values
+// relative to the largest.
 
 #include <benchmark/benchmark.h>
 
@@ -77,7 +77,8 @@ void product(benchmark::State& state, const GemmPlan& plan, bool data) {
     using benchmark::Counter;
     state.counters["cycles"] = cycles;
     state.counters["hops"] = Counter(hops, Counter::kIsRate);
-    if (data) state.counters["fma"] = Counter(fma, Counter::kIsRate);
+    if (data) state.counters["FLOP"] = Counter(2 * fma, Counter::kIsRate);
+    state.SetBytesProcessed(4 * static_cast<std::int64_t>(hops));
     if (data) state.counters["error"] = error;
 }
 

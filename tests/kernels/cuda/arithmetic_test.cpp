@@ -1,3 +1,4 @@
+#include <dlfcn.h>
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -10,6 +11,7 @@
 #include "core/fill.hpp"
 #include "kernels/cuda/kernels.hpp"
 #include "kernels/cuda/launch.hpp"
+#include "kernels/cuda/telemetry.hpp"
 
 using namespace wb;
 
@@ -149,4 +151,28 @@ TEST_CASE("cuda: products of experts on matrix units are those of plain loops, e
                     sum += at(x, r * k + i) * at(g, r * n + j);
                 expect(y, (e * k + i) * n + j, sum);
             }
+}
+
+TEST_CASE("cuda: what a device says of clocks, of what holds them back and of energy is kept") {
+    void* const library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
+    REQUIRE(library != nullptr);
+    const auto say =
+        reinterpret_cast<int (*)(unsigned, unsigned long long, unsigned long long)>(dlsym(library, "fake_nvml_set"));
+    REQUIRE(static_cast<bool>(say));
+    cuda::Telemetry telemetry("0000:19:00.0");
+    CHECK(telemetry.text() == "");
+    say(1980, 0, 5000);
+    telemetry.start();
+    telemetry.look();
+    CHECK(telemetry.text() == "SM clock 1980 MHz, memory 3201 MHz");
+    say(1755, 0x4 | 0x1, 9000);  // power cap; idle, which is no hindrance
+    telemetry.look();
+    CHECK(telemetry.text() == "SM clock 1755 to 1980 MHz, memory 3201 MHz, held back by power cap in 1 of 2 looks");
+    CHECK(telemetry.joules().value() == doctest::Approx(9).epsilon(1e-12).scale(0));
+    CHECK(telemetry.watts().value() > 0);
+    cuda::Telemetry elsewhere("1000:19:00.0");
+    elsewhere.look();
+    CHECK(elsewhere.text() == "");
+    CHECK(!elsewhere.joules().has_value());
+    dlclose(library);
 }

@@ -8,19 +8,18 @@
 #include <vector>
 
 #include "core/backend.hpp"
+#include "core/batches.hpp"
 #include "core/counted_comm.hpp"
-#include "kernels/cpu/batches.hpp"
-#include "kernels/cpu/counter.hpp"
-#include "kernels/cpu/session.hpp"
+#include "core/player.hpp"
 
-namespace wb::cpu {
+namespace wb {
 
 /// A composition for real: its graphs share weights and states, training reads a new batch each step, checkpoints are
 /// written, and a run that finds one of its own goes on from there.
-class ComposedSession final : public Session {
+class Composition final : public Session {
 public:
-    /// Collective over `comm`, which must outlive this. `threads` >= 1.
-    ComposedSession(const Case& c, Comm& comm, int threads);
+    /// Collective over `comm`, which must outlive this.
+    Composition(const Case& c, Comm& comm, std::unique_ptr<Players> players);
 
     Sample run() override;
     ResourceUse usage() const override;
@@ -42,8 +41,8 @@ private:
     void carry_out(const Phase& phase, Taken& taken);
     void open_sessions();
     void stage();
-    void train(CpuSession& session, std::int64_t times, Taken& taken);
-    void judge(CpuSession& session, std::int64_t times, Taken& taken);
+    void train(Player& session, std::int64_t times, Taken& taken);
+    void judge(Player& session, std::int64_t times, Taken& taken);
     void write(Taken& taken);
     void restore(Taken& taken);
     std::map<std::string, std::vector<double>> notes() const;
@@ -55,12 +54,10 @@ private:
     Comm& comm_;
     CommLedger ledger_;                   // of what this session itself says to the ranks
     const std::unique_ptr<Comm> booked_;  // comm_, with its calls in the ledger
-    const int threads_;
-    Pool pool_;
-    std::map<const Graph*, std::unique_ptr<CpuSession>> sessions_;
+    const std::unique_ptr<Players> players_;
+    std::map<const Graph*, std::unique_ptr<Player>> sessions_;
     std::optional<Batches> training_, held_out_;
-    std::unique_ptr<MissCounter> misses_;  // of the run, once its threads are there
-    std::vector<Taken> taken_;             // by phase
+    std::vector<Taken> taken_;  // by phase
     std::vector<double> losses_;
     std::vector<double> held_out_losses_;
     std::int64_t done_ = 0;                            // optimizer steps
@@ -69,7 +66,4 @@ private:
     std::map<std::string, std::vector<std::byte>> aside_;  // a checkpoint where there is no storage
 };
 
-/// Bytes one rank needs for graphs that share weights and states.
-double memory_needed(const std::vector<const Graph*>& graphs, const Mapping& mapping, int rank);
-
-}  // namespace wb::cpu
+}  // namespace wb

@@ -1,16 +1,15 @@
-#include "kernels/cpu/generating.hpp"
+#include "core/generating.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 #include <map>
 
 #include "core/error.hpp"
-#include "kernels/cpu/energy.hpp"
+#include "core/part.hpp"
 
-namespace wb::cpu {
+namespace wb {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -26,41 +25,23 @@ Case case_of(const Case& whole, const std::shared_ptr<const Graph>& graph) {
     return c;
 }
 
-/// The best of some candidates for a token, as ranks send it to each other.
-struct Best {
-    double score = -std::numeric_limits<double>::infinity(), id = -1;
-
-    void consider(double other, double of) {
-        if (id < 0 ? other > score : other > score || (other == score && of < id)) score = other, id = of;
-    }
-};
-
-template <class T>
-Best best_of(const T* logits, std::int64_t columns, std::int64_t first_id, const TokenChoice& choice,
-             std::int64_t token, std::int64_t sequence) {
-    Best out;
-    for (std::int64_t j = 0; j < columns; ++j) {
-        const std::int64_t id = first_id + j;
-        out.consider(choice.score(to_float(logits[j]), token, sequence, id), static_cast<double>(id));
-    }
-    return out;
-}
-
 }  // namespace
 
 GenerationPrograms::GenerationPrograms(const Generation& g)
     : prefill(std::make_shared<const Graph>(resized(*g.prefill, g.prompt, g.tokens - 1))),
       decode(std::make_shared<const Graph>(g.step(g.tokens - 1))) {}
 
-GeneratingSession::GeneratingSession(const Case& c, const Generation& generation, Comm& comm, int threads)
+GeneratingSession::GeneratingSession(const Case& c, const Generation& generation, Comm& comm,
+                                     std::unique_ptr<Players> players)
     : case_(c),
       generation_(generation),
       programs_(generation),
       choice_{c.params.has("temperature") ? c.params.number("temperature") : 0, c.seed},
       comm_(comm),
-      prefill_(case_of(c, programs_.prefill), comm, threads, &pool_),
-      decode_(case_of(c, programs_.decode), comm, threads, &pool_) {
-    pool_.fill(c.seed, comm.rank(), threads);
+      players_(std::move(players)),
+      prefill_(players_->open(case_of(c, programs_.prefill))),
+      decode_(players_->open(case_of(c, programs_.decode))) {
+    players_->fill();
     for (const Phase& p : c.graph->phases()) {
         const Graph local = part_of(*p.graph, c.mapping, comm.rank()).local;
         const auto times = static_cast<double>(p.times);
@@ -73,13 +54,13 @@ void GeneratingSession::read_prompt() {
     if (!case_.storage || !case_.storage->dataset()) return;
     std::vector<std::int32_t> ids(static_cast<std::size_t>(generation_.prompt.batch * generation_.prompt.step));
     case_.storage->read_tokens(Split::training, 0, ids);
-    prefill_.put("tokens", ids);
+    prefill_->put("tokens", ids);
 }
 
 Sample GeneratingSession::run() {
     tokens_.clear();
     kept_.clear();
-    const MissCounter misses;
+    players_->begin_counting();
     Sample out;
     for (std::size_t i = 0; i < taken_.size(); ++i) {
         const Phase& p = case_.graph->phases()[i];
@@ -87,14 +68,14 @@ Sample GeneratingSession::run() {
         taken.energy.reset();
         taken.communication.clear();
         const auto start = Clock::now();
-        const std::optional<Joules> before = package_energy();
-        const std::optional<Bytes> missed = misses.read();
-        for (std::int64_t k = 0; k < p.times; ++k) one_token(i == 0 ? prefill_ : decode_, taken);
+        const std::optional<Joules> before = players_->energy();
+        const std::optional<Bytes> missed = players_->counted();
+        for (std::int64_t k = 0; k < p.times; ++k) one_token(i == 0 ? *prefill_ : *decode_, taken);
         taken.time = Seconds(seconds_since(start));
-        if (const std::optional<Joules> after = package_energy(); before && after && *after >= *before)
+        if (const std::optional<Joules> after = players_->energy(); before && after && *after >= *before)
             taken.energy = *after - *before;
         taken.missed.reset();
-        if (const std::optional<Bytes> after = misses.read(); missed && after) taken.missed = *after - *missed;
+        if (const std::optional<Bytes> after = players_->counted(); missed && after) taken.missed = *after - *missed;
         Span span;
         span.resource = "phase";
         span.phase = p.name;
@@ -108,7 +89,7 @@ Sample GeneratingSession::run() {
     return out;
 }
 
-void GeneratingSession::one_token(CpuSession& session, Taken& taken) {
+void GeneratingSession::one_token(Player& session, Taken& taken) {
     if (!tokens_.empty()) {
         session.lack(generation_.tokens - 1 - static_cast<std::int64_t>(tokens_.size()));
         session.put("tokens", tokens_.back());
@@ -119,30 +100,21 @@ void GeneratingSession::one_token(CpuSession& session, Taken& taken) {
     if (judged_) keep(session);
 }
 
-std::vector<std::int32_t> GeneratingSession::choose(const CpuSession& from, Taken& taken) {
+std::vector<std::int32_t> GeneratingSession::choose(const Player& from, Taken& taken) {
     const auto token = static_cast<std::int64_t>(tokens_.size());
     const auto sequences = static_cast<std::size_t>(generation_.prompt.batch);
-    const CpuSession::Logits logits = from.logits();
-    std::vector<Best> mine(sequences);
-    with_type(logits.dtype, [&]<class T>(T) {
-        const T* row = reinterpret_cast<const T*>(logits.values);
-        for (std::int64_t r = 0; r < logits.rows; ++r, row += logits.columns) {
-            const std::int64_t sequence = logits.first_row + r;
-            mine[static_cast<std::size_t>(sequence)] =
-                best_of(row, logits.columns, logits.first_column, choice_, token, sequence);
-        }
-    });
-    std::vector<Best> all(sequences * static_cast<std::size_t>(comm_.size()));
+    const std::vector<BestToken> mine = from.best_tokens(choice_, token, generation_.prompt.batch);
+    std::vector<BestToken> all(sequences * static_cast<std::size_t>(comm_.size()));
     const auto start = Clock::now();
     comm_.allgather(mine.data(), all.data(), 2 * static_cast<std::int64_t>(sequences), DType::f64);
     if (comm_.size() > 1) {
         const Seconds time(seconds_since(start));
-        const Bytes bytes(static_cast<double>(sizeof(Best) * sequences));
+        const Bytes bytes(static_cast<double>(sizeof(BestToken) * sequences));
         add_calls(taken.communication, {{comm_.library(), "allgather", 1, bytes, time, time}});
     }
     std::vector<std::int32_t> out;
     for (std::size_t s = 0; s < sequences; ++s) {
-        Best best;
+        BestToken best;
         for (std::size_t i = s; i < all.size(); i += sequences)
             if (all[i].id >= 0) best.consider(all[i].score, all[i].id);
         if (best.id < 0)
@@ -154,7 +126,7 @@ std::vector<std::int32_t> GeneratingSession::choose(const CpuSession& from, Take
     return out;
 }
 
-void GeneratingSession::keep(CpuSession& session) {
+void GeneratingSession::keep(Player& session) {
     const auto number = static_cast<std::int64_t>(tokens_.size()) - 1;
     kept_.push_back({"tokens", TensorId{}, number, DType::int32, {tokens_.back().begin(), tokens_.back().end()}});
     if (number >= kept_tokens) return;
@@ -172,8 +144,8 @@ std::optional<Outputs> GeneratingSession::outputs() {
 }
 
 void GeneratingSession::poison() {
-    prefill_.poison();
-    decode_.poison();
+    prefill_->poison();
+    decode_->poison();
     judged_ = true;
 }
 
@@ -193,15 +165,15 @@ Series GeneratingSession::chosen(std::int64_t sequence) const {
 ResourceUse GeneratingSession::usage() const {
     ResourceUse use;
     std::map<std::string, Bytes> arenas;
-    const Bytes weights = pool_.bytes(Role::weight), state = pool_.bytes(Role::state);
-    for (const CpuSession* session : {&prefill_, &decode_}) {
+    const Bytes weights = players_->bytes(Role::weight), state = players_->bytes(Role::state);
+    for (const Player* session : {prefill_.get(), decode_.get()}) {
         Bytes held = weights + state;
         for (const MemoryUse& m : session->usage().memory)
             if (m.level == "inputs" || m.level == "activations") arenas[m.level] += m.peak, held += m.peak;
         for (std::size_t i = 0; i < taken_.size(); ++i) {
             const Phase& p = case_.graph->phases()[i];
             const Taken& t = taken_[i];
-            if ((i == 0) != (session == &prefill_)) continue;
+            if ((i == 0) != (session == prefill_.get())) continue;
             PhaseUse& at = add_phase(use.phases, p.name, p.times, t.communication);
             at.time += t.time;
             at.fastest = at.time;
@@ -220,16 +192,16 @@ ResourceUse GeneratingSession::usage() const {
     for (const auto& [level, bytes] : {std::pair{"inputs", arenas["inputs"]},
                                        {"activations", arenas["activations"]},
                                        {"weights", weights},
-                                       {"state", state},
-                                       {"process", peak_resident()}})
+                                       {"state", state}})
         use.memory.push_back({level, Bytes(0), bytes, Bytes(0)});
+    for (MemoryUse& held : players_->memory()) use.memory.push_back(std::move(held));
     const bool asked = case_.storage && case_.storage->dataset();
     const std::int64_t told = asked ? std::min(generation_.prompt.batch, told_sequences) : 1;
     for (std::int64_t s = 0; s < told && !tokens_.empty(); ++s) use.series.push_back(chosen(s));
     use.mapping = case_.mapping.text();
-    use.detail = decode_.usage().detail;
+    use.detail = decode_->usage().detail;
     if (asked) use.detail += fmt::format("; asked with {} tokens", generation_.prompt.step);
     return use;
 }
 
-}  // namespace wb::cpu
+}  // namespace wb

@@ -7,10 +7,9 @@
 
 #include "core/backend.hpp"
 #include "core/generation.hpp"
-#include "kernels/cpu/counter.hpp"
-#include "kernels/cpu/session.hpp"
+#include "core/player.hpp"
 
-namespace wb::cpu {
+namespace wb {
 
 /// The two graphs that all of a generation runs on: the prefill, whose caches have room for every token, and the last
 /// step of decoding, whose caches are the same memory. Steps before it lack some of their tokens.
@@ -23,8 +22,8 @@ struct GenerationPrograms {
 /// may share sequences or the model; all see every token. The prompt is the begin of the case's dataset, or hashed.
 class GeneratingSession final : public Session {
 public:
-    /// Collective over `comm`, which must outlive this. `threads` >= 1. "temperature" among the case's parameters.
-    GeneratingSession(const Case& c, const Generation& generation, Comm& comm, int threads);
+    /// Collective over `comm`, which must outlive this. "temperature" among the case's parameters.
+    GeneratingSession(const Case& c, const Generation& generation, Comm& comm, std::unique_ptr<Players> players);
 
     Sample run() override;
     /// After poison(), of the run that follows: the tokens of all sequences, named "tokens", and the logits they were
@@ -44,9 +43,9 @@ private:
     };
 
     void read_prompt();
-    void one_token(CpuSession& session, Taken& taken);
-    std::vector<std::int32_t> choose(const CpuSession& from, Taken& taken);
-    void keep(CpuSession& session);
+    void one_token(Player& session, Taken& taken);
+    std::vector<std::int32_t> choose(const Player& from, Taken& taken);
+    void keep(Player& session);
     Series chosen(std::int64_t sequence) const;
 
     const Case case_;
@@ -54,12 +53,12 @@ private:
     const GenerationPrograms programs_;
     const TokenChoice choice_;
     Comm& comm_;
-    Pool pool_;
-    CpuSession prefill_, decode_;
+    const std::unique_ptr<Players> players_;
+    const std::unique_ptr<Player> prefill_, decode_;
     std::vector<Taken> taken_;                       // by phase
     std::vector<std::vector<std::int32_t>> tokens_;  // by number: of every sequence
     bool judged_ = false;
     Outputs kept_;
 };
 
-}  // namespace wb::cpu
+}  // namespace wb

@@ -1,18 +1,15 @@
-#include "kernels/cpu/composed.hpp"
+#include "core/composition.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <numeric>
 
-#include "core/element.hpp"
 #include "core/error.hpp"
-#include "kernels/cpu/energy.hpp"
-#include "kernels/cpu/fed.hpp"
-#include "kernels/cpu/gemm.hpp"
 
-namespace wb::cpu {
+namespace wb {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -30,17 +27,7 @@ bool has(const Graph& g, OpKind kind) {
 
 }  // namespace
 
-double memory_needed(const std::vector<const Graph*>& graphs, const Mapping& mapping, int rank) {
-    double arenas = 0, kept = 0;
-    for (const Graph* g : graphs) {
-        const MemoryPlan plan = plan_memory(part_of(*g, mapping, rank).local);
-        arenas += (plan.inputs + plan.activations).si();
-        kept = std::max(kept, (plan.weights + plan.state).si());
-    }
-    return arenas + kept;
-}
-
-ComposedSession::Does ComposedSession::does(const Graph& g) {
+Composition::Does Composition::does(const Graph& g) {
     const bool reads = has(g, OpKind::read), loads = has(g, OpKind::load);
     if (has(g, OpKind::compile)) return Does::compile;
     if (has(g, OpKind::write)) return Does::write;
@@ -50,19 +37,23 @@ ComposedSession::Does ComposedSession::does(const Graph& g) {
     return has(g, OpKind::cross_entropy) ? Does::judge : Does::compute;
 }
 
-ComposedSession::ComposedSession(const Case& c, Comm& comm, int threads)
-    : case_(c), comm_(comm), booked_(counted(comm, ledger_)), threads_(threads), taken_(c.graph->phases().size()) {
+Composition::Composition(const Case& c, Comm& comm, std::unique_ptr<Players> players)
+    : case_(c),
+      comm_(comm),
+      booked_(counted(comm, ledger_)),
+      players_(std::move(players)),
+      taken_(c.graph->phases().size()) {
     if (times_of(Does::compile) == 0) open_sessions();
-    if (times_of(Does::load) == 0) pool_.fill(case_.seed, comm_.rank(), threads_);
+    if (times_of(Does::load) == 0) players_->fill();
 }
 
-Case ComposedSession::case_of(const std::shared_ptr<const Graph>& graph) const {
+Case Composition::case_of(const std::shared_ptr<const Graph>& graph) const {
     Case c = case_;
     c.graph = c.small = graph;
     return c;
 }
 
-std::int64_t ComposedSession::times_of(Does what) const {
+std::int64_t Composition::times_of(Does what) const {
     std::int64_t sum = 0;
     for (const Phase& p : case_.graph->phases())
         if (does(*p.graph) == what) sum += p.times;
@@ -70,25 +61,24 @@ std::int64_t ComposedSession::times_of(Does what) const {
 }
 
 /// One session for each graph that computes; of a composition that only moves memory, for each that moves it.
-void ComposedSession::open_sessions() {
+void Composition::open_sessions() {
     const bool computes = times_of(Does::train) + times_of(Does::judge) + times_of(Does::compute) > 0;
     for (const Phase& p : case_.graph->phases()) {
         const Does what = does(*p.graph);
         const bool moves = what == Does::write || what == Does::load || what == Does::restore;
         if (what == Does::train || what == Does::judge || what == Does::compute || (moves && !computes))
-            if (auto& s = sessions_[p.graph.get()]; !s)
-                s = std::make_unique<CpuSession>(case_of(p.graph), comm_, threads_, &pool_);
+            if (auto& s = sessions_[p.graph.get()]; !s) s = players_->open(case_of(p.graph));
     }
 }
 
 /// Takes up what an earlier run has left, in the first run only. True if there was a checkpoint.
-bool ComposedSession::begin() {
+bool Composition::begin() {
     ++runs_;
     losses_.clear();
     held_out_losses_.clear();
     done_ = resumed_ = saved_ = 0;
     std::fill(taken_.begin(), taken_.end(), Taken{});
-    misses_ = std::make_unique<MissCounter>();
+    players_->begin_counting();
     if (runs_ > 1 || !case_.storage || times_of(Does::train) == 0) return false;
     const std::optional<Snapshot> found = case_.storage->newest();
     if (!found) return false;
@@ -98,7 +88,7 @@ bool ComposedSession::begin() {
         const auto at = found->notes.find(name);
         return at == found->notes.end() ? std::vector<double>{} : at->second;
     };
-    adopt_gemm_choices(note(choices_of(found->notes.contains(choices_of(comm_.rank())) ? comm_.rank() : 0).c_str()));
+    players_->adopt(note(choices_of(found->notes.contains(choices_of(comm_.rank())) ? comm_.rank() : 0).c_str()));
     losses_ = note("loss");
     losses_.resize(static_cast<std::size_t>(resumed_));
     const std::vector<double> seconds = note("seconds"), energy = note("joules");
@@ -107,7 +97,7 @@ bool ComposedSession::begin() {
     return true;
 }
 
-Sample ComposedSession::run() {
+Sample Composition::run() {
     bool restore_due = begin();
     Sample out;
     const std::vector<Phase> phases(case_.graph->phases().begin(), case_.graph->phases().end());
@@ -132,11 +122,11 @@ Sample ComposedSession::run() {
 }
 
 /// One phase with clocks and counters around it; before the first that computes, what a checkpoint holds is restored.
-void ComposedSession::run_phase(const Phase& phase, bool& restore_due, Taken& taken) {
+void Composition::run_phase(const Phase& phase, bool& restore_due, Taken& taken) {
     const Does what = does(*phase.graph);
     ledger_.clear();
-    const std::optional<Bytes> missed = misses_->read();
-    const std::optional<Joules> before = package_energy();
+    const std::optional<Bytes> missed = players_->counted();
+    const std::optional<Joules> before = players_->energy();
     const auto start = Clock::now();
     if (restore_due && what != Does::stage && what != Does::compile && what != Does::load) {
         restore(taken);
@@ -144,9 +134,9 @@ void ComposedSession::run_phase(const Phase& phase, bool& restore_due, Taken& ta
     }
     carry_out(phase, taken);
     taken.time += Seconds(seconds_since(start));
-    if (const std::optional<Joules> after = package_energy(); before && after && *after >= *before)
+    if (const std::optional<Joules> after = players_->energy(); before && after && *after >= *before)
         taken.energy = taken.energy.value_or(Joules(0)) + (*after - *before);
-    if (const std::optional<Bytes> after = misses_->read(); missed && after)
+    if (const std::optional<Bytes> after = players_->counted(); missed && after)
         taken.missed = taken.missed.value_or(Bytes(0)) + (*after - *missed);
     if (comm_.size() == 1) return;  // nobody was spoken to
     std::vector<CommUse> said = ledger_.uses();
@@ -154,7 +144,7 @@ void ComposedSession::run_phase(const Phase& phase, bool& restore_due, Taken& ta
     add_calls(taken.communication, said);
 }
 
-void ComposedSession::carry_out(const Phase& phase, Taken& taken) {
+void Composition::carry_out(const Phase& phase, Taken& taken) {
     const Does what = does(*phase.graph);
     if (what == Does::compile) {
         sessions_.clear();
@@ -169,7 +159,7 @@ void ComposedSession::carry_out(const Phase& phase, Taken& taken) {
     open_sessions();
     const auto found = sessions_.find(phase.graph.get());
     switch (what) {
-        case Does::load: return pool_.fill(case_.seed, comm_.rank(), threads_);
+        case Does::load: return players_->fill();
         case Does::write: return write(taken);
         case Does::restore: return restore(taken);
         case Does::train: return train(*found->second, phase.times, taken);
@@ -183,7 +173,7 @@ void ComposedSession::carry_out(const Phase& phase, Taken& taken) {
 }
 
 /// Each split once, however many phases read it.
-void ComposedSession::stage() {
+void Composition::stage() {
     training_.reset();
     held_out_.reset();
     if (!case_.storage || !case_.storage->dataset()) return;
@@ -197,10 +187,10 @@ void ComposedSession::stage() {
     }
 }
 
-void ComposedSession::train(CpuSession& session, std::int64_t times, Taken& taken) {
+void Composition::train(Player& session, std::int64_t times, Taken& taken) {
     session.at_step(done_);
     for (std::int64_t k = 0; k < times; ++k) {
-        if (training_) feed(session, training_->at(done_));
+        if (training_) training_->feed(session, done_);
         double loss = 0;
         session.run([&] {
             loss = mean_loss(session, case_.mapping, *booked_);
@@ -212,9 +202,9 @@ void ComposedSession::train(CpuSession& session, std::int64_t times, Taken& take
     }
 }
 
-void ComposedSession::judge(CpuSession& session, std::int64_t times, Taken& taken) {
+void Composition::judge(Player& session, std::int64_t times, Taken& taken) {
     for (std::int64_t k = 0; k < times; ++k) {
-        if (held_out_) feed(session, held_out_->at(static_cast<std::int64_t>(held_out_losses_.size())));
+        if (held_out_) held_out_->feed(session, static_cast<std::int64_t>(held_out_losses_.size()));
         session.run();
         add_calls(taken.communication, session.communication());
         held_out_losses_.push_back(mean_loss(session, case_.mapping, *booked_));
@@ -222,9 +212,9 @@ void ComposedSession::judge(CpuSession& session, std::int64_t times, Taken& take
 }
 
 /// Whole on rank 0. Collective.
-std::map<std::string, std::vector<double>> ComposedSession::notes() const {
+std::map<std::string, std::vector<double>> Composition::notes() const {
     std::map<std::string, std::vector<double>> out;
-    const std::vector<std::vector<double>> choices = comm_.gather(gemm_choices());
+    const std::vector<std::vector<double>> choices = comm_.gather(players_->choices());
     for (std::size_t r = 0; r < choices.size(); ++r) out[choices_of(static_cast<int>(r))] = choices[r];
     std::vector<double> seconds, joules;
     for (const Taken& t : taken_) {
@@ -237,8 +227,8 @@ std::map<std::string, std::vector<double>> ComposedSession::notes() const {
     return out;
 }
 
-void ComposedSession::write(Taken& taken) {
-    const std::vector<StoredPiece> pieces = pool_.pieces();
+void Composition::write(Taken& taken) {
+    const std::vector<StoredPiece> pieces = players_->pieces();
     saved_ = done_;
     if (case_.storage) {
         taken.stored += Bytes(static_cast<double>(case_.storage->save({done_, notes(), ""}, pieces)) / comm_.size());
@@ -247,18 +237,19 @@ void ComposedSession::write(Taken& taken) {
     for (const StoredPiece& p : pieces) aside_[p.name].assign(p.data, p.data + p.instances * p.stride);
 }
 
-void ComposedSession::restore(Taken& taken) {
-    const std::vector<StoredPiece> pieces = pool_.pieces();
+void Composition::restore(Taken& taken) {
+    const std::vector<StoredPiece> pieces = players_->pieces();
     if (case_.storage) {
         taken.stored += Bytes(static_cast<double>(case_.storage->restore(saved_, pieces)) / comm_.size());
-        return;
+        return players_->put_back();
     }
     for (const StoredPiece& p : pieces)
         if (const auto found = aside_.find(p.name); found != aside_.end())
             std::copy(found->second.begin(), found->second.end(), p.data);
+    players_->put_back();
 }
 
-std::string ComposedSession::detail() const {
+std::string Composition::detail() const {
     std::string out;
     if (case_.storage && case_.storage->dataset()) {
         const Dataset& d = *case_.storage->dataset();
@@ -272,7 +263,7 @@ std::string ComposedSession::detail() const {
     return out;
 }
 
-ResourceUse ComposedSession::usage() const {
+ResourceUse Composition::usage() const {
     ResourceUse use;
     std::map<std::string, Bytes> arenas;
     for (const auto& [graph, session] : sessions_) {
@@ -281,7 +272,7 @@ ResourceUse ComposedSession::usage() const {
             if (m.level == "inputs" || m.level == "activations") arenas[m.level] += m.peak;
         if (use.detail.empty()) use.detail = u.detail;
     }
-    Bytes held = pool_.bytes(Role::weight) + pool_.bytes(Role::state), stored;
+    Bytes held = players_->bytes(Role::weight) + players_->bytes(Role::state), stored;
     std::vector<CommUse> all;
     for (std::size_t i = 0; i < taken_.size(); ++i) {
         const Phase& p = case_.graph->phases()[i];
@@ -309,9 +300,9 @@ ResourceUse ComposedSession::usage() const {
     use.communication = all;
     for (const char* level : {"inputs", "activations"})
         use.memory.push_back({level, Bytes(0), arenas[level], Bytes(0)});
-    use.memory.push_back({"weights", Bytes(0), pool_.bytes(Role::weight), Bytes(0)});
-    use.memory.push_back({"state", Bytes(0), pool_.bytes(Role::state), Bytes(0)});
-    use.memory.push_back({"process", Bytes(0), peak_resident(), Bytes(0)});
+    use.memory.push_back({"weights", Bytes(0), players_->bytes(Role::weight), Bytes(0)});
+    use.memory.push_back({"state", Bytes(0), players_->bytes(Role::state), Bytes(0)});
+    for (MemoryUse& beside : players_->memory()) use.memory.push_back(std::move(beside));
     Bytes staged = (training_ ? training_->bytes() : Bytes(0)) + (held_out_ ? held_out_->bytes() : Bytes(0));
     use.memory.push_back({"storage", Bytes(0), staged, stored});
     const auto series = [&](const char* name, const char* about, const std::vector<double>& values, bool at_end) {
@@ -333,4 +324,4 @@ ResourceUse ComposedSession::usage() const {
     return use;
 }
 
-}  // namespace wb::cpu
+}  // namespace wb

@@ -5,9 +5,10 @@
 
 #include "core/comm.hpp"
 #include "core/graph.hpp"
+#include "core/player.hpp"
 #include "core/storage.hpp"
 
-namespace wb::cpu {
+namespace wb {
 
 /// Tokens of one split in memory, cut into sequences one after the other; past the end they begin again.
 class Batches {
@@ -21,6 +22,8 @@ public:
         std::vector<std::int32_t> tokens, targets;  ///< [batch * seq]; a target is the token after
     };
     Batch at(std::int64_t number) const;
+    /// The next run of `player` reads batch `number`.
+    void feed(Player& player, std::int64_t number) const;
     Bytes bytes() const { return Bytes(4.0 * static_cast<double>(ids_.size())); }
 
 private:
@@ -28,4 +31,4 @@ private:
     std::int64_t batch_ = 1, seq_ = 1;
 };
 
-}  // namespace wb::cpu
+}  // namespace wb

@@ -1,4 +1,4 @@
-#include "kernels/cpu/batches.hpp"
+#include "core/batches.hpp"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 
 #include "core/error.hpp"
 
-namespace wb::cpu {
+namespace wb {
 namespace {
 
 void check_ids(const Dataset& data, Split split, const std::vector<std::int32_t>& ids, std::int64_t vocabulary) {
@@ -73,4 +73,10 @@ Batches::Batch Batches::at(std::int64_t number) const {
     return out;
 }
 
-}  // namespace wb::cpu
+void Batches::feed(Player& player, std::int64_t number) const {
+    const Batch batch = at(number);
+    player.put("tokens", batch.tokens);
+    player.put("targets", batch.targets);
+}
+
+}  // namespace wb

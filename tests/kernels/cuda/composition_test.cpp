@@ -1,0 +1,129 @@
+// Whole compositions on the device that the host plays: generation with growing caches, and a pipeline of training.
+#include "core/composition.hpp"
+#include "core/generating.hpp"
+#include "kernels/cuda/players.hpp"
+#include "kernels/reference/generating.hpp"
+#include "tests/kernels/cuda/judged.hpp"
+
+using namespace wb;
+using namespace wb::judged;
+
+namespace {
+
+Case generation_case(const std::string& name, const std::string& dtype, double temperature) {
+    Case c = case_of(build_workload(
+        "generate", {{"model", name}, {"batch", 2_i}, {"seq", 5_i}, {"tokens", 5_i}, {"dtype", dtype}}, files()));
+    c.params.set("temperature", temperature);
+    return c;
+}
+
+Outputs generated(const Case& c) {
+    const auto comm = single_process();
+    GeneratingSession session(c, generation_of(*c.graph).value(), *comm,
+                              std::make_unique<cuda::CudaPlayers>(c.seed, *comm, 0));
+    session.run();  // from the second run on, steps are recorded
+    session.poison();
+    session.run();
+    return *session.outputs();
+}
+
+/// The first of what is named so that differs; empty if nothing does.
+std::string different(const Outputs& found, const Outputs& wanted, const std::string& name, double tolerance) {
+    std::vector<const Output*> a, b;
+    for (const Output& o : found)
+        if (o.name == name) a.push_back(&o);
+    for (const Output& o : wanted)
+        if (o.name == name) b.push_back(&o);
+    if (a.size() != b.size() || a.empty()) return fmt::format("{} instead of {} {}", a.size(), b.size(), name);
+    for (std::size_t n = 0; n < a.size(); ++n)
+        for (std::size_t i = 0; i < b[n]->values.size(); ++i)
+            if (!(std::abs(a[n]->values.at(i) - b[n]->values[i]) <= tolerance))
+                return fmt::format("{} {} [{}]: {} instead of {}", name, n, i, a[n]->values[i], b[n]->values[i]);
+    return {};
+}
+
+/// Checkpoints in memory.
+class MemoryStorage final : public Storage {
+public:
+    std::map<std::int64_t, std::map<std::string, std::vector<std::byte>>> saved;
+    std::map<std::int64_t, Snapshot> snapshots;
+
+    const Dataset* dataset() const override { return &data_; }
+    void read_tokens(Split, std::int64_t first, std::span<std::int32_t> to) override {
+        for (std::size_t i = 0; i < to.size(); ++i) {
+            const std::int64_t at = first + static_cast<std::int64_t>(i);
+            to[i] = static_cast<std::int32_t>(at * at % 11);
+        }
+    }
+    std::int64_t save(const Snapshot& snapshot, std::span<const StoredPiece> pieces) override {
+        snapshots[snapshot.step] = snapshot;
+        for (const StoredPiece& p : pieces)
+            saved[snapshot.step][p.name].assign(p.data, p.data + p.instances * p.stride);
+        return 1;
+    }
+    std::optional<Snapshot> newest() override {
+        if (snapshots.empty()) return {};
+        return snapshots.rbegin()->second;
+    }
+    std::int64_t restore(std::int64_t step, std::span<const StoredPiece> pieces) override {
+        for (const StoredPiece& p : pieces) {
+            const std::vector<std::byte>& from = saved.at(step).at(p.name);
+            std::copy(from.begin(), from.end(), p.data);
+        }
+        return 1;
+    }
+
+private:
+    Dataset data_{"counting", "1", 256, 4000, 400, "memory"};
+};
+
+ResourceUse piped(const std::shared_ptr<MemoryStorage>& storage) {
+    Case c = case_of(build_workload("pipeline",
+                                    {{"model", std::string("tiny-gpt2")},
+                                     {"batch", 2_i},
+                                     {"seq", 6_i},
+                                     {"steps", 4_i},
+                                     {"checkpoint_every", 2_i},
+                                     {"evaluate_batches", 1_i},
+                                     {"dtype", std::string("f32")}},
+                                    files()));
+    c.storage = storage;
+    const auto comm = single_process();
+    Composition session(c, *comm, std::make_unique<cuda::CudaPlayers>(c.seed, *comm, 0));
+    session.run();
+    return session.usage();
+}
+
+std::vector<double> losses(const ResourceUse& use) {
+    REQUIRE(use.series.size() == 2);
+    std::vector<double> out = use.series[0].values;
+    out.push_back(use.series[1].values.at(0));
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("cuda: generation chooses the reference's tokens, from caches that grow in one recorded step") {
+    for (const auto& [name, temperature] : {std::pair{"tiny-gpt2", 1.0}, {"tiny-llama", 0.0}}) {
+        CAPTURE(name);
+        const Case c = generation_case(name, "f32", temperature);
+        const Outputs wanted = reference::generate(generation_of(*c.graph).value(), {temperature, c.seed}, c.seed);
+        const Outputs found = generated(c);
+        CHECK(different(found, wanted, "tokens", 0) == "");
+        CHECK(different(found, wanted, "logits", 1e-4) == "");
+    }
+}
+
+TEST_CASE("cuda: a pipeline learns, and goes on from a checkpoint with the same losses") {
+    const auto whole = std::make_shared<MemoryStorage>();
+    const ResourceUse use = piped(whole);
+    const std::vector<double> wanted = losses(use);
+    REQUIRE(wanted.size() == 5);
+    for (std::size_t i = 1; i < wanted.size(); ++i) CHECK(wanted[i] < wanted[i - 1]);
+    const auto part = std::make_shared<MemoryStorage>();
+    part->saved[2] = whole->saved.at(2);
+    part->snapshots[2] = whole->snapshots.at(2);
+    const std::vector<double> found = losses(piped(part));
+    REQUIRE(found.size() == wanted.size());
+    for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i] == doctest::Approx(wanted[i]).epsilon(1e-6).scale(0));
+}
