@@ -78,7 +78,7 @@ bool Composition::begin() {
     held_out_losses_.clear();
     done_ = resumed_ = saved_ = 0;
     std::fill(taken_.begin(), taken_.end(), Taken{});
-    players_->count_misses();
+    players_->begin_counting();
     if (runs_ > 1 || !case_.storage || times_of(Does::train) == 0) return false;
     const std::optional<Snapshot> found = case_.storage->newest();
     if (!found) return false;
@@ -125,7 +125,7 @@ Sample Composition::run() {
 void Composition::run_phase(const Phase& phase, bool& restore_due, Taken& taken) {
     const Does what = does(*phase.graph);
     ledger_.clear();
-    const std::optional<Bytes> missed = players_->missed();
+    const std::optional<Bytes> missed = players_->counted();
     const std::optional<Joules> before = players_->energy();
     const auto start = Clock::now();
     if (restore_due && what != Does::stage && what != Does::compile && what != Does::load) {
@@ -136,7 +136,7 @@ void Composition::run_phase(const Phase& phase, bool& restore_due, Taken& taken)
     taken.time += Seconds(seconds_since(start));
     if (const std::optional<Joules> after = players_->energy(); before && after && *after >= *before)
         taken.energy = taken.energy.value_or(Joules(0)) + (*after - *before);
-    if (const std::optional<Bytes> after = players_->missed(); missed && after)
+    if (const std::optional<Bytes> after = players_->counted(); missed && after)
         taken.missed = taken.missed.value_or(Bytes(0)) + (*after - *missed);
     if (comm_.size() == 1) return;  // nobody was spoken to
     std::vector<CommUse> said = ledger_.uses();

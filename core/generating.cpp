@@ -60,7 +60,7 @@ void GeneratingSession::read_prompt() {
 Sample GeneratingSession::run() {
     tokens_.clear();
     kept_.clear();
-    players_->count_misses();
+    players_->begin_counting();
     Sample out;
     for (std::size_t i = 0; i < taken_.size(); ++i) {
         const Phase& p = case_.graph->phases()[i];
@@ -69,13 +69,13 @@ Sample GeneratingSession::run() {
         taken.communication.clear();
         const auto start = Clock::now();
         const std::optional<Joules> before = players_->energy();
-        const std::optional<Bytes> missed = players_->missed();
+        const std::optional<Bytes> missed = players_->counted();
         for (std::int64_t k = 0; k < p.times; ++k) one_token(i == 0 ? *prefill_ : *decode_, taken);
         taken.time = Seconds(seconds_since(start));
         if (const std::optional<Joules> after = players_->energy(); before && after && *after >= *before)
             taken.energy = *after - *before;
         taken.missed.reset();
-        if (const std::optional<Bytes> after = players_->missed(); missed && after) taken.missed = *after - *missed;
+        if (const std::optional<Bytes> after = players_->counted(); missed && after) taken.missed = *after - *missed;
         Span span;
         span.resource = "phase";
         span.phase = p.name;

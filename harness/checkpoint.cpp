@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 
 #include "core/element.hpp"
@@ -216,12 +217,17 @@ private:
         const Handle file = place.own(H5Fopen(place.file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose, "open it");
         Snapshot out;
         out.step = step;
-        for (const char* name : {"loss", "seconds", "joules"}) {
-            const std::string at = fmt::format("/notes/{}", name);
-            if (H5Lexists(file, at.c_str(), H5P_DEFAULT) <= 0) continue;
-            const Handle set = place.own(H5Dopen2(file, at.c_str(), H5P_DEFAULT), H5Dclose, "read it");
+        const Handle notes = place.own(H5Gopen2(file, "/notes", H5P_DEFAULT), H5Gclose, "find /notes");
+        H5G_info_t info{};
+        place.check(H5Gget_info(notes, &info), "read it");
+        for (hsize_t i = 0; i < info.nlinks; ++i) {  // all of them: what a run has to say is its own business
+            std::array<char, 256> name{};
+            if (H5Lget_name_by_idx(notes, ".", H5_INDEX_NAME, H5_ITER_INC, i, name.data(), name.size(), H5P_DEFAULT) <
+                0)
+                place.fail("read the name of a note");
+            const Handle set = place.own(H5Dopen2(notes, name.data(), H5P_DEFAULT), H5Dclose, "read it");
             const Handle space = place.own(H5Dget_space(set), H5Sclose, "read it");
-            std::vector<double>& values = out.notes[name];
+            std::vector<double>& values = out.notes[name.data()];
             values.resize(static_cast<std::size_t>(H5Sget_simple_extent_npoints(space)));
             if (!values.empty())
                 place.check(H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "read it");

@@ -23,8 +23,8 @@ public:
     void put_back() override {}  // pieces are the memory itself
     Bytes bytes(Role role) const override { return pool_.bytes(role); }
     std::optional<Joules> energy() const override;
-    void count_misses() override { misses_ = std::make_unique<MissCounter>(); }
-    std::optional<Bytes> missed() const override { return misses_ ? misses_->read() : std::nullopt; }
+    void begin_counting() override { misses_ = std::make_unique<MissCounter>(); }
+    std::optional<Bytes> counted() const override { return misses_ ? misses_->read() : std::nullopt; }
     std::vector<MemoryUse> memory() const override;
     std::vector<double> choices() const override;
     void adopt(const std::vector<double>& found) override;
