@@ -56,6 +56,10 @@ public:
     virtual Bytes bytes(Role role) const = 0;
     /// What the machine has used since some moment: take differences. Nothing if it does not say.
     virtual std::optional<Joules> energy() const = 0;
+    /// Counts from now on, in all threads there are and those they start, what misses of the last cache fetch.
+    virtual void begin_counting() {}
+    /// What they have fetched since. Nothing if the machine does not say.
+    virtual std::optional<Bytes> counted() const { return {}; }
     /// What is held beside weights, states, inputs and activations.
     virtual std::vector<MemoryUse> memory() const = 0;
     /// What was found by timing, so that a run that goes on computes bit for bit what it would have.

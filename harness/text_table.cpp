@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/text_table.hpp"
 
 #include <fmt/format.h>
@@ -296,13 +297,17 @@ TextTable with_words(const TextTable& table) {
     return out;
 }
 
-std::string TextTable::latex() const {
-    std::string out = "\\begin{tabular}{", names;
+std::string TextTable::latex(const std::string& caption) const {
+    const std::string environment = caption.empty() ? "tabular" : "longtable";
+    std::string out = fmt::format("\\begin{{{}}}{{", environment), names;
     for (const TextColumn& column : columns_) {
         out += column.align == Align::left ? 'l' : column.align == Align::right ? 'r' : 'c';
         names += (names.empty() ? "" : " & ") + in_latex(full_name(column));
     }
-    out += "}\n\\toprule\n" + names + " \\\\\n\\midrule\n";
+    out += "}\n";
+    if (!caption.empty()) out += fmt::format("\\caption{{{}}} \\\\\n", in_latex(caption));
+    out += "\\toprule\n" + names + " \\\\\n\\midrule\n";
+    if (!caption.empty()) out += "\\endhead\n";
     std::size_t section = 0;
     for (const Row& row : rows_) {
         if (row.section != section)
@@ -315,7 +320,7 @@ std::string TextTable::latex() const {
         for (std::size_t i = 0; i < row.cells.size(); ++i) out += (i ? " & " : "") + in_latex(row.cells[i].text);
         out += " \\\\\n";
     }
-    return out + "\\bottomrule\n\\end{tabular}\n";
+    return out + fmt::format("\\bottomrule\n\\end{{{}}}\n", environment);
 }
 
 }  // namespace wb

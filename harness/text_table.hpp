@@ -59,8 +59,8 @@ public:
     std::string csv() const;
     /// {"columns": [{name, group, unit}], "rows": [{"group name": value}]}; number where there is one, else text.
     std::string json() const;
-    /// A tabular with the rules of the package booktabs.
-    std::string latex() const;
+    /// A tabular with the rules of the package booktabs; with a caption a longtable, which may fill several pages.
+    std::string latex(const std::string& caption = "") const;
 
 private:
     struct Row {

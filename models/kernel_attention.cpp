@@ -69,9 +69,21 @@ Kernel unfused(const Device& d, const Attributes& a, const Sizes& s, double pass
     return out;
 }
 
+/// What a library loses beside its products: blocks each block of queries pays before its first, and the width loss of
+/// narrow heads. The backward pass has its own, where they are known: five products share one round of exponentials.
+struct Losses {
+    double prologue, width;
+};
+
+Losses losses_of(const Device& d, bool backward) {
+    const double prologue = d.constant_or("attention_prologue", 0), width = d.constant_or("attention_width_loss", 0);
+    if (!backward) return {prologue, width};
+    return {d.constant_or("attention_backward_prologue", prologue),
+            d.constant_or("attention_backward_width_loss", width)};
+}
+
 /// FLOPs of the blocks that are visited, and of the prologue each block of queries pays: of one product.
-double block_flops(const Device& d, const Attributes& a, const Sizes& s) {
-    const double prologue = d.constant_or("attention_prologue", 0);
+double block_flops(const Attributes& a, const Sizes& s, double prologue) {
     double blocks = 0;
     for (double first = 0; first < static_cast<double>(a.seq); first += block) blocks += visited(a, first) + prologue;
     return 2 * s.heads * blocks * std::min(block, static_cast<double>(a.seq)) * block * s.dim;
@@ -79,8 +91,8 @@ double block_flops(const Device& d, const Attributes& a, const Sizes& s) {
 
 /// Factor on the time of arithmetic: exponentials beside narrow heads, fewer blocks in flight of heads wider than 128,
 /// and blocks of queries that are dealt unevenly under a causal mask.
-double losses(const Device& d, const Attributes& a, const Sizes& s) {
-    const double narrow = d.constant_or("attention_width_loss", 0) * 32 / s.dim;
+double slowdown(const Device& d, const Attributes& a, const Sizes& s, double width_loss) {
+    const double narrow = width_loss * 32 / s.dim;
     const double wide = d.constant_or("attention_wide_loss", 0) * std::max(0.0, s.dim / 128 - 1);
     const double causal = a.causal && a.seq > 1 ? d.constant_or("attention_causal_loss", 0) : 0;
     return (1 + narrow) * (1 + wide) * (1 + causal);
@@ -99,10 +111,11 @@ Kernel attention(const Device& d, const Attributes& a, double tokens, const Atte
         d.constant_or("attention_memory_fraction", d.constant("vector_memory_fraction")) * d.memory_rate();
     const bool decoding = a.seq == 1 && !backward;
     const double memory = decoding ? reading(d, a, s, tokens, out.bytes, rate) : out.bytes / rate;
-    out.flops = (backward ? 5 : 2) * block_flops(d, a, s);
+    const Losses lost = losses_of(d, backward);
+    out.flops = (backward ? 5 : 2) * block_flops(a, s, lost.prologue);
     const double forward = d.constant("attention_fraction");
     const double fraction = backward ? d.constant_or("attention_backward_fraction", forward) : forward;
-    out.arithmetic = out.flops * losses(d, a, s) / (fraction * s.peak);
+    out.arithmetic = out.flops * slowdown(d, a, s, lost.width) / (fraction * s.peak);
     out.stored = a.seq_kv > a.seq ? s.kv_bytes : 0;  // else keys and values were made just now
     out.time = std::max(memory, out.arithmetic);
     return out;

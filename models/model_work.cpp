@@ -23,6 +23,10 @@ std::optional<DType> multiplied_type(const Device& d, const Graph& g, bool train
     return type;
 }
 
+bool has_loss(const Graph& g) {
+    return std::any_of(g.ops().begin(), g.ops().end(), [](const Op& op) { return op.kind == OpKind::cross_entropy; });
+}
+
 double held_experts(const Graph& g, const Mapping& m) {
     double experts = 0;
     for (const Op& op : g.ops()) experts = std::max(experts, static_cast<double>(op.attributes.experts));
@@ -36,14 +40,15 @@ public:
           device_(d),
           mapping_(m),
           training_(is_training(g)),
+          job_(training_ || has_loss(g)),
           tokens_(1.0 / (static_cast<double>(m.data) * m.context * m.expert * m.microbatches)),
           gap_(d.constant("gap_time")),
           prefill_gap_(d.constant_or("prefill_gap_time", gap_)),
           unfused_(d.constant_or("attention_score_passes", 0) > 0),
-          dataflow_(!training_ && d.has("fused_memory_fraction")),
+          dataflow_(!job_ && d.has("fused_memory_fraction")),
           sustained_(d.constant_or("sustained_fraction", 1)),
           expert_launches_(held_experts(g, m) * d.constant_or("expert_launch_time", 0)),
-          type_(multiplied_type(d, g, training_)) {}
+          type_(multiplied_type(d, g, job_)) {}
 
     ModelWork read() {
         weights();
@@ -53,7 +58,7 @@ public:
         }
         for (const Block& block : graph_.blocks())
             if (block.repeat > 1 && !block.carries.empty()) {
-                work_.boundary_bytes = tokens_ * graph_.bytes(block.carries.front().in).si();
+                work_.boundary_bytes = tokens_ * kept(block.carries.front().in);
                 break;
             }
         return work_;
@@ -61,8 +66,10 @@ public:
 
 private:
     void weights() {
-        for (const Op& op : graph_.ops())
+        for (const Op& op : graph_.ops()) {
             if (op.kind == OpKind::adamw) trained_.insert(op.in[0]);
+            if (op.kind == OpKind::layernorm || op.kind == OpKind::rmsnorm) normed_.insert(op.out[0]);
+        }
         for (std::size_t i = 0; i < graph_.tensors().size(); ++i) {
             const Tensor& t = graph_.tensors()[i];
             if (t.role != Role::weight) continue;
@@ -71,6 +78,8 @@ private:
             (expert ? work_.expert_weight_bytes : work_.weight_bytes) += bytes / (expert ? mapping_.expert : 1);
         }
     }
+
+    double kept(TensorId id) const { return kept_bytes(graph_, id, training_); }
 
     void add(const Block& block, const Op& op) {
         const double times = static_cast<double>(block.repeat);
@@ -89,26 +98,26 @@ private:
         const bool backward = training_ && block.phase != "forward";
         Pass& pass = backward ? work_.backward : work_.forward;
         if (op.kind == OpKind::collective) {
-            const double bytes = tokens_ * graph_.bytes(op.in[0]).si();
+            const double bytes = tokens_ * kept(op.in[0]);
             work_.collective_bytes += times * bytes;
             call({op.attributes.collective, Axis::tensor, bytes, times, 0, backward}, mapping_.tensor, 0, pass);
             return;
         }
         if (op.kind == OpKind::moe_dispatch || op.kind == OpKind::moe_combine ||
             op.kind == OpKind::moe_combine_backward) {  // tokens travel to the units that hold their experts, and back
-            const double bytes = tokens_ * std::max(graph_.bytes(op.in[0]), graph_.bytes(op.out[0])).si();
+            const double bytes = tokens_ * std::max(kept(op.in[0]), kept(op.out[0]));
             call({CollectiveKind::alltoall, Axis::expert, bytes, times, 0, backward}, mapping_.expert,
                  std::max(1, domain_units(device_.system()) / mapping_.tensor), pass);
         }
         // What stands before and after the layers keeps its precision.
-        const bool rounded = !training_ || (block.repeat > 1 && !op.attributes.adapter);
+        const bool rounded = !job_ || (block.repeat > 1 && !op.attributes.adapter);
         if (rounded) casts(op, times, pass);
         const bool serving = block.phase == "prefill" || block.phase == "decode";
-        Kernel k =
-            kernel_of(device_, graph_, op,
-                      {tokens_, static_cast<double>(mapping_.expert), rounded ? type_ : std::nullopt, false, serving});
-        if (training_ && op.kind == OpKind::grouped_matmul) pass.layers += times * expert_launches_;
-        if (training_ && !is_vector(op.kind) && !(rounded && type_ && bits(*type_) <= 8)) k.time /= sustained_;
+        Kernel k = kernel_of(
+            device_, graph_, op,
+            {tokens_, static_cast<double>(mapping_.expert), rounded ? type_ : std::nullopt, false, serving, job_});
+        if (job_ && op.kind == OpKind::grouped_matmul) pass.layers += times * expert_launches_;
+        if (job_ && !is_vector(op.kind) && !(rounded && type_ && bits(*type_) <= 8)) k.time /= sustained_;
         if (mapping_.sequence_parallel && is_vector(op.kind)) k.time *= op.attributes.share;
         const double gap = block.phase == "prefill" ? prefill_gap_ : gap_;  // prompts are of any length: no CUDA graph
         if (dataflow_) {
@@ -118,7 +127,7 @@ private:
         } else {
             (block.repeat > 1 ? pass.layers : pass.ends) += times * (k.time + gap);
         }
-        if (training_ && block.repeat > 1) pass.kernels += times;  // an inference replays a graph of launches
+        if (job_ && block.repeat > 1) pass.kernels += times;  // an inference replays a graph of launches
         if (is_light(op.kind) && block.repeat > 1 && !unfused_) pass.light += times * (k.time + gap_);
         if (op.kind == OpKind::attention) add_attention(op, times, times * (k.time + gap), pass);
     }
@@ -138,16 +147,17 @@ private:
     }
 
     /// 8-bit recipes round what the products of a layer read, once for each value: it is read, and written along its
-    /// rows, and along its columns where the gradient of the weight will need it (Micikevicius et al. 2022).
+    /// rows, and along its columns where the gradient of the weight will need it (Micikevicius et al. 2022). Norms
+    /// write both themselves.
     void casts(const Op& op, double times, Pass& pass) {
-        if (!training_ || !type_ || bits(*type_) > 8) return;
+        if (!job_ || !type_ || bits(*type_) > 8) return;
         if (op.kind != OpKind::matmul && op.kind != OpKind::grouped_matmul) return;
         for (std::size_t i = 0; i < 2; ++i) {
             const Tensor& t = graph_.tensor(op.in[i]);
-            if (t.role == Role::weight || bits(t.dtype) <= bits(*type_) || !cast_.insert(op.in[i]).second) continue;
+            if (t.role == Role::weight || normed_.contains(op.in[i]) || !cast_.insert(op.in[i]).second) continue;
             const bool frozen = graph_.tensor(op.in[1]).role == Role::weight && !trained_.contains(op.in[1]);
-            const double copies = 1 + (frozen ? 1.0 : 2.0) * bits(*type_) / bits(t.dtype);
-            const Kernel k = moving(device_, "elementwise", tokens_ * copies * graph_.bytes(op.in[i]).si());
+            const double copies = 1 + (frozen ? 1.0 : 2.0) * bits(*type_) / std::max(16, bits(t.dtype));
+            const Kernel k = moving(device_, "elementwise", tokens_ * copies * kept(op.in[i]));
             pass.layers += times * (k.time + gap_);
             pass.kernels += times;
             if (op.kind == OpKind::grouped_matmul) pass.layers += times * expert_launches_;
@@ -157,12 +167,12 @@ private:
     void add_attention(const Op& op, double times, double seconds, Pass& pass) {
         pass.attention += seconds;
         work_.attention_layers += times;
-        work_.key_value_bytes = tokens_ * (graph_.bytes(op.in[1]) + graph_.bytes(op.in[2])).si();
+        work_.key_value_bytes = tokens_ * (kept(op.in[1]) + kept(op.in[2]));
     }
 
     void call(Call c, int ranks, int per_domain, Pass& pass) {
         // A training step hides part of what tensor ranks exchange behind its products.
-        const double exposed = training_ && per_domain == 0 ? device_.constant_or("tensor_exposed_fraction", 1) : 1;
+        const double exposed = job_ && per_domain == 0 ? device_.constant_or("tensor_exposed_fraction", 1) : 1;
         c.seconds = exposed * collective_time(device_, c.kind, c.bytes, ranks, per_domain);
         if (dataflow_) {  // what an empty call takes, its layer waits for already
             c.seconds -= collective_time(device_, c.kind, 1, ranks, per_domain);
@@ -176,7 +186,7 @@ private:
     const Graph& graph_;
     const Device& device_;
     const Mapping& mapping_;
-    bool training_;
+    bool training_, job_;  ///< job: a training step, or the held-out loss of one, by the same program
     double tokens_, gap_, prefill_gap_;
     bool unfused_, dataflow_;  ///< dataflow: the layers of an inference are one kernel each
     double sustained_;         ///< speed of 16-bit products in a step, where power runs short, over that of single ones
@@ -186,7 +196,7 @@ private:
         bool experts = false;
     } fused_;  ///< one layer so far: s, bytes, s
     std::optional<DType> type_;
-    std::set<TensorId> cast_, trained_;
+    std::set<TensorId> cast_, trained_, normed_;
     ModelWork work_;
 };
 

@@ -11,10 +11,10 @@ double extent(const Graph& g, TensorId id, int from_end) {
 }
 
 /// Weights and state are whole whatever part of the tokens is worked on.
-double bytes_of(const Graph& g, const Op& op, double tokens) {
+double bytes_of(const Graph& g, const Op& op, double tokens, bool wide = false) {
     const auto moved = [&](TensorId id) {
         const Role role = g.tensor(id).role;
-        return g.bytes(id).si() * (role == Role::weight || role == Role::state ? 1 : tokens);
+        return kept_bytes(g, id, wide) * (role == Role::weight || role == Role::state ? 1 : tokens);
     };
     double sum = 0;
     for (TensorId id : op.in) sum += moved(id);
@@ -22,7 +22,9 @@ double bytes_of(const Graph& g, const Op& op, double tokens) {
     return sum;
 }
 
-double row_bytes(const Graph& g, TensorId id) { return extent(g, id, 1) * bits(g.tensor(id).dtype) / 8.0; }
+double row_bytes(const Graph& g, TensorId id, bool wide) {
+    return extent(g, id, 1) * kept_bytes(g, id, wide) / static_cast<double>(g.elements(id));
+}
 
 Product product_of(const Graph& g, const Op& op, double tokens) {
     const Attributes& a = op.attributes;
@@ -70,12 +72,12 @@ Product heads_of(const Graph& g, const Op& op, double tokens) {
     return p;
 }
 
-Kernel table(const Device& d, const Graph& g, const Op& op, double tokens) {
+Kernel table(const Device& d, const Graph& g, const Op& op, double tokens, bool wide) {
     // Only the rows that are looked up move, not the table.
     double bytes = 0;
-    for (TensorId id : op.out) bytes += 2 * g.bytes(id).si();
+    for (TensorId id : op.out) bytes += 2 * kept_bytes(g, id, wide);
     if (op.kind == OpKind::embed_backward || op.kind == OpKind::position_embed_backward)
-        bytes = 3 * g.bytes(op.in[0]).si();
+        bytes = 3 * kept_bytes(g, op.in[0], wide);
     Kernel out = moving(d, "gather", tokens * bytes);
     out.stored = 0.5 * out.bytes;
     return out;
@@ -95,7 +97,11 @@ Kernel new_rows(const Device& d, double bytes) {
     return out;
 }
 
-Product rounded(Product p, const Share& share) {
+Product rounded(const Device& d, Product p, const Share& share) {
+    const DType kept = d.system().native16.value_or(DType::bf16);
+    if (share.wide)
+        for (DType* type : {&p.a, &p.b, &p.c})
+            if (bits(*type) < 16) *type = kept;
     if (share.product_type && bits(*share.product_type) < std::max(bits(p.a), bits(p.b)))
         p.a = p.b = *share.product_type;
     p.ready = share.ready;
@@ -104,6 +110,12 @@ Product rounded(Product p, const Share& share) {
 }
 
 }  // namespace
+
+double kept_bytes(const Graph& g, TensorId id, bool wide) {
+    const Role role = g.tensor(id).role;
+    const bool between = role != Role::weight && role != Role::state;
+    return g.bytes(id).si() * (wide && between ? std::max(1.0, 16.0 / bits(g.tensor(id).dtype)) : 1);
+}
 
 std::optional<DType> product_type(const Graph& graph) {
     std::optional<DType> narrowest;
@@ -118,10 +130,11 @@ std::optional<DType> product_type(const Graph& graph) {
 
 Kernel kernel_of(const Device& d, const Graph& g, const Op& op, Share share) {
     const double tokens = share.tokens;
+    const bool wide = share.wide;
     using enum OpKind;
     switch (op.kind) {
-        case matmul: return product_kernel(d, g, op, rounded(product_of(g, op, tokens), share));
-        case grouped_matmul: return product_kernel(d, g, op, rounded(grouped_of(g, op, share), share));
+        case matmul: return product_kernel(d, g, op, rounded(d, product_of(g, op, tokens), share));
+        case grouped_matmul: return product_kernel(d, g, op, rounded(d, grouped_of(g, op, share), share));
         case head_matmul: return product_kernel(d, g, op, heads_of(g, op, tokens));
         case OpKind::attention:
             return cluster::attention(d, op.attributes, tokens, {g.tensor(op.in[0]).dtype, g.tensor(op.in[1]).dtype},
@@ -132,23 +145,24 @@ Kernel kernel_of(const Device& d, const Graph& g, const Op& op, Share share) {
         case layernorm:
         case layernorm_backward:
         case rmsnorm:
-        case rmsnorm_backward: return moving(d, "norm", bytes_of(g, op, tokens), row_bytes(g, op.in[0]));
+        case rmsnorm_backward: return moving(d, "norm", bytes_of(g, op, tokens, wide), row_bytes(g, op.in[0], wide));
         case softmax:
         case softmax_backward:
         case cross_entropy:
-        case cross_entropy_backward: return moving(d, "softmax", bytes_of(g, op, tokens), row_bytes(g, op.in[0]));
+        case cross_entropy_backward:
+            return moving(d, "softmax", bytes_of(g, op, tokens, wide), row_bytes(g, op.in[0], wide));
         case embed:
         case embed_backward:
         case position_embed:
         case position_embed_backward:
         case last_rows:
-        case last_rows_backward: return table(d, g, op, tokens);
+        case last_rows_backward: return table(d, g, op, tokens, wide);
         case cache_write: return new_rows(d, tokens * g.bytes(op.in[1]).si());
         case silu_mul:
-        case silu_mul_backward: return moving(d, "gated", bytes_of(g, op, tokens));
-        case rope: return moving(d, "rotation", bytes_of(g, op, tokens));
+        case silu_mul_backward: return moving(d, "gated", bytes_of(g, op, tokens, wide));
+        case rope: return moving(d, "rotation", bytes_of(g, op, tokens, wide));
         case adamw: return moving(d, "optimizer", bytes_of(g, op, 1));
-        default: return moving(d, "elementwise", bytes_of(g, op, tokens));
+        default: return moving(d, "elementwise", bytes_of(g, op, tokens, wide));
     }
 }
 

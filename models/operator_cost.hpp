@@ -16,7 +16,12 @@ struct Share {
     std::optional<DType> product_type = std::nullopt;
     bool searched = false;  ///< products have the shape that a search found to be the fastest
     bool ready = false;     ///< the scales of 8-bit operands are known ahead, as they are in inference
+    bool wide = false;      ///< what lies between products has 16 bits or more, as in training; see kept_bytes()
 };
+
+/// Bytes of a value as it lies in memory. 8-bit recipes of training round what products read and keep all else in 16
+/// bits (Micikevicius et al. 2022), whatever type a graph of 8-bit weights gives it.
+double kept_bytes(const Graph& graph, TensorId id, bool wide);
 
 /// The narrowest type of the matrices a graph multiplies by; nothing if no product has a weight.
 std::optional<DType> product_type(const Graph& graph);

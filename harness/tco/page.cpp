@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/tco/page.hpp"
 
 #include <fmt/format.h>
@@ -151,9 +152,17 @@ std::string pages_text(const std::vector<Page>& pages, Format format, bool colou
 }
 
 std::string pages_latex(const std::vector<Page>& pages) {
-    std::string out = "% \\usepackage{booktabs}\n";
+    constexpr std::size_t one_page = 40;  // rows
+    std::string out = "% \\usepackage{adjustbox,booktabs,longtable}\n";
     for (const Page& p : pages) {
-        out += fmt::format("\\begin{{table}}\n\\caption{{{}}}\n{}", in_latex(p.title), p.table.latex());
+        if (p.table.rows() > one_page) {
+            out += p.table.latex(p.title);
+            for (const std::string& n : p.notes) out += "\\par " + in_latex(n) + "\n";
+            continue;
+        }
+        out += fmt::format(
+            "\\begin{{table}}\n\\caption{{{}}}\n\\begin{{adjustbox}}{{max width=\\linewidth}}\n{}\\end{{adjustbox}}\n",
+            in_latex(p.title), p.table.latex());
         for (const std::string& n : p.notes) out += "\\par " + in_latex(n) + "\n";
         out += "\\end{table}\n";
     }

@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,10 +18,12 @@
 namespace wb::tco {
 namespace {
 
-std::string with_kind(const Row& row) {
+/// Kind, band and letters: the band as factors of a rate, or of a time.
+std::string with_kind(const Row& row, bool time) {
     const Yield& y = row.yield;
     std::string out(name(y.kind));
-    if (y.low < 1 || y.high > 1) out += fmt::format(" {:.2f}x..{:.2f}x", 1 / y.high, 1 / y.low);
+    if (y.low < 1 || y.high > 1)
+        out += fmt::format(" {:.2f}x..{:.2f}x", time ? y.low : 1 / y.high, time ? y.high : 1 / y.low);
     const std::string letters = marks(y);
     return letters.empty() ? out : out + " " + letters;
 }
@@ -40,7 +43,7 @@ Cell rate_cell(const Row* row, double peak) {
     if (!row) return Cell("-");
     const double rate = row->yield.flops / row->yield.run_s / row->yield.units;
     const std::string part = peak > 0 ? fmt::format(" {:.0f} %", 100 * rate / peak) : "";
-    return {fmt::format("{}{}, {}", format(FlopsPerSecond(rate)), part, with_kind(*row)), rate};
+    return {fmt::format("{}{}, {}", format(FlopsPerSecond(rate)), part, with_kind(*row, false)), rate};
 }
 
 /// What a vendor states has no band: how far its source can be relied on stands in its place.
@@ -77,7 +80,7 @@ Cell tail_cell(const Study& study, const std::string& system) {
             (!best || *row.yield.tail_s < *best->yield.tail_s))
             best = &row;
     if (!best) return Cell("-");
-    return {fmt::format("{}, {}", format(Seconds(*best->yield.tail_s)), with_kind(*best)), *best->yield.tail_s};
+    return {fmt::format("{}, {}", format(Seconds(*best->yield.tail_s)), with_kind(*best, true)), *best->yield.tail_s};
 }
 
 /// Whether a word of a mapping is something to choose: "tp8", "sp", "zero1", "1170x755".
@@ -118,7 +121,7 @@ Cell spread_cell(const std::vector<double>& trials, const std::string& letters, 
 /// USD for an hour in use where the base of a daily demand is owned and its bursts are rented; per device of the mean.
 Cell hybrid_cell(const Study& study, const std::vector<Demand>& demands, const Row& row, const std::string& today) {
     const auto prices = hour_prices(study, row);
-    if (!prices) return Cell("-");
+    if (!prices) return row.bill.price < 0 ? "rented only" : "no price by the hour";
     std::vector<char> used = row.hour->asked;
     used[static_cast<std::size_t>(row.bill.rent)] = 1;
     for (const char* key : {"swing", "burst", "burst_time"}) used[static_cast<std::size_t>(study.book().need(key))] = 1;
@@ -172,7 +175,8 @@ Page table_of_systems(const Study& study, const std::map<std::string, System>& s
         "Every system with numbers",
         std::move(table),
         {"Peaks are dense; what is stated has no band but the confidence in its source. Achieved: the best stored "
-         "result, per unit, as part of the peak, with the kind of number and its band as factors of the rate. Power, "
+         "result, per unit, as part of the peak, with the kind of number and its band as factors of the rate; of TTFT "
+         "factors of the time. Power, "
          "racks and USD: median [5 % .. 95 %] over the assumptions. To choose, counted: the words of the richest "
          "mapping, the options of the system file, the experiment's lines for its workloads + for this system; "
          "hours of developers enter only where you give them (--set port.SYSTEM=\"400 h\").",
@@ -189,29 +193,42 @@ Page table_of_uses(const Study& study, const std::vector<Uses>& uses, const std:
                      {"USD", Align::left, "", "USD", true},
                      {"fastest"},
                      {"in", Align::right, "fastest", "1", true},
+                     {"time of one", Align::left, "", "s", true},
                      {"coolest"},
                      {"in", Align::right, "coolest", "1", true},
-                     {"J each", Align::left, "", "J", true}});
+                     {"energy of one", Align::left, "", "J", true}});
+    const auto cell = [](const Spread& f, const auto& text, const std::string& of, const Row& row,
+                         const std::string& letters) {
+        const std::string weak = letters + marks(row.yield);
+        return Cell(fmt::format("{} [{} .. {}] / {}, {}{}", text(f.median), text(f.low), text(f.high), of,
+                                name(row.yield.kind), weak.empty() ? "" : " " + weak),
+                    f.median);
+    };
+    const auto in = [](const Contest& c) { return Cell(c.chances(), c.entries.front().chance); };
     for (const Uses& u : uses) {
-        const auto in = [](const Contest& c) { return Cell(c.chances(), c.entries.front().chance); };
-        const auto with_letters = [&](const Contest::Entry& e, const std::string& of) {
-            const std::string letters = marks(study.book(), e.row->hour->asked, today) + marks(e.row->yield);
-            return Cell(fmt::format("{} [{} .. {}]{}, {} {}", figure(e.figure.median), figure(e.figure.low),
-                                    figure(e.figure.high), of, name(e.row->yield.kind), letters),
-                        e.figure.median);
-        };
-        const Contest::Entry& cheapest = u.cheapest.entries.front();
-        const std::string unit = " / " + unit_of(*cheapest.row, main_unit(*u.group)).name.substr(4);
-        table.row({u.group->label, u.cheapest.verdict(), in(u.cheapest), with_letters(cheapest, unit),
-                   u.fastest.verdict(), in(u.fastest), u.coolest.verdict(), in(u.coolest),
-                   with_letters(u.coolest.entries.front(), "")});
+        const Contest::Entry &cheap = u.cheapest.entries.front(), &fast = u.fastest.entries.front(),
+                             &cool = u.coolest.entries.front();
+        const Unit unit = unit_of(*cheap.row, main_unit(*u.group));
+        const auto seconds = [&](double each) { return format(Seconds(each * unit.scale)); };
+        const auto joules = [](double each) { return format(Joules(each)); };
+        const std::string of = unit.name.substr(std::strlen("USD/"));
+        const auto power = [](const Hourly& h) { return h.power_W; };
+        table.row({u.group->label, u.cheapest.verdict(), in(u.cheapest),
+                   cell(cheap.figure, figure, of, *cheap.row, marks(study.book(), cheap.row->hour->asked, today)),
+                   u.fastest.verdict(), in(u.fastest), cell(fast.figure, seconds, of, *fast.row, ""),
+                   u.coolest.verdict(), in(u.coolest),
+                   cell(cool.figure, joules, unit.natural, *cool.row,
+                        marks(study.book(), moved_by(study, *cool.row, *cool.row->hour, power), today))});
     }
-    return {"uses",
-            "Which system for which work",
-            std::move(table),
-            {fmt::format("in: part of the trials. Undecided: none has it in {:.0f} % of them, the ones named have it "
-                         "together, or are the first three. USD and J: of the first one named.",
-                         100 * decisive)}};
+    return {
+        "uses",
+        "Which system for which work",
+        std::move(table),
+        {fmt::format(
+            "in: part of the trials. Undecided: none has it in {:.0f} % of them, the ones named have it "
+            "together, or are the first three; of each system the size that is it most often. USD, time and energy: "
+            "of the first one named, in CSV, JSON and HDF5 for one token or PFLOP.",
+            100 * decisive)}};
 }
 
 }  // namespace

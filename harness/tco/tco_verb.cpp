@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/tco/tco_verb.hpp"
 
 #include <fmt/format.h>
@@ -29,6 +30,7 @@ constexpr const char* footer = R"help(Examples:
   waferbench tco a.h5 --interactivity 50 --interactivity 200      the same service for all
   waferbench tco a.h5 --api "0.38 USD"                            the volume from which owning pays
   waferbench tco a.h5 --table all --output tables.tex             .md, .csv, .tex, .json, .h5
+  waferbench --format latex tco a.h5 --table systems              the same on stdout: markdown, csv, json, latex
   waferbench tco a.h5 --table assumptions                         every number in use, with date and source
   waferbench tco --table published                                our sum beside what others state, with its gates
 

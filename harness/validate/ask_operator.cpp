@@ -41,17 +41,27 @@ Question ask_gemm(const Point& p, CaseMaker& make) {
 }
 
 Question ask_attention(const Point& p, CaseMaker& make) {
-    const ParamList params{{"batch", p.integer_or("batch", 1)},
-                           {"heads", p.integer("heads")},
-                           {"kv_heads", p.integer_or("kv_heads", 0)},
-                           {"seq_q", p.integer("seq_q")},
-                           {"seq_kv", p.integer_or("seq_kv", 0)},
-                           {"head_dim", p.integer("head_dim")},
-                           {"causal", p.flag("causal")},
-                           {"pass", std::string(p.word_or("pass", "fwd") == "fwd" ? "forward" : "forward_backward")},
-                           {"dtype", make.dtype(p)}};
-    Question q = one(make.make("attention", params, make.setting(p)));
-    set_metric(q, p, {.flops = flops_of(q), .bytes = q.terms.front().c.graph->compulsory_bytes().si()});
+    const std::string asked = p.word_or("pass", "fwd");
+    const auto pass = [&](const char* name) {
+        const ParamList params{{"batch", p.integer_or("batch", 1)},
+                               {"heads", p.integer("heads")},
+                               {"kv_heads", p.integer_or("kv_heads", 0)},
+                               {"seq_q", p.integer("seq_q")},
+                               {"seq_kv", p.integer_or("seq_kv", 0)},
+                               {"head_dim", p.integer("head_dim")},
+                               {"causal", p.flag("causal")},
+                               {"pass", std::string(name)},
+                               {"dtype", make.dtype(p)}};
+        return make.make("attention", params, make.setting(p));
+    };
+    Question q = one(pass(asked == "fwd" ? "forward" : "forward_backward"));
+    if (asked == "bwd") q.terms.push_back({pass("forward"), -1});  // what the backward pass adds to the forward one
+    double flops = 0, bytes = 0;
+    for (const Term& t : q.terms) {
+        flops += t.weight * t.c.graph->flops().si();
+        bytes += t.weight * t.c.graph->compulsory_bytes().si();
+    }
+    set_metric(q, p, {.flops = flops, .bytes = bytes});
     return q;
 }
 

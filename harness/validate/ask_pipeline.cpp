@@ -62,6 +62,7 @@ Question ask_pipeline(const Point& p, CaseMaker& make) {
     }
     const bool pass = stage == "eval" && p.metric == "time";
     if (pass && sequences == 0) throw Unanswerable("the row does not say how many sequences were evaluated");
+    if (pass && p.has("pass_start")) q.start_s = p.number("pass_start");
     q.terms.push_back(
         {phase_case(p, make, "evaluate", batch, seq), pass ? std::ceil(sequences / static_cast<double>(batch)) : 1});
     set_metric(q, p, {.tokens = static_cast<double>(batch * seq), .samples = static_cast<double>(batch)});

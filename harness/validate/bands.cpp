@@ -224,6 +224,10 @@ Bands derive_bands(const std::vector<BandSample>& samples, const std::vector<Ban
             low = std::min(low, seen->low), high = std::max(high, seen->high);
         left_out.push_back({backend, systems, family, low, high, c.factors.size(), c.by_system.size()});
     }
+    for (UnseenRow& r : left_out) {  // too few systems know no spread: that of all families, too
+        const UnseenRow* all = find(left_out, r.backend, r.systems, any);
+        if (r.left_out < fewest && all) r.low = std::min(r.low, all->low), r.high = std::max(r.high, all->high);
+    }
     return Bands(std::move(rows), std::move(left_out));
 }
 

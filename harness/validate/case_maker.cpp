@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/validate/case_maker.hpp"
 
 #include <fmt/format.h>
@@ -72,8 +73,9 @@ Setting CaseMaker::setting(const Point& point, const std::string& system) {
     m.context = static_cast<int>(point.integer_or("cp", 1));
     m.virtual_stages = static_cast<int>(point.integer_or("vp", 1));
     // Frameworks since 2022 deal by tokens what tensor ranks would repeat, unless told otherwise.
-    m.sequence_parallel = point.has("sequence_parallel") ? point.flag("sequence_parallel")
-                                                         : point.workload == "train_step" && m.tensor > 1;
+    m.sequence_parallel = point.has("sequence_parallel")
+                              ? point.flag("sequence_parallel")
+                              : (point.workload == "train_step" || point.workload == "pipeline") && m.tensor > 1;
     const std::string again = point.word_or("recompute", "none");
     m.recompute = again == "full"        ? Mapping::Recompute::full
                   : again == "selective" ? Mapping::Recompute::selective

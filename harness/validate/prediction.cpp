@@ -152,7 +152,7 @@ Prediction Predictor::search_units(const Question& question, const std::string& 
 }
 
 Prediction Predictor::time(const Question& q, const std::string& backend) {
-    double total = 0;
+    double total = q.start_s;
     for (const Term& t : q.terms) {
         const Answer& a = ask(t.c, backend);
         if (!a.ok) return unknown(a.reason);

@@ -30,6 +30,7 @@ struct Question {
     };
     Asks asks = Asks::time;
     std::vector<Term> terms;      ///< the time is the sum of weight x time
+    double start_s = 0;           ///< and this, once
     std::vector<Term> reference;  ///< energy_ratio: the same work on another system
     double factor = 1;
     bool inverse = false;       ///< value = factor / time

@@ -252,7 +252,7 @@ ResourceUse CpuSession::usage() const {
                                        {"state", plan.state},
                                        {"activations", plan.activations}})
         use.memory.push_back({level, Bytes(0), bytes, Bytes(0)});
-    for (MemoryUse& held : process_memory()) use.memory.push_back(std::move(held));
+    for (MemoryUse& own : process_memory()) use.memory.push_back(std::move(own));
     use.communication = communication();
     use.useful = part_.local.flops();
     use.overhead = repeated_work(part_.local);

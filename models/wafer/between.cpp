@@ -23,13 +23,14 @@ Traffic traffic(CollectiveKind kind, double n, double p, bool in_network) {
 Placement between_wafers(const Machine& m, const Request& r) {
     const Op& op = r.graph.ops().front();
     const double n = r.graph.bytes(op.in[0]).si();
-    const Traffic t = traffic(op.attributes.collective, n, r.wafers, m.adds_in_network);
+    const Machine::Way& way = m.way(r.wafers);
+    const Traffic t = traffic(op.attributes.collective, n, r.wafers, way.adds);
     Placement p;
     p.grid = m.whole();
-    p.algorithm = m.adds_in_network ? "in the network" : "ring";
+    p.algorithm = way.adds ? "in the network" : "ring";
     p.io_bytes = t.bytes;
     p.sram_bytes = n / m.whole().pes();
-    p.between = m.latency * t.rounds + Bytes(t.bytes) / m.link;
+    p.between = way.latency * t.rounds + Bytes(t.bytes) / way.link;
     Span s;
     s.resource = "wafer to wafer";
     s.phase = r.graph.blocks().front().phase;

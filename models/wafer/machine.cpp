@@ -35,11 +35,21 @@ Machine::Machine(const System& s) : mesh(mesh_of(s)) {
     if (s.memories.size() > 1 && s.memories.back().bandwidth)
         external = BytesPerSecond(s.memories.back().bandwidth->value);
     for (const Fabric& f : s.fabrics) {
-        if (f.units) joined = std::max(joined, f.units->value);
-        if (f.bandwidth) link = BytesPerSecond(f.bandwidth->value);
-        adds_in_network = f.in_network_reduction;
-        if (f.latency) latency = Seconds(f.latency->value);
+        Way w = ways.back();
+        if (f.units) w.joined = std::max(w.joined, f.units->value);
+        if (f.bandwidth) w.link = BytesPerSecond(f.bandwidth->value);
+        w.adds = f.in_network_reduction;
+        if (f.latency) w.latency = Seconds(f.latency->value);
+        w.name = f.name;
+        ways.push_back(w);
     }
+    joined = ways.back().joined;
+}
+
+const Machine::Way& Machine::way(int wafers) const {
+    for (std::size_t i = 1; i < ways.size(); ++i)
+        if (ways[i].joined >= wafers) return ways[i];
+    return ways.back();
 }
 
 double Machine::fma_cycles(DType type) const {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "core/dtype.hpp"
 #include "core/graph.hpp"
@@ -34,13 +35,21 @@ struct Machine {
     Seconds update_parameter;       ///< one parameter's update by the service that holds the weights
     double reserved_bytes = 0;      ///< of a PE's SRAM: program and buffers
     BytesPerSecond external;        ///< weights streamed to one wafer; 0: unknown
-    BytesPerSecond link;            ///< between wafers; 0: one wafer only
-    Seconds latency;                ///< between wafers
-    bool adds_in_network = false;
-    double joined = 1;  ///< wafers that fabrics join at most
+    /// A fabric between wafers.
+    struct Way {
+        double joined = 1;    ///< wafers
+        BytesPerSecond link;  ///< of one of them; 0: one wafer only
+        Seconds latency;
+        bool adds = false;  ///< sums on the way
+        std::string name;
+    };
+    std::vector<Way> ways{Way{}};  ///< inner to outer
+    double joined = 1;             ///< wafers that fabrics join at most
 
     explicit Machine(const System& system);
 
+    /// The innermost fabric that joins so many wafers, or the outermost.
+    const Way& way(int wafers) const;
     Grid whole() const { return {mesh.rows, mesh.columns}; }
     double usable_bytes() const { return static_cast<double>(mesh.sram_bytes) - reserved_bytes; }  ///< of a PE
     double fma_cycles(DType type) const;  ///< of one element, operands in SRAM

@@ -188,8 +188,9 @@ Placement evaluate(const Machine& m, const Request& r, Grid grid, std::int64_t p
     }
     if (r.wafers > 1) {
         const double bytes = passed_bytes(g) / static_cast<double>(pieces);
-        const Seconds way = Bytes(bytes) / m.link, stage = p.time * (1 / (stretch * p.regions));
-        p.between = (m.latency + way) * static_cast<double>(r.wafers - 1);
+        const Machine::Way& fabric = m.way(r.wafers);
+        const Seconds way = Bytes(bytes) / fabric.link, stage = p.time * (1 / (stretch * p.regions));
+        p.between = (fabric.latency + way) * static_cast<double>(r.wafers - 1);
         if (way > stage) p.between += (way - stage) * static_cast<double>(pieces - 1);  // the link sets the pace
         p.io_bytes += bytes * static_cast<double>(pieces);
         add_span(p, "wafer to wafer", g.blocks().back(), p.between, Flops(0), Bytes(bytes * (r.wafers - 1)));

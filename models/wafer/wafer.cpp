@@ -55,7 +55,7 @@ public:
         use.communication.push_back(fabric);
         if (placement_.between > Seconds(0)) {
             CommUse between;
-            between.fabric = system_->fabrics.back().name;
+            between.fabric = machine_.way(units_).name;
             between.operation = "wafer to wafer";
             between.calls = units_ - 1;
             between.bytes = Bytes(placement_.io_bytes);

@@ -47,13 +47,19 @@ TEST_CASE("a checkpoint gives back its bits and notes, and the newest two are ke
     CHECK(!storage->newest());
     for (std::int64_t step : {10, 20, 30}) {
         Weights w(static_cast<float>(step));
-        storage->save({step, {{"loss", {1.5, 0.1 * static_cast<double>(step)}}}, ""}, w.pieces());
+        storage->save(
+            {step,
+             {{"loss", {1.5, 0.1 * static_cast<double>(step)}}, {"gemm choices of rank 1", {3, 0, 7}}, {"joules", {}}},
+             ""},
+            w.pieces());
     }
     const auto again = file_storage(nullptr, box / "c", true, *comm);
     const auto found = again->newest();
     REQUIRE(found);
     CHECK(found->step == 30);
     CHECK(found->notes.at("loss") == std::vector<double>{1.5, 3.0});
+    CHECK(found->notes.at("gemm choices of rank 1") == std::vector<double>{3, 0, 7});  // else other bits would follow
+    CHECK(found->notes.at("joules").empty());
     Weights got;
     const Weights wanted(30);
     again->restore(30, got.pieces());

@@ -124,6 +124,8 @@ TEST_CASE("LaTeX: rules of booktabs, sections, and nothing that LaTeX takes for 
     CHECK(t.rows() == 1);
     CHECK(t.section_of(0) == "50 % & more");
     CHECK(wb::in_latex("a<b>|\nc") == "a\\textless{}b\\textgreater{}\\textbar{} c");
+    CHECK(t.latex("a & b").find("\\begin{longtable}{lr}\n\\caption{a \\& b} \\\\\n\\toprule\n") == 0);
+    CHECK(t.latex("a").ends_with("\\bottomrule\n\\end{longtable}\n"));
     wb::TextTable bracket({{"a"}});
     bracket.row({"[1]"});  // after \\ that would be a length
     CHECK(bracket.latex().find("\n{}[1] \\\\\n") != std::string::npos);

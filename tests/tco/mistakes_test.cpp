@@ -73,6 +73,8 @@ Outcome run(const std::string& arguments) {
     return out;
 }
 
+bool is_table(const std::string& environment) { return environment == "tabular" || environment == "longtable"; }
+
 /// What LaTeX would stumble over: characters that are commands to it, braces and environments left open, rows with
 /// more cells than their table has columns or without an end.
 std::string latex_problem(const std::string& text) {
@@ -94,14 +96,15 @@ std::string latex_problem(const std::string& text) {
         }
         if (line.starts_with("\\begin{")) {
             environments.push_back(line.substr(7, line.find('}') - 7));
-            if (environments.back() == "tabular")
-                columns = static_cast<int>(line.size() - std::string("\\begin{tabular}{}").size());
+            if (is_table(environments.back()))
+                columns =
+                    static_cast<int>(line.size() - environments.back().size() - std::string("\\begin{}{}").size());
         } else if (line.starts_with("\\end{")) {
             if (environments.empty() || environments.back() != line.substr(5, line.find('}') - 5))
                 return "ends: " + line;
             environments.pop_back();
-        } else if (!environments.empty() && environments.back() == "tabular" && !line.ends_with("rule") &&
-                   line != "\\addlinespace") {
+        } else if (!environments.empty() && is_table(environments.back()) && !line.ends_with("rule") &&
+                   line != "\\addlinespace" && line != "\\endhead") {
             if (cells > columns) return "too many cells: " + line;
             if (!line.ends_with("\\\\")) return "a row without an end: " + line;
         }
@@ -268,4 +271,35 @@ TEST_CASE("the program reads results and writes every format") {
     std::string json;
     std::getline(std::ifstream((folder.path / "t.json").string()), json, '\0');
     CHECK(says(json, "\"parity\""));
+}
+
+TEST_CASE("from a run to the cost: a system nobody judged has the wider band, and its letter") {
+    const Folder folder;
+    const auto path = [&](const char* name) { return (folder.path / name).string(); };
+    std::ofstream(path("e.toml"))
+        << "[[workload]]\nuse = \"gemm\"\nm = 8192\nn = 8192\nk = 8192\ndtype = \"16-bit\"\n"
+           "[[workload]]\nuse = \"serve\"\nmodel = \"llama3.1-8b\"\narrival = \"poisson:4/s\"\nrequests = 100\n"
+           "input = 500\noutput = 50\ndtype = \"16-bit\"\n"
+           "[[system]]\nuse = \"h100-sxm\"\ngpus = 8\nbackends = [\"cluster\"]\n"
+           "[[system]]\nuse = \"gaudi3\"\nunits = 8\nbackends = [\"cluster\"]\n";
+    CHECK(run("run " + path("e.toml") + " -q -o " + path("e.h5")).code == 0);
+    const wb::ResultSet set = wb::read_results(path("e.h5"));
+    REQUIRE(set.results.size() == 4);
+    for (std::size_t i = 0; i < 4; i += 2) {
+        const wb::Band &seen = set.results[i].m.band, &unseen = set.results[i + 1].m.band;
+        CAPTURE(set.results[i].label);
+        CAPTURE(seen.source);
+        CAPTURE(unseen.source);
+        CHECK(seen.source.find("published rows of") != std::string::npos);  // a server: of served requests, whole
+        CHECK(unseen.source.starts_with("unseen system"));
+        CHECK(unseen.low <= seen.low);
+        CHECK(unseen.high > seen.high + 0.1);
+    }
+    const std::vector<Yield> y = yields_of({set}, "");
+    CHECK(!y[0].unjudged);
+    CHECK(y[1].unjudged);
+    const Outcome shown = run("show " + path("e.h5"));
+    CHECK(says(shown.text, " unseen"));
+    const Outcome costs = run("tco " + path("e.h5") + " --trials 500 --table systems");
+    CHECK(says(costs.text, "14 + 4 lines; counted"));
 }

@@ -51,6 +51,8 @@ void run(benchmark::State& state, const Program& program) {
     std::int64_t messages = 0, bytes = 0;
     Time finish = 0;
     for (auto _ : state) {
+        for (int u = 0; u < units && program.payload == Payload::full; ++u)
+            engine.buffer(u).assign(static_cast<std::size_t>(program.stages.front().front().bytes), std::byte{});
         const Finish f = engine.run();
         messages += f.messages;
         bytes += f.bytes;
