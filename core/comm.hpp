@@ -29,6 +29,8 @@ public:
     virtual int rank() const = 0;
     virtual int size() const = 0;
     virtual std::string library() const = 0;  ///< "Open MPI 4.1.4", "single process"
+    /// Whether buffers of the collectives below may lie in a GPU's memory; of sums, those of f32, f64 and int32.
+    virtual bool takes_device_memory() const { return false; }
 
     virtual void barrier() = 0;
     virtual void allreduce(const void* in, void* out, std::int64_t count, DType type) = 0;

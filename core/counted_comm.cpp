@@ -63,6 +63,7 @@ public:
     int rank() const override { return inner_.rank(); }
     int size() const override { return inner_.size(); }
     std::string library() const override { return inner_.library(); }
+    bool takes_device_memory() const override { return inner_.takes_device_memory(); }
     void barrier() override {
         book("barrier", 0, DType::int8, [&] { inner_.barrier(); });
     }

@@ -1,6 +1,10 @@
 #ifdef WB_HAVE_MPI
 #include "harness/mpi_group.hpp"
 
+#if defined(OPEN_MPI) && __has_include(<mpi-ext.h>)
+#include <mpi-ext.h>
+#endif
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -68,6 +72,14 @@ public:
         int length = 0;
         MPI_Get_library_version(text.data(), &length);
         return short_name({text.data(), static_cast<std::size_t>(length)});
+    }
+
+    bool takes_device_memory() const override {
+#ifdef MPIX_CUDA_AWARE_SUPPORT
+        return MPIX_Query_cuda_support() == 1;
+#else
+        return false;
+#endif
     }
 
     void barrier() override { check(MPI_Barrier(comm_), "MPI_Barrier"); }

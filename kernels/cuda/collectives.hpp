@@ -19,6 +19,8 @@ public:
     virtual std::string library() const = 0;
 };
 
+/// By the messages of `comm` itself, whose buffers are then device memory; nothing of it can be recorded.
+std::unique_ptr<Collectives> make_direct(Comm& comm);
 /// Collective over `comm`. Throws Error where the build has no library for more than one rank.
 std::unique_ptr<Collectives> make_collectives(Comm& comm);
 /// Why several ranks cannot work together in this build; empty if they can.

@@ -82,7 +82,7 @@ public:
     Kind kind() const override { return Kind::measured; }
     bool suits(SystemKind kind) const override { return kind == SystemKind::cluster; }
     std::vector<std::string> algorithms() const override {
-        return {std::string(cuda::cold), std::string(cuda::unrecorded)};
+        return {std::string(cuda::cold), std::string(cuda::unrecorded), std::string(cuda::by_mpi)};
     }
 
     Support supports(const Case& c, int ranks) const override {
@@ -95,7 +95,8 @@ public:
             return Support::no(fmt::format("{} is of compute capability {}.{}, {}.0 is needed", device.name,
                                            device.major, device.minor, least_major));
         if (std::string other = difference(*c.system, device); !other.empty()) return Support::no(std::move(other));
-        if (ranks > 1 && !cuda::no_collectives().empty()) return Support::no(cuda::no_collectives());
+        if (ranks > 1 && c.mapping.algorithm != cuda::by_mpi && !cuda::no_collectives().empty())
+            return Support::no(cuda::no_collectives());
         const int units = c.mapping.units();
         if (units != c.mapping.tensor * c.mapping.data || units != ranks)
             return Support::no(

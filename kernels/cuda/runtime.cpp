@@ -137,7 +137,8 @@ TensorMap tensor_map(const void* base, const BoxShape& shape) {
 
 Queue::Queue() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream"); }
 Queue::~Queue() { cudaStreamDestroy(stream_); }
-void Queue::wait() const { check(cudaStreamSynchronize(stream_), "work on the device"); }
+void Queue::wait() const { wait_for(stream_); }
+void wait_for(Stream stream) { check(cudaStreamSynchronize(stream), "work on the device"); }
 
 Event::Event() { check(cudaEventCreate(&event_), "an event"); }
 Event::~Event() {

@@ -75,6 +75,8 @@ struct alignas(64) TensorMap {
 };
 TensorMap tensor_map(const void* base, const BoxShape& shape);
 
+void wait_for(Stream stream);
+
 class Queue {
 public:
     Queue();

@@ -28,12 +28,19 @@ CudaSession::CudaSession(const Case& c, Comm& comm, int index, Pool* pool)
       products_(make_products()),
       telemetry_(device_.bus) {
     const Graph& g = part_.local;
+    const auto meeting = [&](Comm& ranks) {
+        if (mapping_.algorithm != by_mpi) return make_collectives(ranks);
+        if (!comm.takes_device_memory())
+            throw Error({std::string(by_mpi), comm.library() + " takes no device memory", "it was built without CUDA",
+                         "Use NCCL: leave the algorithm out."});
+        return make_direct(ranks);
+    };
     if (mapping_.data > 1 && mapping_.tensor > 1) {
         model_ = comm.split(comm.rank() / mapping_.tensor, comm.rank());
         replicas_ = comm.split(comm.rank() % mapping_.tensor, comm.rank());
-        among_replicas_ = make_collectives(*replicas_);
+        among_replicas_ = meeting(*replicas_);
     }
-    collectives_ = make_collectives(model_ ? *model_ : comm);
+    collectives_ = meeting(model_ ? *model_ : comm);
     const auto among = [&](Collectives& ranks) {
         return Setup{g,          queue_.stream(), scratch_, steps_,
                      *products_, ranks,           device_,  reinterpret_cast<const std::int64_t*>(missing_.data())};
@@ -108,7 +115,8 @@ void CudaSession::overwrite_cache() const {
 Sample CudaSession::run(const std::function<void()>& before_update) {
     const Stream s = queue_.stream();
     if (runs_ == 0) telemetry_.start();
-    if (++runs_ == 2 && executions_ >= least_recorded && mapping_.algorithm != unrecorded)
+    if (++runs_ == 2 && executions_ >= least_recorded && mapping_.algorithm != unrecorded &&
+        mapping_.algorithm != by_mpi)
         for (Stretch& stretch : stretches_)
             stretch.recording = std::make_unique<Recording>(s, [this, &stretch] {
                 for (std::size_t b = stretch.first; b < stretch.last; ++b) execute(b);

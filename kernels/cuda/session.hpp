@@ -17,7 +17,8 @@ namespace wb::cuda {
 /// Words for Mapping::algorithm.
 inline constexpr std::string_view cold = "cold";  ///< the L2 cache is overwritten before every run
 inline constexpr std::string_view unrecorded =
-    "stream";  ///< every kernel is launched from the host, nothing is recorded
+    "stream";                                      ///< every kernel is launched from the host, nothing is recorded
+inline constexpr std::string_view by_mpi = "mpi";  ///< ranks speak by an MPI that takes device memory, not by NCCL
 
 inline constexpr std::string_view update_phase = "update";  ///< of a training step, the phase that changes weights
 

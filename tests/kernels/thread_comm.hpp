@@ -38,7 +38,7 @@ public:
     std::vector<std::shared_ptr<Team>> parts_;
 };
 
-class ThreadComm final : public Comm {
+class ThreadComm : public Comm {
 public:
     ThreadComm(Team& team, int rank) : team_(team), rank_(rank) {}
     int rank() const override { return rank_; }

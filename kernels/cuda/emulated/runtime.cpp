@@ -85,6 +85,7 @@ TensorMap tensor_map(const void* base, const BoxShape& shape) {
 Queue::Queue() = default;
 Queue::~Queue() = default;
 void Queue::wait() const {}
+void wait_for(Stream) {}
 
 }  // namespace wb::cuda
 

@@ -56,6 +56,13 @@ TEST_SUITE_END();
 
 namespace {
 
+/// As a CUDA-aware MPI: sums of f32 alone.
+class DeviceComm final : public ThreadComm {
+public:
+    using ThreadComm::ThreadComm;
+    bool takes_device_memory() const override { return true; }
+};
+
 /// One run of `c` on ranks that are threads: outputs as rank 0 gathers them, and the FLOPs of all.
 struct Together {
     Outputs outputs;
@@ -73,7 +80,7 @@ struct Together {
 private:
     void play(const Case& c, Team& team, int rank) {
         try {
-            ThreadComm comm(team, rank);
+            DeviceComm comm(team, rank);
             cuda::CudaSession session(c, comm, 0);
             session.poison();
             session.run();
@@ -114,4 +121,30 @@ TEST_CASE("cuda: two models of two ranks each, the batch shared between them, tr
     Case c = case_of(build_workload("train", with, files()), 2);
     c.mapping.data = 2;
     check_together(c);
+}
+
+TEST_CASE("cuda: ranks speak by an MPI that takes device memory, and only by one that does") {
+    Overrides with = model("tiny-llama", 5);
+    with.emplace_back("dtype", std::string("f32"));
+    Case c = case_of(build_workload("decode", with, files()), 2);
+    c.mapping.algorithm = std::string(cuda::by_mpi);
+    check_together(c);
+    c.mapping = {};
+    c.mapping.algorithm = std::string(cuda::by_mpi);
+    const auto alone = single_process();
+    CHECK_THROWS_WITH(cuda::CudaSession(c, *alone, 0), doctest::Contains("takes no device memory"));
+}
+
+TEST_CASE("cuda: a cache that is overwritten before every run changes no result, and is told") {
+    Overrides with = model("tiny-gpt2", 3);
+    with.emplace_back("dtype", std::string("f32"));
+    Case c = case_of(build_workload("prefill", with, files()));
+    c.mapping.algorithm = std::string(cuda::cold);
+    const auto comm = single_process();
+    cuda::CudaSession session(c, *comm, 0);
+    session.run();
+    session.poison();
+    session.run();
+    CHECK(difference(*session.outputs(), reference::execute(*c.graph, c.seed, 1), *c.graph, 2e-4, 0) == "");
+    CHECK(session.usage().detail.find("L2 overwritten before every run") != std::string::npos);
 }

@@ -51,6 +51,9 @@ TEST_CASE("cuda: attention by warpgroups, at the edges of tiles") {
     check("attention", attention(128, 130, 270, false), "bf16", 1);
     check("attention", attention(128, 97, 97, true), "f16", 1);
     check("attention", attention(256, 64, 150, true), "bf16", 1);
+    Overrides both = attention(64, 70, 150, true);  // backward needs the logarithms of forward's sums
+    both.emplace_back("pass", std::string("forward_backward"));
+    check("attention", both, "bf16", 1);
     Overrides window = attention(64, 260, 260, true);
     window.emplace_back("window", 20_i);
     window.emplace_back("batch", 2_i);
