@@ -273,6 +273,14 @@ TEST_CASE("experts are launched one by one in training, and their replicas stand
     // 32 layers, 8 microbatches, one expert here, 3 products forward and 6 backward
     const double launch = shipped("b200").fitted.at("expert_launch_time").value;
     CHECK(with - without == doctest::Approx(32 * 8 * 9 * launch).epsilon(1e-6).scale(0));
+    // In 8 bits what the products read is rounded expert by expert: tokens and activations, and three gradients.
+    const Graph narrow = model("train", "mixtral-8x7b", 64, 4096, "fp8_e4m3").resolved(DType::bf16, DType::fp8_e4m3);
+    const auto compute = [&](double launch_time) {
+        s.fitted.at("expert_launch_time").value = launch_time;
+        const Device device(s);
+        return Planner(narrow, device).evaluate(Mapping::parse("ep8 mb8")).step.compute;
+    };
+    CHECK(compute(launch) - compute(0) == doctest::Approx(32 * 8 * (9 + 5) * launch).epsilon(1e-6).scale(0));
     // Experts fill a node, so their gradients go between nodes: no faster than one port each.
     CHECK(step("dp8 ep8 mb1").data_network > step("dp8 mb8").data_network);
 }
@@ -325,4 +333,20 @@ TEST_CASE("units that no mapping of an inference takes stay idle, and the result
     };
     CHECK(told(13).find("1 of 13 units idle") != std::string::npos);  // tp13 and pp13 deal nothing evenly
     CHECK(told(8).find("units idle") == std::string::npos);
+}
+
+TEST_CASE("8-bit training keeps 16 bits between products and around the layers") {
+    const System s = shipped("h100-sxm");
+    const Device device(s);
+    const Graph wide = model("train", "llama3-8b", 16, 4096),
+                narrow = model("train", "llama3-8b", 16, 4096, "fp8_e4m3");
+    Planner in16(wide, device), in8(narrow, device);
+    const Mapping m = Mapping::parse("tp2 pp2 dp2 mb8 sp");
+    const ModelWork &a = in16.work(m), &b = in8.work(m);
+    CHECK(b.boundary_bytes == a.boundary_bytes);
+    CHECK(b.collective_bytes == a.collective_bytes);
+    // The head and the loss cost the same, the layers less, but for the vector work of rounding.
+    CHECK(b.forward.ends + b.backward.ends == doctest::Approx(a.forward.ends + a.backward.ends).epsilon(0.02).scale(0));
+    CHECK(b.forward.layers < 0.8 * a.forward.layers);
+    CHECK(b.forward.kernels > a.forward.kernels);
 }
