@@ -134,7 +134,9 @@ std::vector<Request> requests_of(const ArrivalSpec& s) {
 
 std::vector<Request> read_trace(const std::string& path) {
     std::ifstream in(path);
-    if (!in) throw Error({path, "cannot be read", "", ""});
+    if (!in)
+        throw Error(
+            {path, "cannot be read", "it says when requests come", "A path is looked up beside the experiment."});
     std::vector<Request> out;
     std::string line;
     for (int n = 1; std::getline(in, line); ++n) {

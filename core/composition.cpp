@@ -16,6 +16,11 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+/// Each rank times for itself: what it took must be taken again, or the bits of a resumed run are others.
+std::string choices_of(int rank) {
+    return rank == 0 ? std::string("gemm choices") : fmt::format("gemm choices of rank {}", rank);
+}
+
 bool has(const Graph& g, OpKind kind) {
     return std::any_of(g.ops().begin(), g.ops().end(), [&](const Op& op) { return op.kind == kind; });
 }
@@ -33,7 +38,11 @@ Composition::Does Composition::does(const Graph& g) {
 }
 
 Composition::Composition(const Case& c, Comm& comm, std::unique_ptr<Players> players)
-    : case_(c), comm_(comm), players_(std::move(players)), taken_(c.graph->phases().size()) {
+    : case_(c),
+      comm_(comm),
+      booked_(counted(comm, ledger_)),
+      players_(std::move(players)),
+      taken_(c.graph->phases().size()) {
     if (times_of(Does::compile) == 0) open_sessions();
     if (times_of(Does::load) == 0) players_->fill();
 }
@@ -69,6 +78,7 @@ bool Composition::begin() {
     held_out_losses_.clear();
     done_ = resumed_ = saved_ = 0;
     std::fill(taken_.begin(), taken_.end(), Taken{});
+    players_->count_misses();
     if (runs_ > 1 || !case_.storage || times_of(Does::train) == 0) return false;
     const std::optional<Snapshot> found = case_.storage->newest();
     if (!found) return false;
@@ -78,7 +88,7 @@ bool Composition::begin() {
         const auto at = found->notes.find(name);
         return at == found->notes.end() ? std::vector<double>{} : at->second;
     };
-    players_->adopt(note("gemm choices"));
+    players_->adopt(note(choices_of(found->notes.contains(choices_of(comm_.rank())) ? comm_.rank() : 0).c_str()));
     losses_ = note("loss");
     losses_.resize(static_cast<std::size_t>(resumed_));
     const std::vector<double> seconds = note("seconds"), energy = note("joules");
@@ -98,18 +108,7 @@ Sample Composition::run() {
                              (what == Does::write && done_ > 0 && done_ <= resumed_);
         if (what == Does::train && earlier) done_ += p.times;
         Taken& taken = taken_[i];
-        if (!earlier) {
-            const auto start = Clock::now();
-            const std::optional<Joules> before = players_->energy();
-            if (restore_due && what != Does::stage && what != Does::compile && what != Does::load) {
-                restore(taken);
-                restore_due = false;
-            }
-            carry_out(p, taken);
-            taken.time += Seconds(seconds_since(start));
-            if (const std::optional<Joules> after = players_->energy(); before && after && *after >= *before)
-                taken.energy = taken.energy.value_or(Joules(0)) + (*after - *before);
-        }
+        if (!earlier) run_phase(p, restore_due, taken);
         Span span;
         span.resource = "phase";
         span.phase = p.name;
@@ -120,6 +119,29 @@ Sample Composition::run() {
         out.elapsed += taken.time;
     }
     return out;
+}
+
+/// One phase with clocks and counters around it; before the first that computes, what a checkpoint holds is restored.
+void Composition::run_phase(const Phase& phase, bool& restore_due, Taken& taken) {
+    const Does what = does(*phase.graph);
+    ledger_.clear();
+    const std::optional<Bytes> missed = players_->missed();
+    const std::optional<Joules> before = players_->energy();
+    const auto start = Clock::now();
+    if (restore_due && what != Does::stage && what != Does::compile && what != Does::load) {
+        restore(taken);
+        restore_due = false;
+    }
+    carry_out(phase, taken);
+    taken.time += Seconds(seconds_since(start));
+    if (const std::optional<Joules> after = players_->energy(); before && after && *after >= *before)
+        taken.energy = taken.energy.value_or(Joules(0)) + (*after - *before);
+    if (const std::optional<Bytes> after = players_->missed(); missed && after)
+        taken.missed = taken.missed.value_or(Bytes(0)) + (*after - *missed);
+    if (comm_.size() == 1) return;  // nobody was spoken to
+    std::vector<CommUse> said = ledger_.uses();
+    for (CommUse& u : said) u.fabric = comm_.library();
+    add_calls(taken.communication, said);
 }
 
 void Composition::carry_out(const Phase& phase, Taken& taken) {
@@ -150,15 +172,18 @@ void Composition::carry_out(const Phase& phase, Taken& taken) {
     }
 }
 
+/// Each split once, however many phases read it.
 void Composition::stage() {
+    training_.reset();
+    held_out_.reset();
     if (!case_.storage || !case_.storage->dataset()) return;
     for (const Phase& p : case_.graph->phases()) {
         const Does what = does(*p.graph);
         if (what != Does::train && what != Does::judge) continue;
         auto& batches = what == Does::train ? training_ : held_out_;
-        batches = Batches::read(*case_.storage, what == Does::train ? Split::training : Split::held_out, comm_,
+        if (batches) continue;
+        batches = Batches::read(*case_.storage, what == Does::train ? Split::training : Split::held_out, *booked_,
                                 times_of(what), *p.graph);
-        if (training_ && (held_out_ || times_of(Does::judge) == 0)) return;
     }
 }
 
@@ -168,7 +193,7 @@ void Composition::train(Player& session, std::int64_t times, Taken& taken) {
         if (training_) training_->feed(session, done_);
         double loss = 0;
         session.run([&] {
-            loss = mean_loss(session, case_.mapping, comm_);
+            loss = mean_loss(session, case_.mapping, *booked_);
             if (!std::isfinite(loss)) stop_at_nan(session, comm_, fmt::format("step {}", done_ + 1));
         });
         add_calls(taken.communication, session.communication());
@@ -182,20 +207,24 @@ void Composition::judge(Player& session, std::int64_t times, Taken& taken) {
         if (held_out_) held_out_->feed(session, static_cast<std::int64_t>(held_out_losses_.size()));
         session.run();
         add_calls(taken.communication, session.communication());
-        held_out_losses_.push_back(mean_loss(session, case_.mapping, comm_));
+        held_out_losses_.push_back(mean_loss(session, case_.mapping, *booked_));
     }
 }
 
+/// Whole on rank 0. Collective.
 std::map<std::string, std::vector<double>> Composition::notes() const {
+    std::map<std::string, std::vector<double>> out;
+    const std::vector<std::vector<double>> choices = comm_.gather(players_->choices());
+    for (std::size_t r = 0; r < choices.size(); ++r) out[choices_of(static_cast<int>(r))] = choices[r];
     std::vector<double> seconds, joules;
     for (const Taken& t : taken_) {
         seconds.push_back(t.time.si());
         if (t.energy) joules.push_back(t.energy->si());
     }
-    return {{"gemm choices", players_->choices()},
-            {"loss", losses_},
-            {"seconds", seconds},
-            {"joules", joules.size() == seconds.size() ? joules : std::vector<double>{}}};
+    out["loss"] = losses_;
+    out["seconds"] = seconds;
+    out["joules"] = joules.size() == seconds.size() ? joules : std::vector<double>{};
+    return out;
 }
 
 void Composition::write(Taken& taken) {
@@ -228,7 +257,8 @@ std::string Composition::detail() const {
             fmt::format("; {}: {} tokens to train on, {} held out, read by {}", d.name, d.training, d.held_out, d.how);
     }
     if (resumed_ > 0)
-        out += fmt::format("; resumed at step {} from a checkpoint, times include the run that wrote it", resumed_);
+        out += fmt::format(
+            "; resumed at step {} from a checkpoint, times include the run that wrote it, messages do not", resumed_);
     if (!remark_.empty()) out += "; " + remark_;
     return out;
 }
@@ -259,6 +289,7 @@ ResourceUse Composition::usage() const {
             use.useful += u.useful * static_cast<double>(p.times);
             use.overhead += u.overhead * static_cast<double>(p.times);
         }
+        if (t.missed) at->counted = at->counted.value_or(Bytes(0)) + *t.missed;
         if (t.energy) {
             at->energy = at->energy.value_or(Joules(0)) + *t.energy;
             use.energy = use.energy.value_or(Joules(0)) + *t.energy;

@@ -9,6 +9,7 @@
 
 #include "core/backend.hpp"
 #include "core/batches.hpp"
+#include "core/counted_comm.hpp"
 #include "core/player.hpp"
 
 namespace wb {
@@ -28,6 +29,7 @@ private:
     struct Taken {
         Seconds time;
         std::optional<Joules> energy;
+        std::optional<Bytes> missed;  ///< fetched by misses of the last-level cache
         std::vector<CommUse> communication;
         Bytes stored;  ///< read from or written to storage
     };
@@ -35,6 +37,7 @@ private:
     static Does does(const Graph& g);
 
     bool begin();
+    void run_phase(const Phase& phase, bool& restore_due, Taken& taken);
     void carry_out(const Phase& phase, Taken& taken);
     void open_sessions();
     void stage();
@@ -49,6 +52,8 @@ private:
 
     const Case case_;
     Comm& comm_;
+    CommLedger ledger_;                   // of what this session itself says to the ranks
+    const std::unique_ptr<Comm> booked_;  // comm_, with its calls in the ledger
     const std::unique_ptr<Players> players_;
     std::map<const Graph*, std::unique_ptr<Player>> sessions_;
     std::optional<Batches> training_, held_out_;

@@ -14,7 +14,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::int64_t kept_tokens = 8;  // whose logits a judge gets
+constexpr std::int64_t kept_tokens = 8;     // whose logits a judge gets
+constexpr std::int64_t told_sequences = 8;  // whose tokens are told, where they were asked something
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -44,13 +45,22 @@ GeneratingSession::GeneratingSession(const Case& c, const Generation& generation
     for (const Phase& p : c.graph->phases()) {
         const Graph local = part_of(*p.graph, c.mapping, comm.rank()).local;
         const auto times = static_cast<double>(p.times);
-        taken_.push_back({{}, {}, {}, local.flops() * times, repeated_work(local) * times});
+        taken_.push_back({{}, {}, {}, {}, local.flops() * times, repeated_work(local) * times});
     }
+    read_prompt();
+}
+
+void GeneratingSession::read_prompt() {
+    if (!case_.storage || !case_.storage->dataset()) return;
+    std::vector<std::int32_t> ids(static_cast<std::size_t>(generation_.prompt.batch * generation_.prompt.step));
+    case_.storage->read_tokens(Split::training, 0, ids);
+    prefill_->put("tokens", ids);
 }
 
 Sample GeneratingSession::run() {
     tokens_.clear();
     kept_.clear();
+    players_->count_misses();
     Sample out;
     for (std::size_t i = 0; i < taken_.size(); ++i) {
         const Phase& p = case_.graph->phases()[i];
@@ -59,10 +69,13 @@ Sample GeneratingSession::run() {
         taken.communication.clear();
         const auto start = Clock::now();
         const std::optional<Joules> before = players_->energy();
+        const std::optional<Bytes> missed = players_->missed();
         for (std::int64_t k = 0; k < p.times; ++k) one_token(i == 0 ? *prefill_ : *decode_, taken);
         taken.time = Seconds(seconds_since(start));
         if (const std::optional<Joules> after = players_->energy(); before && after && *after >= *before)
             taken.energy = *after - *before;
+        taken.missed.reset();
+        if (const std::optional<Bytes> after = players_->missed(); missed && after) taken.missed = *after - *missed;
         Span span;
         span.resource = "phase";
         span.phase = p.name;
@@ -136,6 +149,19 @@ void GeneratingSession::poison() {
     judged_ = true;
 }
 
+Series GeneratingSession::chosen(std::int64_t sequence) const {
+    Series out{"token", "id", "chosen for the first sequence", "token", {}, {}};
+    if (sequence > 0) {
+        out.name = fmt::format("token of sequence {}", sequence + 1);
+        out.about = "chosen for it";
+    }
+    for (const std::vector<std::int32_t>& step : tokens_) {
+        out.at.push_back(static_cast<double>(out.at.size() + 1));
+        out.values.push_back(step[static_cast<std::size_t>(sequence)]);
+    }
+    return out;
+}
+
 ResourceUse GeneratingSession::usage() const {
     ResourceUse use;
     std::map<std::string, Bytes> arenas;
@@ -153,6 +179,7 @@ ResourceUse GeneratingSession::usage() const {
             at.fastest = at.time;
             at.memory = held;
             at.useful += t.useful;
+            if (t.missed) at.counted = at.counted.value_or(Bytes(0)) + *t.missed;
             use.useful += t.useful;
             use.overhead += t.overhead;
             if (t.energy) {
@@ -168,14 +195,12 @@ ResourceUse GeneratingSession::usage() const {
                                        {"state", state}})
         use.memory.push_back({level, Bytes(0), bytes, Bytes(0)});
     for (MemoryUse& held : players_->memory()) use.memory.push_back(std::move(held));
-    Series chosen{"token", "id", "chosen for the first sequence", "token", {}, {}};
-    for (const std::vector<std::int32_t>& step : tokens_) {
-        chosen.at.push_back(static_cast<double>(chosen.at.size() + 1));
-        chosen.values.push_back(step.front());
-    }
-    if (!tokens_.empty()) use.series.push_back(std::move(chosen));
+    const bool asked = case_.storage && case_.storage->dataset();
+    const std::int64_t told = asked ? std::min(generation_.prompt.batch, told_sequences) : 1;
+    for (std::int64_t s = 0; s < told && !tokens_.empty(); ++s) use.series.push_back(chosen(s));
     use.mapping = case_.mapping.text();
     use.detail = decode_->usage().detail;
+    if (asked) use.detail += fmt::format("; asked with {} tokens", generation_.prompt.step);
     return use;
 }
 

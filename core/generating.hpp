@@ -19,7 +19,7 @@ struct GenerationPrograms {
 };
 
 /// Generates for real: the caches grow by the tokens that were chosen, each token is fed to the step after it. Ranks
-/// may share sequences or the model; all see every token.
+/// may share sequences or the model; all see every token. The prompt is the begin of the case's dataset, or hashed.
 class GeneratingSession final : public Session {
 public:
     /// Collective over `comm`, which must outlive this. "temperature" among the case's parameters.
@@ -37,13 +37,16 @@ private:
     struct Taken {
         Seconds time;
         std::optional<Joules> energy;
+        std::optional<Bytes> missed;  // fetched by misses of the last-level cache
         std::vector<CommUse> communication;
         Flops useful, overhead;  // of all its runs
     };
 
+    void read_prompt();
     void one_token(Player& session, Taken& taken);
     std::vector<std::int32_t> choose(const Player& from, Taken& taken);
     void keep(Player& session);
+    Series chosen(std::int64_t sequence) const;
 
     const Case case_;
     const Generation generation_;

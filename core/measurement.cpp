@@ -25,9 +25,8 @@ std::optional<Status> status_from_name(std::string_view text) { return from_name
 
 void add_calls(std::vector<CommUse>& to, const std::vector<CommUse>& run, std::int64_t times) {
     for (const CommUse& c : run) {
-        auto same = std::find_if(to.begin(), to.end(), [&](const CommUse& x) {
-            return x.fabric == c.fabric && x.operation == c.operation;
-        });
+        auto same = std::find_if(to.begin(), to.end(),
+                                 [&](const CommUse& x) { return x.fabric == c.fabric && x.operation == c.operation; });
         if (same == to.end()) same = to.insert(to.end(), {c.fabric, c.operation, 0, {}, {}, {}});
         const double n = static_cast<double>(times);
         same->calls += c.calls * times;
@@ -51,6 +50,7 @@ PhaseUse& add_phase(std::vector<PhaseUse>& phases, const std::string& name, std:
         at->calls += c.calls;
         at->exposed += c.exposed;
     }
+    add_calls(at->collectives, calls);
     return *at;
 }
 

@@ -69,23 +69,30 @@ struct Ceiling {
 struct PhaseUse {
     std::string name;
     std::int64_t times = 1;
-    Seconds time, fastest;   ///< of the slowest and of the fastest rank
-    Bytes memory;            ///< held at most, largest rank
-    Bytes communication;     ///< handed to collectives, all ranks
-    std::int64_t calls = 0;  ///< of collectives, all ranks
-    Seconds exposed;         ///< communication that nothing hides, slowest rank
+    Seconds time, fastest;               ///< of the slowest and of the fastest rank
+    Bytes memory;                        ///< held at most, largest rank
+    Bytes communication;                 ///< handed to collectives, all ranks
+    std::int64_t calls = 0;              ///< of collectives, all ranks
+    Seconds exposed;                     ///< communication that nothing hides, slowest rank
+    std::vector<CommUse> collectives{};  ///< the same by fabric and operation; of all ranks, times of the slowest
     std::optional<Joules> energy;
     Flops useful;
     Band band;
     std::string limit;  ///< the resource that is busy longest in it; measured: that would be, at the ceilings
     Ceiling ceiling{};
     std::vector<MemoryUse> levels{};  ///< traffic that each level of memory must at least see, all runs and ranks
+    std::optional<Bytes> counted{};  ///< read into the caches, as the processor counted; nothing where it does not tell
 };
 
 /// A quantity that changes in the course of one run: the loss by step, a queue by time.
 struct Series {
     std::string name, unit, about, at_unit;  ///< at_unit: "step", "s"
     std::vector<double> at, values;
+};
+
+/// What was read or written in the course of a run: "prompt", "answer".
+struct Text {
+    std::string name, text;
 };
 
 /// The entry of a phase, appended if there is none yet, with `times` more runs and what they handed to collectives.
@@ -113,6 +120,7 @@ struct Measurement {
     std::vector<PhaseUse> phases;                     ///< of a composed workload, in order
     std::vector<Series> series;                       ///< on rank 0
     std::vector<Grid> grids;                          ///< over the PEs of a mesh, thinned out
+    std::vector<Text> texts;                          ///< where the tokeniser of a generation is known
     Ceiling ceiling;                                  ///< of what is measured on a host whose rates are known
     std::optional<Joules> energy;
     Flops useful, overhead;  ///< credited over all ranks; done beyond the graph's own

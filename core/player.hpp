@@ -56,6 +56,10 @@ public:
     virtual Bytes bytes(Role role) const = 0;
     /// What the machine has used since some moment: take differences. Nothing if it does not say.
     virtual std::optional<Joules> energy() const = 0;
+    /// Counts what misses of the last-level cache fetch, from now on, for the threads there are and those they start.
+    virtual void count_misses() {}
+    /// Bytes, since count_misses(). Nothing where the machine does not count them.
+    virtual std::optional<Bytes> missed() const { return std::nullopt; }
     /// What is held beside weights, states, inputs and activations.
     virtual std::vector<MemoryUse> memory() const = 0;
     /// What was found by timing, so that a run that goes on computes bit for bit what it would have.

@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/campaign.hpp"
 
 #include <fmt/format.h>
@@ -150,6 +151,7 @@ void Campaign::begin() {
 
 void Campaign::keep(const PlannedCase& planned, Result& r) {
     r.full_key = full_key(planned, code_);
+    if (planned.prompt && r.m.status == Status::ok) add_texts(*planned.prompt, r.m);
     if (r.m.status == Status::failed || r.m.status == Status::invalid)
         failures_.push_back(fmt::format("{}: {}\n  reproduce: {}", r.key, r.m.reason,
                                         reproducer(planned, arguments(options_), comm_.size())));

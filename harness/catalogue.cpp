@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/catalogue.hpp"
 #include "harness/composed_session.hpp"
 

@@ -96,8 +96,8 @@ public:
 
     std::int64_t restore(std::int64_t step, std::span<const StoredPiece> pieces) override {
         const QuietHdf5 quiet;
-        const Hdf5Place place{path(step).string(), Exit::failed};
-        const Handle file = place.own(H5Fopen(place.file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose, "opening");
+        const Hdf5Place place{path(step).string(), Exit::failed, "Run again without --resume."};
+        const Handle file = place.own(H5Fopen(place.file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose, "open it");
         std::int64_t bytes = 0;
         for (const StoredPiece& p : pieces) bytes += take(place, file, p) * comm_.size();
         return bytes;
@@ -147,18 +147,19 @@ private:
         problem_.clear();
         place_.file = aside().string();
         file_ =
-            place_.own(H5Fcreate(place_.file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose, "creating");
-        group_ = place_.own(H5Gcreate2(file_, "tensors", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "writing");
+            place_.own(H5Fcreate(place_.file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose, "create it");
+        group_ = place_.own(H5Gcreate2(file_, "tensors", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "write it");
         const Handle notes =
-            place_.own(H5Gcreate2(file_, "notes", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "writing");
+            place_.own(H5Gcreate2(file_, "notes", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "write it");
         for (const auto& [name, values] : s.notes) {
             const hsize_t n = values.size();
-            const Handle space = place_.own(H5Screate_simple(1, &n, nullptr), H5Sclose, "writing");
+            const Handle space = place_.own(H5Screate_simple(1, &n, nullptr), H5Sclose, "write it");
             const Handle set = place_.own(
                 H5Dcreate2(notes, name.c_str(), H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose,
-                "writing");
+                "write it");
             if (n > 0)
-                place_.check(H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "writing");
+                place_.check(H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()),
+                             "write it");
         }
     }
 
@@ -166,19 +167,19 @@ private:
         const QuietHdf5 quiet;
         const std::vector<hsize_t> all = extents(p);
         const Handle space =
-            place_.own(H5Screate_simple(static_cast<int>(all.size()), all.data(), nullptr), H5Sclose, "writing");
+            place_.own(H5Screate_simple(static_cast<int>(all.size()), all.data(), nullptr), H5Sclose, "write it");
         if (instance == 0)
             set_ = place_.own(
                 H5Dcreate2(group_, p.name.c_str(), file_type(p.dtype), space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
-                H5Dclose, "writing " + p.name);
+                H5Dclose, "write " + p.name);
         std::vector<hsize_t> start(all.size(), 0), count = all;
         start[0] = static_cast<hsize_t>(instance);
         count[0] = 1;
         place_.check(H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr),
-                     "writing");
+                     "write it");
         const Handle memory =
-            place_.own(H5Screate_simple(static_cast<int>(all.size()), count.data(), nullptr), H5Sclose, "writing");
-        place_.check(H5Dwrite(set_, file_type(p.dtype), memory, space, H5P_DEFAULT, bytes.data()), "writing " + p.name);
+            place_.own(H5Screate_simple(static_cast<int>(all.size()), count.data(), nullptr), H5Sclose, "write it");
+        place_.check(H5Dwrite(set_, file_type(p.dtype), memory, space, H5P_DEFAULT, bytes.data()), "write " + p.name);
     }
 
     void end_file(std::int64_t step) {
@@ -211,27 +212,27 @@ private:
 
     Snapshot read_notes(std::int64_t step) const {
         const QuietHdf5 quiet;
-        const Hdf5Place place{path(step).string(), Exit::failed};
-        const Handle file = place.own(H5Fopen(place.file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose, "opening");
+        const Hdf5Place place{path(step).string(), Exit::failed, "Run again without --resume."};
+        const Handle file = place.own(H5Fopen(place.file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose, "open it");
         Snapshot out;
         out.step = step;
         for (const char* name : {"loss", "seconds", "joules"}) {
             const std::string at = fmt::format("/notes/{}", name);
             if (H5Lexists(file, at.c_str(), H5P_DEFAULT) <= 0) continue;
-            const Handle set = place.own(H5Dopen2(file, at.c_str(), H5P_DEFAULT), H5Dclose, "reading");
-            const Handle space = place.own(H5Dget_space(set), H5Sclose, "reading");
+            const Handle set = place.own(H5Dopen2(file, at.c_str(), H5P_DEFAULT), H5Dclose, "read it");
+            const Handle space = place.own(H5Dget_space(set), H5Sclose, "read it");
             std::vector<double>& values = out.notes[name];
             values.resize(static_cast<std::size_t>(H5Sget_simple_extent_npoints(space)));
             if (!values.empty())
-                place.check(H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "reading");
+                place.check(H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "read it");
         }
         return out;
     }
 
     std::int64_t take(const Hdf5Place& place, hid_t file, const StoredPiece& p) const {
         const Handle set =
-            place.own(H5Dopen2(file, ("/tensors/" + p.name).c_str(), H5P_DEFAULT), H5Dclose, "finding " + p.name);
-        const Handle space = place.own(H5Dget_space(set), H5Sclose, "reading");
+            place.own(H5Dopen2(file, ("/tensors/" + p.name).c_str(), H5P_DEFAULT), H5Dclose, "find " + p.name);
+        const Handle space = place.own(H5Dget_space(set), H5Sclose, "read it");
         std::vector<hsize_t> all = extents(p), found(all.size(), 0);
         if (H5Sget_simple_extent_ndims(space) == static_cast<int>(all.size()))
             H5Sget_simple_extent_dims(space, found.data(), nullptr);
@@ -243,13 +244,13 @@ private:
         for (const std::int64_t n : p.local) count.push_back(static_cast<hsize_t>(n));
         if (p.cut()) start[static_cast<std::size_t>(p.dim) + 1] = static_cast<hsize_t>(p.first);
         const Handle memory =
-            place.own(H5Screate_simple(static_cast<int>(all.size()), count.data(), nullptr), H5Sclose, "reading");
+            place.own(H5Screate_simple(static_cast<int>(all.size()), count.data(), nullptr), H5Sclose, "read it");
         for (std::int64_t k = 0; k < p.instances; ++k) {
             start[0] = static_cast<hsize_t>(k);
             place.check(H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr),
-                        "reading");
+                        "read it");
             place.check(H5Dread(set, file_type(p.dtype), memory, space, H5P_DEFAULT, p.data + k * p.stride),
-                        "reading " + p.name);
+                        "read " + p.name);
         }
         return p.instances * elements(p.local) * stored_bytes(p.dtype);
     }
@@ -282,7 +283,7 @@ private:
     bool resume_;
     Comm& comm_;
     std::string problem_;
-    Hdf5Place place_{"", Exit::io};
+    Hdf5Place place_{"", Exit::io, ""};
     Handle file_, group_, set_;
 };
 

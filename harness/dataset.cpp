@@ -29,8 +29,8 @@ Dataset dataset_of(const Tokens& t, std::string how) {
 /// A text in the memory of every rank.
 class TextSource final : public TokenSource {
 public:
-    explicit TextSource(Tokens tokens)
-        : tokens_(std::move(tokens)), dataset_(dataset_of(tokens_, "every rank, byte by byte")) {}
+    TextSource(Tokens tokens, std::string how)
+        : tokens_(std::move(tokens)), dataset_(dataset_of(tokens_, std::move(how))) {}
     const Dataset& dataset() const override { return dataset_; }
     void read(std::int64_t first, std::span<std::int32_t> to) override {
         std::copy_n(tokens_.ids.begin() + first, to.size(), to.begin());
@@ -43,7 +43,8 @@ private:
 
 class FileSource final : public TokenSource {
 public:
-    FileSource(const std::string& path, Comm& comm) : place_{path, Exit::usage} {
+    FileSource(const std::string& path, Comm& comm)
+        : place_{path, Exit::usage, "Make it again with waferbench tokenize."} {
         const QuietHdf5 quiet;
         std::string broken;
         if (comm.rank() == 0 && check_seal(path) == Seal::broken) broken = "is damaged: its checksum does not match";
@@ -51,9 +52,9 @@ public:
         if (!broken.empty())
             throw Error({path, broken, "token ids would be wrong", "Make it again with waferbench tokenize."});
         const Handle access = file_access(comm);
-        file_ = place_.own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), H5Fclose, "opening");
-        ids_ = place_.own(H5Dopen2(file_, "/tokens/id", H5P_DEFAULT), H5Dclose, "finding /tokens/id");
-        const Handle space = place_.own(H5Dget_space(ids_), H5Sclose, "reading");
+        file_ = place_.own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), H5Fclose, "open it");
+        ids_ = place_.own(H5Dopen2(file_, "/tokens/id", H5P_DEFAULT), H5Dclose, "find /tokens/id");
+        const Handle space = place_.own(H5Dget_space(ids_), H5Sclose, "read it");
         const std::int64_t count = H5Sget_simple_extent_npoints(space);
         dataset_.name = text("name");
         dataset_.vocabulary = number("vocabulary");
@@ -70,17 +71,17 @@ public:
 
     void read(std::int64_t first, std::span<std::int32_t> to) override {
         const QuietHdf5 quiet;
-        const Handle space = place_.own(H5Dget_space(ids_), H5Sclose, "reading");
+        const Handle space = place_.own(H5Dget_space(ids_), H5Sclose, "read it");
         const hsize_t start = static_cast<hsize_t>(first), count = to.size();
-        const Handle memory = place_.own(H5Screate_simple(1, &count, nullptr), H5Sclose, "reading");
+        const Handle memory = place_.own(H5Screate_simple(1, &count, nullptr), H5Sclose, "read it");
         if (to.empty()) {
             H5Sselect_none(space);
             H5Sselect_none(memory);
         } else {
-            place_.check(H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, nullptr, &count, nullptr), "reading");
+            place_.check(H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, nullptr, &count, nullptr), "read it");
         }
         const Handle transfer = collective_transfer();
-        place_.check(H5Dread(ids_, H5T_NATIVE_INT32, memory, space, transfer, to.data()), "reading tokens");
+        place_.check(H5Dread(ids_, H5T_NATIVE_INT32, memory, space, transfer, to.data()), "read tokens");
     }
 
 private:
@@ -88,16 +89,16 @@ private:
     Handle collective_transfer() const;
 
     std::int64_t number(const char* name) const {
-        const Handle a = place_.own(H5Aopen(ids_, name, H5P_DEFAULT), H5Aclose, "reading an attribute");
+        const Handle a = place_.own(H5Aopen(ids_, name, H5P_DEFAULT), H5Aclose, "read an attribute");
         std::int64_t value = 0;
-        place_.check(H5Aread(a, H5T_NATIVE_INT64, &value), "reading an attribute");
+        place_.check(H5Aread(a, H5T_NATIVE_INT64, &value), "read an attribute");
         return value;
     }
     std::string text(const char* name) const {
-        const Handle a = place_.own(H5Aopen(ids_, name, H5P_DEFAULT), H5Aclose, "reading an attribute");
+        const Handle a = place_.own(H5Aopen(ids_, name, H5P_DEFAULT), H5Aclose, "read an attribute");
         const Handle type = text_type(place_);
         char* value = nullptr;
-        place_.check(H5Aread(a, type, &value), "reading an attribute");
+        place_.check(H5Aread(a, type, &value), "read an attribute");
         std::string out = value ? value : "";
         H5free_memory(value);
         return out;
@@ -110,24 +111,24 @@ private:
 };
 
 void put_number(const Hdf5Place& place, hid_t at, const char* name, std::int64_t value) {
-    const Handle space = place.own(H5Screate(H5S_SCALAR), H5Sclose, "writing");
+    const Handle space = place.own(H5Screate(H5S_SCALAR), H5Sclose, "write it");
     const Handle a =
-        place.own(H5Acreate2(at, name, H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, "writing");
-    place.check(H5Awrite(a, H5T_NATIVE_INT64, &value), "writing");
+        place.own(H5Acreate2(at, name, H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, "write it");
+    place.check(H5Awrite(a, H5T_NATIVE_INT64, &value), "write it");
 }
 
 void put_text(const Hdf5Place& place, hid_t at, const char* name, const std::string& value) {
-    const Handle space = place.own(H5Screate(H5S_SCALAR), H5Sclose, "writing"), type = text_type(place);
-    const Handle a = place.own(H5Acreate2(at, name, type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, "writing");
+    const Handle space = place.own(H5Screate(H5S_SCALAR), H5Sclose, "write it"), type = text_type(place);
+    const Handle a = place.own(H5Acreate2(at, name, type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, "write it");
     const char* text = value.c_str();
-    place.check(H5Awrite(a, type, &text), "writing");
+    place.check(H5Awrite(a, type, &text), "write it");
 }
 
 }  // namespace
 
 /// With a parallel library and several ranks, all open the file together. The seal behind its end does not disturb it.
 Handle FileSource::file_access(const Comm& comm) {
-    Handle access = place_.own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "opening");
+    Handle access = place_.own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "open it");
 #if defined(WB_HAVE_MPI) && defined(H5_HAVE_PARALLEL)
     parallel_ = comm.size() > 1 && H5Pset_fapl_mpio(access, MPI_COMM_WORLD, MPI_INFO_NULL) >= 0;
 #else
@@ -137,9 +138,9 @@ Handle FileSource::file_access(const Comm& comm) {
 }
 
 Handle FileSource::collective_transfer() const {
-    Handle transfer = place_.own(H5Pcreate(H5P_DATASET_XFER), H5Pclose, "reading");
+    Handle transfer = place_.own(H5Pcreate(H5P_DATASET_XFER), H5Pclose, "read it");
 #if defined(WB_HAVE_MPI) && defined(H5_HAVE_PARALLEL)
-    if (parallel_) place_.check(H5Pset_dxpl_mpio(transfer, H5FD_MPIO_COLLECTIVE), "reading together");
+    if (parallel_) place_.check(H5Pset_dxpl_mpio(transfer, H5FD_MPIO_COLLECTIVE), "read together");
 #endif
     return transfer;
 }
@@ -168,20 +169,20 @@ Tokens tokenised(std::string name, std::string_view text, const Tokenizer& token
 
 void write_dataset(const std::string& path, const Tokens& t) {
     const QuietHdf5 quiet;
-    const Hdf5Place place{path, Exit::io};
+    const Hdf5Place place{path, Exit::io, ""};
     {
         const Handle file =
-            place.own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose, "creating");
+            place.own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose, "create it");
         put_text(place, file, "Conventions", "waferbench dataset 1");
         const Handle group =
-            place.own(H5Gcreate2(file, "tokens", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "writing");
+            place.own(H5Gcreate2(file, "tokens", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "write it");
         const hsize_t count = t.ids.size();
-        const Handle space = place.own(H5Screate_simple(1, &count, nullptr), H5Sclose, "writing");
+        const Handle space = place.own(H5Screate_simple(1, &count, nullptr), H5Sclose, "write it");
         const hid_t type = t.vocabulary <= 65536 ? H5T_STD_U16LE : H5T_STD_U32LE;
-        const Handle ids =
-            place.own(H5Dcreate2(group, "id", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose, "writing");
+        const Handle ids = place.own(H5Dcreate2(group, "id", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+                                     H5Dclose, "write it");
         if (count > 0)
-            place.check(H5Dwrite(ids, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, t.ids.data()), "writing");
+            place.check(H5Dwrite(ids, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, t.ids.data()), "write it");
         put_text(place, ids, "name", t.name);
         put_text(place, ids, "text_hash", t.text_hash);
         put_text(place, ids, "tokenizer", t.tokenizer);
@@ -190,6 +191,10 @@ void write_dataset(const std::string& path, const Tokens& t) {
         put_number(place, ids, "held_out", t.held_out);
     }
     seal_file(path);
+}
+
+std::shared_ptr<TokenSource> tokens_in_memory(Tokens tokens, std::string how) {
+    return std::make_shared<TextSource>(std::move(tokens), std::move(how));
 }
 
 std::shared_ptr<TokenSource> open_tokens(const std::string& data, const Files& files, Comm& comm) {
@@ -204,8 +209,9 @@ std::shared_ptr<TokenSource> open_tokens(const std::string& data, const Files& f
     if (path.ends_with(".h5"))
         throw Error({path, "is no HDF5 file", "it was cut short, or is something else",
                      "Make it again with waferbench tokenize."});
-    return std::make_shared<TextSource>(
-        tokenised(std::filesystem::path(path).stem(), read_text(path), *byte_tokenizer(), builtin_held_out));
+    return tokens_in_memory(
+        tokenised(std::filesystem::path(path).stem(), read_text(path), *byte_tokenizer(), builtin_held_out),
+        "every rank, byte by byte");
 }
 
 }  // namespace wb

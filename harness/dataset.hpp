@@ -39,6 +39,9 @@ public:
     virtual void read(std::int64_t first, std::span<std::int32_t> to) = 0;
 };
 
+/// Tokens that every rank has in its memory; `how` says where they are from.
+std::shared_ptr<TokenSource> tokens_in_memory(Tokens tokens, std::string how);
+
 /// "builtin": the shipped text; else a dataset file, or any other file as a text, one token a byte. Collective. Throws
 /// Error: no such file, empty, truncated, damaged.
 std::shared_ptr<TokenSource> open_tokens(const std::string& data, const Files& files, Comm& comm);

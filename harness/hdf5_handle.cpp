@@ -30,8 +30,7 @@ void Hdf5Place::fail(const std::string& doing) const {
     const std::string reason = hdf5_error_text();
     if (code == Exit::io)
         throw Error({file, "cannot " + doing + ": " + reason, "results could not be written", ""}, code);
-    throw Error({file, "cannot " + doing + ": " + reason, "the file is damaged, cut short or of another schema",
-                 "Rebuild it from its journal, or take another copy."},
+    throw Error({file, "cannot " + doing + ": " + reason, "the file is damaged, cut short or of another schema", hint},
                 code);
 }
 

@@ -57,6 +57,7 @@ std::string hdf5_error_text();
 struct Hdf5Place {
     std::string file;
     Exit code;
+    std::string hint = "Rebuild it from its journal, or take another copy.";  ///< where it cannot be read
 
     [[noreturn]] void fail(const std::string& doing) const;
     void check(herr_t result, const std::string& doing) const {

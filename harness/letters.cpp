@@ -168,6 +168,12 @@ bool among(const Range (&ranges)[n], char32_t c) {
 
 }  // namespace
 
+bool is_composed(char32_t c) {
+    static constexpr Range plain[] = {{0x0000, 0x02FF}, {0x0388, 0x0482}, {0x048A, 0x052F}, {0x2010, 0x205E},
+                                      {0x3041, 0x3096}, {0x30A1, 0x30FA}, {0x4E00, 0x9FFF}, {0xAC00, 0xD7A3}};
+    return among(plain, c);
+}
+
 bool is_letter(char32_t c) { return among(letters, c); }
 
 bool is_number(char32_t c) { return among(numbers, c); }

@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -39,6 +40,7 @@ constexpr const char* footer = R"help(Examples:
   waferbench run my.toml --resume                    go on after a crash, Ctrl-C or the end of a time slot
   mpirun -n 2 waferbench network                     messages and collectives of this host's MPI, fitted to LogGP
   waferbench describe host                           every figure of a machine, and where it comes from
+  waferbench describe results/mine.h5                phase by phase: time, memory, messages, traffic, what decides
   waferbench compare before.h5 after.h5 --threshold 3%
   waferbench validate --group "waferllm-*"           the models judged by what others measured
   waferbench tco results/mine.h5 --preset enterprise  what each result costs, with uncertainty
@@ -190,10 +192,19 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
         };
     });
     auto* describe = app.add_subcommand("describe", "a system, workload, backend or model: what it has and needs");
-    describe->add_option("name", a.what, "its name; `host` is this machine")->required();
+    describe->add_option("name", a.what, "its name; `host` is this machine; of results (.h5, .journal) their phases")
+        ->required();
     describe->add_flag("--measure-again,--remeasure", a.measure_again, "host: measure its figures and ceilings anew");
     describe->callback([&a, &comm, &chosen, colour] {
         chosen = [&a, &comm, colour] {
+            if (a.what.ends_with(".h5") || a.what.ends_with(".journal")) {
+                const ResultSet set = read_results(a.what);
+                const bool one_table = format_of(a.format) == Format::csv || format_of(a.format) == Format::json;
+                const std::string systems = one_table ? "" : show_phases(set, format_of(a.format), colour);
+                print(comm,
+                      systems + (systems.empty() ? "" : "\n") + show_phase_details(set, format_of(a.format), colour));
+                return Exit::ok;
+            }
             const Files files = files_of(a);
             print(comm,
                   describe_text(a.what, files, loader(files, comm, a.measure_again), format_of(a.format), colour));

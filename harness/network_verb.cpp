@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/network_verb.hpp"
 
 #include <fmt/chrono.h>

@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/phase_table.hpp"
 
 #include <fmt/format.h>
@@ -145,13 +146,18 @@ Cell part_of(Seconds part, Seconds time) {
     return {fmt::format("{:.2g} %", 100 * (part / time)), part / time};
 }
 
-/// "1.2 GB of DRAM, 3.4 GB of L3": from the outermost level inwards, two at most.
-std::string traffic(const PhaseUse& p) {
+/// "1.2 GB of DRAM, 3.4 GB of L3": from the outermost level inwards, two at most. No more than any program must move.
+std::string least_traffic(const PhaseUse& p) {
     std::string out;
     int shown = 0;
     for (auto u = p.levels.rbegin(); u != p.levels.rend() && shown < 2; ++u, ++shown)
         out += fmt::format("{}{} of {}", out.empty() ? "" : ", ", format(u->traffic), u->level);
     return out;
+}
+
+Cell counted_traffic(const Result& r, const PhaseUse& p) {
+    if (p.counted) return {wb::format(*p.counted), p.counted->si()};
+    return r.m.kind == Kind::measured ? Cell("not counted", Emphasis::faint) : Cell("");
 }
 
 void detail_rows(TextTable& table, const Result& r, const PhaseBounds& bounds) {
@@ -177,10 +183,56 @@ void detail_rows(TextTable& table, const Result& r, const PhaseBounds& bounds) {
         row.emplace_back(band(r, p));
         row.push_back(part_of(p.ceiling.compute, p.time));
         row.push_back(part_of(p.ceiling.time, p.time));
-        row.emplace_back(traffic(p));
+        row.emplace_back(least_traffic(p));
+        row.push_back(counted_traffic(r, p));
         row.push_back({p.limit, Emphasis::faint});
         table.row(std::move(row));
     }
+}
+
+constexpr const char* traffic_note =
+    "\nleast traffic: what no cache can spare a level of memory; computed from the graph, not measured.\ncounted: "
+    "misses of the last-level cache in lines, from the processor's counters; without prefetches and "
+    "write-backs. \"not counted\": the machine or the kernel gives no such counter.\n";
+
+/// Whether there is anything measured, whose traffic could be counted.
+bool counts(const ResultSet& set, const std::string& filter) {
+    return std::any_of(set.results.begin(), set.results.end(), [&](const Result& r) {
+        return composed(r) && r.m.kind == Kind::measured && (filter.empty() || r.key.find(filter) != std::string::npos);
+    });
+}
+
+/// Messages of each phase by collective, where anybody spoke to anybody.
+std::string phase_calls(const ResultSet& set, Format format, bool colour, const std::string& filter) {
+    TextTable table({{"system"},
+                     {"backend"},
+                     {"phase"},
+                     {"collective"},
+                     {"over"},
+                     {"calls", Align::right, "", "1"},
+                     {"bytes", Align::right, "", "B"},
+                     {"bytes a call", Align::right, "", "B"},
+                     {"time", Align::right, "", "s"},
+                     {"exposed", Align::right, "", "s"}});
+    for (const Section& s : sections(set, filter)) {
+        table.section(s.title + ", messages of all ranks");
+        for (const Result* r : s.results)
+            for (const PhaseUse& p : r->m.phases)
+                for (const CommUse& u : p.collectives) {
+                    const double each = u.calls > 0 ? u.bytes.si() / static_cast<double>(u.calls) : 0;
+                    table.row({name_of(*r),
+                               r->backend,
+                               p.name,
+                               u.operation,
+                               u.fabric,
+                               {std::to_string(u.calls), static_cast<double>(u.calls)},
+                               {wb::format(u.bytes), u.bytes.si()},
+                               {wb::format(Bytes(each)), each},
+                               {wb::format(u.time), u.time.si()},
+                               {wb::format(u.exposed), u.exposed.si()}});
+                }
+    }
+    return table.empty() ? "" : rendered(table, format, colour);
 }
 
 }  // namespace
@@ -208,7 +260,8 @@ std::string show_phase_details(const ResultSet& set, Format format, bool colour,
                      {"band", Align::right},
                      {"MFU", Align::right, "", "1"},
                      {"of ceiling", Align::right, "", "1"},
-                     {"traffic at least", Align::right},
+                     {"least traffic", Align::right},
+                     {"counted", Align::right, "", "B"},
                      {"limit"}});
     PhaseBounds bounds;
     for (const Result& r : set.results)
@@ -219,7 +272,11 @@ std::string show_phase_details(const ResultSet& set, Format format, bool colour,
         for (const Result* r : s.results) detail_rows(table, *r, bounds);
     }
     if (table.empty()) return "no phases: only composed workloads (pipeline, generate, checkpoint, coe) have them\n";
-    return rendered(table, format, colour);
+    std::string out = rendered(table, format, colour);
+    if (format != Format::terminal && format != Format::markdown) return out;
+    if (counts(set, filter)) out += traffic_note;
+    if (const std::string calls = phase_calls(set, format, colour, filter); !calls.empty()) out += "\n" + calls;
+    return out;
 }
 
 }  // namespace wb

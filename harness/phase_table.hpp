@@ -10,7 +10,8 @@ namespace wb {
 /// its time and share, and the phase that decides. Empty if no result has phases.
 std::string show_phases(const ResultSet& set, Format format, bool colour, const std::string& filter = "");
 
-/// A row for each phase: time, spread over ranks, share, memory, communication, energy, bound, band and what limits it.
+/// A row for each phase: time, spread over ranks, share, memory, communication, energy, bound, band, traffic and what
+/// limits it; then a row for each collective of a phase.
 std::string show_phase_details(const ResultSet& set, Format format, bool colour, const std::string& filter = "");
 
 }  // namespace wb

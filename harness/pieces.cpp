@@ -4,6 +4,7 @@
 #include <array>
 
 #include "harness/letters.hpp"
+#include "harness/utf8.hpp"
 
 namespace wb {
 namespace {
@@ -12,22 +13,16 @@ enum class Sort : std::uint8_t { letter, number, space, line_end, other };
 
 constexpr bool blank(Sort s) { return s == Sort::space || s == Sort::line_end; }
 
-struct Character {
+struct Sorted {
     Sort sort = Sort::other;
     std::size_t bytes = 1;
 };
 
 /// The character at the start of a text that is not empty.
-Character first_of(std::string_view text) {
-    const auto byte = static_cast<unsigned char>(text[0]);
-    const std::size_t bytes = byte < 0x80 ? 1 : byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 0;
-    if (bytes == 0 || bytes > text.size()) return {};
-    char32_t code = bytes == 1 ? byte : byte & (0xFFU >> (bytes + 1));
-    for (std::size_t i = 1; i < bytes; ++i) {
-        const auto next = static_cast<unsigned char>(text[i]);
-        if ((next & 0xC0U) != 0x80U) return {};
-        code = code << 6 | (next & 0x3FU);
-    }
+Sorted first_of(std::string_view text) {
+    const auto [found, bytes] = first_character(text);
+    if (!found) return {};
+    const char32_t code = *found;
     if (code == '\r' || code == '\n') return {Sort::line_end, 1};
     return {is_space(code)    ? Sort::space
             : is_letter(code) ? Sort::letter
@@ -41,7 +36,7 @@ template <class Belongs>
 std::size_t stretch(std::string_view text, std::size_t from, const Belongs& belongs, std::size_t most = SIZE_MAX) {
     std::size_t at = from;
     for (std::size_t n = 0; at < text.size() && n < most; ++n) {
-        const Character c = first_of(text.substr(at));
+        const Sorted c = first_of(text.substr(at));
         if (!belongs(c.sort)) break;
         at += c.bytes;
     }
@@ -82,7 +77,7 @@ std::size_t cl100k_piece(std::string_view text, std::size_t digits) {
     constexpr auto letter = [](Sort s) { return s == Sort::letter; };
     constexpr auto other = [](Sort s) { return s == Sort::other; };
     if (const std::size_t n = contraction(text, true)) return n;
-    const Character c = first_of(text);
+    const Sorted c = first_of(text);
     const std::size_t before = c.sort == Sort::space || c.sort == Sort::other ? c.bytes : 0;
     if (const std::size_t word = stretch(text, before, letter)) return before + word;
     if (c.sort == Sort::number)

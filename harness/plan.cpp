@@ -291,6 +291,14 @@ std::string key_of(const Case& c) {
     return key;
 }
 
+/// A measured generation reads the prompt; models need its length alone.
+void answer_to(const std::shared_ptr<Prompt>& prompt, PlannedCase& x) {
+    suit_prompt(*prompt, x.c.params, *x.c.graph);
+    if (x.kind != Kind::measured) return;
+    x.prompt = prompt;
+    x.tokens = tokens_of(*prompt);
+}
+
 /// The whole keeps its own band where wholes of its family were measured, and not their phases.
 void give_phases_bands(PlannedCase& x, const Bands& bands) {
     x.judged_whole = !is_extrapolated(*x.band);
@@ -310,7 +318,9 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
     const Bands bands = Bands::read(files);
     const Files near = files.beside(std::filesystem::path(e.file).parent_path().string());
     for (const WorkloadChoice& w : e.workloads)
-        for (const Params& p : w.points) {
+        for (const Params& asked : w.points) {
+            const std::shared_ptr<Prompt> prompt = read_prompt(asked, near);
+            const Params p = prompt ? with_prompt(asked, *prompt) : asked;
             Point point(w, p, near);
             for (const SystemChoice& s : e.systems) {
                 if (!takes_part(s, *w.workload, p)) continue;
@@ -329,6 +339,7 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                                 x.band = bands.of(name, s.system->id, s.system->kind, w.workload->name);
                             if (!passes(x.c.key, filter)) continue;
                             point.resolve(x);
+                            if (prompt) answer_to(prompt, x);
                             spread(x, backends);
                             if (x.band) give_phases_bands(x, bands);
                             plan.push_back(std::move(x));

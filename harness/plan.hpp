@@ -10,6 +10,7 @@
 #include "core/backend.hpp"
 #include "harness/dataset.hpp"
 #include "harness/experiment.hpp"
+#include "harness/prompt.hpp"
 
 namespace wb {
 
@@ -20,7 +21,8 @@ struct PlannedCase {
     const Backend* backend = nullptr;
     Kind kind = Kind::measured;
     std::string refused;                      ///< not empty: skipped, with this reason
-    std::shared_ptr<TokenSource> tokens;      ///< what it trains on, where it names data
+    std::shared_ptr<TokenSource> tokens;      ///< what it trains on, or is asked, where it names data or a prompt
+    std::shared_ptr<const Prompt> prompt;     ///< of a generation that names one
     std::optional<Band> band;                 ///< of what a model says, from its errors against published measurements
     std::map<std::string, Band> phase_bands;  ///< of a composed workload, by phase
     bool judged_whole = false;                ///< its own band counts; else that of the whole follows from its phases

@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/result.hpp"
 
 #include <fmt/format.h>
@@ -52,6 +53,21 @@ std::vector<MemoryUse> levels_from(const json& j) {
     return out;
 }
 
+json calls_json(const std::vector<CommUse>& calls) {
+    json out = json::array();
+    for (const CommUse& u : calls)
+        out.push_back(
+            {u.fabric, u.operation, u.calls, number(u.bytes.si()), number(u.time.si()), number(u.exposed.si())});
+    return out;
+}
+std::vector<CommUse> calls_from(const json& j) {
+    std::vector<CommUse> out;
+    for (const json& u : j)
+        out.push_back(
+            {u.at(0), u.at(1), u.at(2), Bytes(number(u.at(3))), Seconds(number(u.at(4))), Seconds(number(u.at(5)))});
+    return out;
+}
+
 json phase_json(const PhaseUse& p) {
     json j{{"name", p.name},
            {"times", p.times},
@@ -66,6 +82,8 @@ json phase_json(const PhaseUse& p) {
     if (p.energy) j["energy_J"] = number(p.energy->si());
     put_ceiling(j, p.ceiling);
     if (!p.levels.empty()) j["levels"] = levels_json(p.levels);
+    if (!p.collectives.empty()) j["collectives"] = calls_json(p.collectives);
+    if (p.counted) j["counted_B"] = number(p.counted->si());
     return j;
 }
 
@@ -85,6 +103,8 @@ PhaseUse phase_from(const json& j) {
     if (j.contains("energy_J")) p.energy = Joules(number(j.at("energy_J")));
     p.ceiling = ceiling_from(j);
     p.levels = levels_from(j.value("levels", json::array()));
+    p.collectives = calls_from(j.value("collectives", json::array()));
+    if (j.contains("counted_B")) p.counted = Bytes(number(j.at("counted_B")));
     return p;
 }
 
@@ -139,13 +159,12 @@ json measurement_json(const Measurement& m) {
         j["spans"].push_back({s.op, s.resource, s.phase, number(s.start.si()), number(s.duration.si()),
                               number(s.bytes.si()), number(s.flops.si())});
     if (!m.memory.empty()) j["memory"] = levels_json(m.memory);
-    for (const CommUse& u : m.communication)
-        j["communication"].push_back(
-            {u.fabric, u.operation, u.calls, number(u.bytes.si()), number(u.time.si()), number(u.exposed.si())});
+    if (!m.communication.empty()) j["communication"] = calls_json(m.communication);
     for (const PhaseUse& p : m.phases) j["phases"].push_back(phase_json(p));
     for (const Series& s : m.series)
         j["series"].push_back({s.name, s.unit, s.about, s.at_unit, numbers(s.at), numbers(s.values)});
     for (const Grid& g : m.grids) j["grids"].push_back(grid_json(g));
+    for (const Text& t : m.texts) j["texts"].push_back({t.name, t.text});
     if (m.energy) j["energy_J"] = number(m.energy->si());
     put_ceiling(j, m.ceiling);
     return j;
@@ -174,13 +193,12 @@ Measurement measurement_from(const json& j) {
         m.spans.push_back({s.at(0), s.at(1), s.at(2), Seconds(number(s.at(3))), Seconds(number(s.at(4))),
                            Bytes(number(s.at(5))), Flops(number(s.at(6)))});
     m.memory = levels_from(j.value("memory", json::array()));
-    for (const json& u : j.value("communication", json::array()))
-        m.communication.push_back(
-            {u.at(0), u.at(1), u.at(2), Bytes(number(u.at(3))), Seconds(number(u.at(4))), Seconds(number(u.at(5)))});
+    m.communication = calls_from(j.value("communication", json::array()));
     for (const json& p : j.value("phases", json::array())) m.phases.push_back(phase_from(p));
     for (const json& s : j.value("series", json::array()))
         m.series.push_back({s.at(0), s.at(1), s.at(2), s.at(3), numbers(s.at(4)), numbers(s.at(5))});
     for (const json& g : j.value("grids", json::array())) m.grids.push_back(grid_from(g));
+    for (const json& t : j.value("texts", json::array())) m.texts.push_back({t.at(0), t.at(1)});
     if (j.contains("energy_J")) m.energy = Joules(number(j.at("energy_J")));
     m.ceiling = ceiling_from(j);
     return m;

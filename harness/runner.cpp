@@ -12,6 +12,7 @@
 #include "harness/ceilings.hpp"
 #include "harness/composed_session.hpp"
 #include "harness/declined.hpp"
+#include "harness/rank_use.hpp"
 #include "harness/stopping.hpp"
 #include "harness/validate/bands.hpp"
 #include "harness/verifier.hpp"
@@ -39,18 +40,6 @@ std::string first_text(Comm& comm, const std::string& mine) {
 Case sound(Case c) {
     std::erase_if(c.emulation.faults, [](const Fault& f) { return f.kind == Fault::Kind::failed; });
     return c;
-}
-
-/// Sums and extremes over ranks; `mine` as collect() sends them.
-void add_rank(PhaseUse& p, const double* mine, bool first) {
-    if (first) p.communication = Bytes(0), p.calls = 0, p.useful = Flops(0);
-    p.time = Seconds(std::max(p.time.si(), mine[0]));
-    p.fastest = Seconds(std::min(p.fastest.si(), mine[0]));
-    p.memory = Bytes(std::max(p.memory.si(), mine[1]));
-    p.communication += Bytes(mine[2]);
-    p.calls += static_cast<std::int64_t>(mine[3]);
-    p.exposed = Seconds(std::max(p.exposed.si(), mine[4]));
-    p.useful += Flops(mine[5]);
 }
 
 /// The bands of phases, and of the whole as if all erred to the same side, where it was not judged itself.
@@ -247,46 +236,9 @@ void Runner::collect(const ResourceUse& use, bool together, const Case& c, Measu
     m.useful = use.useful;
     m.overhead = use.overhead;
     if (together && comm.size() > 1) {
-        std::vector<double> mine{use.useful.si(), use.overhead.si()};
-        for (const MemoryUse& u : use.memory) mine.insert(mine.end(), {u.peak.si(), u.traffic.si()});
-        for (const CommUse& u : use.communication)
-            mine.insert(mine.end(), {static_cast<double>(u.calls), u.bytes.si(), u.time.si(), u.exposed.si()});
-        for (const PhaseUse& p : use.phases)
-            mine.insert(mine.end(), {p.time.si(), p.memory.si(), p.communication.si(), static_cast<double>(p.calls),
-                                     p.exposed.si(), p.useful.si()});
-        const auto all = comm.gather(mine);
+        const auto all = comm.gather(numbers_of(use));
         if (comm.rank() != 0) return;
-        m.useful = m.overhead = Flops(0);
-        for (const std::vector<double>& r : all) {
-            if (r.size() != mine.size()) return fail(m, Status::failed, "ranks disagree on what they used");
-            m.useful += Flops(r[0]);
-            m.overhead += Flops(r[1]);
-            std::size_t at = 2;
-            for (MemoryUse& u : m.memory) {
-                u.peak = Bytes(std::max(u.peak.si(), r[at]));
-                u.traffic = Bytes(std::max(u.traffic.si(), r[at + 1]));
-                at += 2;
-            }
-            for (CommUse& u : m.communication) {
-                u.time = Seconds(std::max(u.time.si(), r[at + 2]));
-                u.exposed = Seconds(std::max(u.exposed.si(), r[at + 3]));
-                at += 4;
-            }
-            for (PhaseUse& p : m.phases) {
-                add_rank(p, &r[at], &r == &all.front());
-                at += 6;
-            }
-        }
-        std::size_t at = 2 + 2 * m.memory.size();
-        for (CommUse& u : m.communication) {
-            u.calls = 0;
-            u.bytes = Bytes(0);
-            for (const std::vector<double>& r : all) {
-                u.calls += static_cast<std::int64_t>(r[at]);
-                u.bytes += Bytes(r[at + 1]);
-            }
-            at += 4;
-        }
+        if (!merge_ranks(all, m)) return fail(m, Status::failed, "ranks disagree on what they used");
     }
     const double wanted = c.graph->flops().si();
     if (m.status == Status::ok && std::abs(m.useful.si() - wanted) > 1e-9 * std::max(1.0, wanted))

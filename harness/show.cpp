@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/show.hpp"
 
 #include <fmt/format.h>
@@ -7,9 +8,11 @@
 #include <map>
 
 #include "core/units.hpp"
+#include "harness/answers_table.hpp"
 #include "harness/phase_table.hpp"
 #include "harness/scaling_table.hpp"
 #include "harness/stats.hpp"
+#include "harness/sweep_table.hpp"
 #include "harness/text_table.hpp"
 #include "harness/validate/bands.hpp"
 
@@ -114,10 +117,10 @@ std::vector<Cell> row_of(const Result& r, const Bounds& bounds, const std::map<s
     return row;
 }
 
-/// What some workloads have besides: phases, scaling.
+/// What some workloads have besides: phases, sweeps, scaling, answers.
 std::string further_tables(const ResultSet& set, Format format, bool colour, const std::string& filter) {
     std::string out;
-    for (const auto show : {show_phases, show_scaling})
+    for (const auto show : {show_phases, show_sweeps, show_scaling, show_answers})
         if (const std::string table = show(set, format, colour, filter); !table.empty()) out += "\n" + table;
     return out;
 }

@@ -23,9 +23,10 @@ public:
 /// One token a byte.
 std::unique_ptr<Tokenizer> byte_tokenizer();
 /// Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019) from the text of a Hugging Face
-/// tokenizer.json, split by any PieceRule; `place` names it in messages. Added tokens are found in the text; what a
-/// post-processor would put around it is not. Throws Error: no JSON, another model, another pre-tokeniser, merges or
-/// ids that do not fit the vocabulary; encode() for a byte without a token.
+/// tokenizer.json, split by any PieceRule; `place` names it in messages. Added tokens are found in the text, and what a
+/// template of the post-processor puts around a single text is put around it. Throws Error: no JSON, another model,
+/// pre-tokeniser, normaliser or post-processor, merges or ids that do not fit the vocabulary; encode() for a byte
+/// without a token, and for characters that the normal form NFC might change where the file wants it.
 std::unique_ptr<Tokenizer> bpe_tokenizer(const std::string& json, const std::string& place);
 
 }  // namespace wb

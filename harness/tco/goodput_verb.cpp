@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/tco/goodput_verb.hpp"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/tco/page.hpp"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/tco/tco_verb.hpp"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/validate/case_maker.hpp"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// Reads and prints: compiled at -O1.
 #include "harness/validate/validate_report.hpp"
 
 #include <fmt/format.h>

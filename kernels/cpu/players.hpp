@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/player.hpp"
+#include "kernels/cpu/counter.hpp"
 #include "kernels/cpu/session.hpp"
 
 namespace wb::cpu {
@@ -22,6 +23,8 @@ public:
     void put_back() override {}  // pieces are the memory itself
     Bytes bytes(Role role) const override { return pool_.bytes(role); }
     std::optional<Joules> energy() const override;
+    void count_misses() override { misses_ = std::make_unique<MissCounter>(); }
+    std::optional<Bytes> missed() const override { return misses_ ? misses_->read() : std::nullopt; }
     std::vector<MemoryUse> memory() const override;
     std::vector<double> choices() const override;
     void adopt(const std::vector<double>& found) override;
@@ -31,6 +34,7 @@ private:
     Comm& comm_;
     const int threads_;
     Pool pool_;
+    std::unique_ptr<MissCounter> misses_;
 };
 
 }  // namespace wb::cpu

@@ -58,7 +58,8 @@ std::vector<double> chosen(const std::vector<double>& logits, std::int64_t seque
 
 }  // namespace
 
-Outputs generate(const Generation& generation, const TokenChoice& choice, std::uint64_t seed) {
+Outputs generate(const Generation& generation, const TokenChoice& choice, std::uint64_t seed,
+                 const std::vector<double>& prompt) {
     Outputs out;
     const std::int64_t sequences = generation.prompt.batch;
     std::unique_ptr<Step> before;
@@ -67,6 +68,8 @@ Outputs generate(const Generation& generation, const TokenChoice& choice, std::u
         if (before) {
             hand_over(*before, *step, sequences);
             step->values.values(step->find(Role::input, "tokens")) = out[out.size() - 2].values;
+        } else if (!prompt.empty()) {
+            step->values.values(step->find(Role::input, "tokens")) = prompt;
         }
         step->values.run();
         const TensorId head = step->find(Role::output, "");

@@ -80,11 +80,16 @@ class GeneratingSession final : public Session {
 public:
     GeneratingSession(const Case& c, Generation generation)
         : generation_(std::move(generation)),
-          choice_{c.params.has("temperature") ? c.params.number("temperature") : 0, c.seed} {}
+          choice_{c.params.has("temperature") ? c.params.number("temperature") : 0, c.seed} {
+        if (!c.storage || !c.storage->dataset()) return;
+        std::vector<std::int32_t> ids(static_cast<std::size_t>(generation_.prompt.batch * generation_.prompt.step));
+        c.storage->read_tokens(Split::training, 0, ids);
+        prompt_.assign(ids.begin(), ids.end());
+    }
 
     Sample run() override {
         const auto start = std::chrono::steady_clock::now();
-        outputs_ = reference::generate(generation_, choice_, choice_.seed);
+        outputs_ = reference::generate(generation_, choice_, choice_.seed, prompt_);
         return {Seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()), {}};
     }
     std::optional<Outputs> outputs() override { return outputs_; }
@@ -93,6 +98,7 @@ public:
 private:
     Generation generation_;
     TokenChoice choice_;
+    std::vector<double> prompt_;  // empty: hashed
     Outputs outputs_;
 };
 

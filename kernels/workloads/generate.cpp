@@ -11,6 +11,9 @@ namespace {
 
 Graph build(const Params& p, const Files& files) {
     const ModelConfig model = model_of(p, files);
+    if (p.integer("seq") == 0)
+        throw Error({"seq", "is missing, and so is a prompt", "how much there is to read is not known",
+                     "Give either: seq = 128 tokens, or prompt = \"In the beginning\"."});
     const Sequence prompt = sequence_of(p);
     const std::int64_t tokens = p.positive("tokens");
     if (tokens < 2)
@@ -34,8 +37,16 @@ Graph build(const Params& p, const Files& files) {
 }  // namespace
 
 Workload generate() {
-    std::vector<ParamSpec> params = model_params("tokens of each prompt");
+    std::vector<ParamSpec> params = model_params("tokens of each prompt (0 = as many as the prompt has)");
+    for (ParamSpec& s : params)
+        if (s.name == "seq") s.fallback = std::int64_t{0};
     params.push_back({"tokens", "tokens to generate for each sequence; the prefill yields the first", {}});
+    params.push_back(
+        {"prompt",
+         "a text, ids:464,3290, file:question.txt or a dataset, file:book.h5; hashed tokens where nobody says",
+         std::string(),
+         {},
+         true});
     params.push_back({"temperature", "0: always the likeliest token; else drawn, by the seed", 0.0, {}, true});
     return {"generate", "a transformer answers prompts: prefill, then one token after the other", params, build,
             [](const Params& p) {

@@ -42,8 +42,8 @@ double part_of(const Params& p, const char* name) {
 std::vector<Request> requests_of(const Params& p, const Files& files) {
     const std::string& arrival = p.word("arrival");
     if (arrival.starts_with("trace:")) {
-        const std::string name = arrival.substr(6), found = files.find(name);
-        return read_trace(found.empty() ? name : found);
+        const std::string name = arrival.substr(6), near = files.locate(name), found = files.find(name);
+        return read_trace(!near.empty() ? near : found.empty() ? name : found);
     }
     return wb::requests_of({arrival, p.word("lengths"), p.positive("requests"), p.number("input"), p.number("output"),
                             static_cast<std::uint64_t>(p.integer("seed"))});

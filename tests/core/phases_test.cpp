@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "core/resize.hpp"
 #include "core/tables.hpp"
 
 using namespace wb;
@@ -90,4 +92,32 @@ TEST_CASE("generating is the arithmetic of its tokens one by one") {
         CHECK(runs == tokens - 1);
     }
     CHECK_THROWS_AS(build("generate", {tiny, {"seq", std::int64_t{16}}, {"tokens", std::int64_t{1}}}), Error);
+}
+
+TEST_CASE("decode runs stand for the cache lengths of all their tokens, of one prompt and of many") {
+    const double at_16 = decode(16).flops().si(), slope = decode(17).flops().si() - at_16;  // work is linear in it
+    for (const std::string workload : {"generate", "coe"})
+        for (const std::int64_t tokens : {2, 3, 9, 20, 32, 33, 64}) {
+            CAPTURE(tokens);
+            const std::int64_t requests = workload == "coe" ? 3 : 1, steps = tokens - 1;
+            ParamList given{tiny, {"seq", std::int64_t{16}}, {"tokens", tokens}};
+            if (workload == "coe")
+                given.insert(given.end(), {{"router", std::string("tiny-gpt2")}, {"requests", requests}});
+            std::int64_t played = 0, times = 0, longest = 0;
+            double flops = 0;
+            const Graph g = build(workload, given);
+            for (const Phase& p : g.phases()) {
+                if (p.name != "decode") continue;
+                played += p.times * step_shape(*p.graph).cached;
+                times += p.times;
+                longest = std::max(longest, p.times / requests);
+                flops += p.graph->flops().si() * static_cast<double>(p.times);
+            }
+            const std::int64_t wanted = requests * (16 * steps + steps * (steps - 1) / 2);  // 16 + 17 + ...
+            CHECK(times == requests * steps);
+            CHECK(2 * std::abs(played - wanted) <= requests * longest);
+            const double one_by_one =
+                static_cast<double>(times) * (at_16 - 16 * slope) + slope * static_cast<double>(wanted);
+            CHECK(std::abs(flops - one_by_one) <= slope * static_cast<double>(requests * longest) / 2 + 1e-9 * flops);
+        }
 }

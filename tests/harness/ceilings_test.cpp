@@ -4,32 +4,27 @@
 
 #include "core/tables.hpp"
 #include "harness/phase_table.hpp"
+#include "harness/rank_use.hpp"
 #include "harness/result.hpp"
 #include "harness/show.hpp"
+#include "harness/sweep_table.hpp"
+#include "tests/host_toml.hpp"
 
 using namespace wb;
 
 namespace {
 
-constexpr const char* rates = R"(title = "Round figures"
-kind = "host"
-[sources]
-test = "invented for tests"
-[unit]
-name = "host"
-[unit.peak]
-f32 = { value = "100 GFLOP/s", source = "test" }
-[[unit.memory]]
-name = "L2"
+/// The host of tests with a cache before its memory.
+std::string rates() {
+    std::string text = host_toml;
+    const std::string memory = "[[unit.memory]]\n";
+    return text.replace(text.find(memory), 0, memory + R"(name = "L2"
 capacity = { value = "1 MB", source = "test" }
 bandwidth = { value = "50 GB/s", source = "test" }
-[[unit.memory]]
-name = "DRAM"
-capacity = { value = "64 GB", source = "test" }
-bandwidth = { value = "10 GB/s", source = "test" }
-[measured]
+)") + R"([measured]
 DRAM_copy_bandwidth = { value = "8 GB/s", source = "test" }
 )";
+}
 constexpr const char* products = R"(gemm_f32 = { value = "80 GFLOP/s", source = "test" }
 storage_read_bandwidth = { value = "2 GB/s", source = "test" }
 storage_write_bandwidth = { value = "1 GB/s", source = "test" }
@@ -37,7 +32,7 @@ mpi_latency = { value = "2 us", source = "test" }
 mpi_bandwidth = { value = "5 GB/s", source = "test" }
 )";
 
-System host() { return parse_system(std::string(rates) + products, "test", "host"); }
+System host() { return parse_system(rates() + products, "test", "host"); }
 
 const Backend& bound() {
     static const std::unique_ptr<Backend> made = [] {
@@ -92,7 +87,7 @@ TEST_CASE("a host at its ceilings has the rates that were measured, shared by it
     CHECK(two.memories[1].capacity->value == 32e9);
     CHECK(one.fabrics.empty());
     CHECK(two.fabrics.at(0).bandwidth->value == 5e9);
-    CHECK(!at_its_ceilings(parse_system(rates, "test", "host"), 1));  // an older description, or a user's own
+    CHECK(!at_its_ceilings(parse_system(rates(), "test", "host"), 1));  // an older description, or a user's own
 }
 
 TEST_CASE("the ceiling of a product is the rate of products, of a product with a vector that of memory") {
@@ -142,6 +137,10 @@ TEST_CASE("every phase of a pipeline has a ceiling, its traffic and a limit; the
     CHECK(checkpoint.levels[0].traffic.si() == doctest::Approx(saved).scale(0));
     CHECK(phase(r.m, "compile").ceiling.time.si() == 0);
 
+    r.m.kind = Kind::measured;
+    r.m.phases[3].collectives = {{"an MPI", "allreduce", 8, Bytes(4096), Seconds(0.5), Seconds(0.25)}};
+    r.m.phases[3].counted = Bytes(64e6);
+    r.m.texts = {{"prompt", "In the"}, {"answer", " beginning\n\x01"}};
     const ResultSet set = from_records({to_record(r)}, "test");
     const PhaseUse& read = phase(set.results.at(0).m, "train");
     CHECK(read.ceiling.time == train.ceiling.time);
@@ -150,7 +149,81 @@ TEST_CASE("every phase of a pipeline has a ceiling, its traffic and a limit; the
     CHECK(set.results[0].m.ceiling.limit == r.m.ceiling.limit);
     CHECK(show_results(set, Format::terminal, false).find("of ceiling") != std::string::npos);
     const std::string phases = show_phase_details(set, Format::terminal, false);
-    for (const char* column : {"MFU", "of ceiling", "traffic at least", " of storage"})
-        CHECK(phases.find(column) != std::string::npos);
+    for (const char* column :
+         {"MFU", "of ceiling", "least traffic", " of storage", "64.0 MB", "not counted", "allreduce", "4.10 kB",
+          "512 B", "500 ms", "250 ms", "least traffic: what no cache can spare"})
+        CHECK_MESSAGE(phases.find(column) != std::string::npos, column);
+    CHECK(show_results(set, Format::terminal, false).find(R"(answer  " beginning\n\x01")") != std::string::npos);
     CHECK(show_phases(set, Format::terminal, false).find(" of its ceiling\ndecides: ") != std::string::npos);
+}
+
+TEST_CASE("what several ranks used: work and bytes add up, times are of the slowest, unknown is unknown") {
+    ResourceUse use;
+    use.useful = Flops(10);
+    use.overhead = Flops(1);
+    use.memory = {{"weights", Bytes(0), Bytes(100), Bytes(5)}};
+    use.communication = {{"an MPI", "allreduce", 3, Bytes(30), Seconds(2), Seconds(1)}};
+    PhaseUse& p = add_phase(use.phases, "train", 4, use.communication);
+    p.time = p.fastest = Seconds(7);
+    p.counted = Bytes(640);
+    ResourceUse other = use;
+    other.useful = Flops(5);
+    other.memory[0].peak = Bytes(300);
+    other.communication[0].time = Seconds(9);
+    other.phases[0].time = other.phases[0].fastest = Seconds(6);
+    other.phases[0].collectives[0].exposed = Seconds(4);
+    Measurement m;
+    m.useful = use.useful;
+    m.overhead = use.overhead;
+    m.memory = use.memory;
+    m.communication = use.communication;
+    m.phases = use.phases;
+    const Measurement mine = m;
+    REQUIRE(merge_ranks({numbers_of(use), numbers_of(other)}, m));
+    CHECK(m.useful == Flops(15));
+    CHECK(m.overhead == Flops(2));
+    CHECK(m.memory[0].peak == Bytes(300));
+    CHECK(m.memory[0].traffic == Bytes(5));
+    CHECK(m.communication[0].calls == 6);
+    CHECK(m.communication[0].bytes == Bytes(60));
+    CHECK(m.communication[0].time == Seconds(9));
+    CHECK(m.phases[0].time == Seconds(7));
+    CHECK(m.phases[0].fastest == Seconds(6));
+    CHECK(m.phases[0].calls == 6);
+    CHECK(m.phases[0].counted == Bytes(1280));
+    CHECK(m.phases[0].collectives[0].exposed == Seconds(4));
+    CHECK(m.phases[0].collectives[0].bytes == Bytes(60));
+    other.phases[0].counted.reset();
+    Measurement partly = mine;
+    REQUIRE(merge_ranks({numbers_of(use), numbers_of(other)}, partly));
+    CHECK(!partly.phases[0].counted);
+    other.phases.clear();
+    CHECK(!merge_ranks({numbers_of(use), numbers_of(other)}, m));
+}
+
+TEST_CASE("a parameter that takes three values is shown as a table of its own, ascending, machines side by side") {
+    ResultSet set;
+    const auto add = [&](const char* system, const char* params, double time) {
+        Result r;
+        r.key = std::string(system) + params;
+        r.workload = "decode";
+        r.label = std::string("decode ") + params;
+        r.params = params;
+        r.system = system;
+        r.backend = "cluster";
+        r.m.kind = Kind::modelled;
+        r.m.samples_s = {time};
+        set.results.push_back(r);
+    };
+    add("b", "seq=1000 batch=1", 4);
+    add("b", "seq=20 batch=1", 2);
+    CHECK(show_sweeps(set, Format::terminal, false).empty());
+    add("b", "seq=300 batch=1", 3);
+    add("a", "seq=20 batch=1", 0.001);
+    add("a", "seq=20 batch=8", 0.002);
+    CHECK(show_sweeps(set, Format::terminal, false) ==
+          "system  backend  kind           20     300    1000  last / first\n\n"
+          "decode batch=1: time by seq\n"
+          "b       cluster  modelled   2.00 s  3.00 s  4.00 s            2x\n"
+          "a       cluster  modelled  1.00 ms       -       -\n");
 }

@@ -6,6 +6,7 @@
 
 #include "harness/host_network.hpp"
 #include "harness/reduction_fit.hpp"
+#include "tests/host_toml.hpp"
 
 using namespace wb;
 
@@ -33,20 +34,6 @@ NetworkFigures known_network() {
     f.points.push_back({"receive_overhead", 8, {100e-9}});
     return f;
 }
-
-constexpr const char* host_text = R"(title = "test host"
-kind = "host"
-[sources]
-probe = "test"
-[unit]
-name = "host"
-[unit.peak]
-f32 = { value = "400 GFLOP/s", source = "probe" }
-[[unit.memory]]
-name = "DRAM"
-capacity = { value = "16 GB", source = "probe" }
-bandwidth = { value = "40 GB/s", source = "probe" }
-)";
 
 }  // namespace
 
@@ -79,11 +66,11 @@ TEST_CASE("loggp: the parameters of a network whose times follow from them are f
     CHECK(fit.overhead_s() == doctest::Approx(125e-9).epsilon(1e-9).scale(0));
     CHECK(fit.gap_s == doctest::Approx(100.8e-9).epsilon(1e-9).scale(0));
     REQUIRE(fit.pieces.size() == 2);
-    const System host = parse_system(host_text, "host.toml", "host");
+    const System host = parse_system(host_toml, "host.toml", "host");
     const System s = parse_system(host_network_toml(figures, fit, host, "2026-01-01"), "network.toml", "host-network");
     CHECK(s.kind == SystemKind::cluster);
     CHECK(s.fabrics.at(0).units->value == 4);
-    CHECK(s.peak.at(DType::f32).value == doctest::Approx(100e9).epsilon(1e-5).scale(0));
+    CHECK(s.peak.at(DType::f32).value == doctest::Approx(25e9).epsilon(1e-5).scale(0));
     CHECK(s.fitted.at("loggp_rendezvous_bytes").value == 8192);
     CHECK(s.fitted.at("loggp_rendezvous_bandwidth").value == doctest::Approx(1e10).epsilon(1e-4).scale(0));
     CHECK(s.fitted.at("exchange_4096_time").value == doctest::Approx(message_s(4096)).epsilon(1e-5).scale(0));

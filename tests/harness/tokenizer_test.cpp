@@ -247,6 +247,47 @@ TEST_CASE("added tokens are found in the text, the longest first") {
     CHECK(t->decode(Ids{258, 300, 'x'}) == " the<|end|>x");
 }
 
+TEST_CASE("a template puts its special tokens around a text, once") {
+    const std::string added = R"([{"id": 300, "content": "<s>", "special": true}, {"id": 301, "content": "</s>"}])";
+    const auto with = [&](const std::string& post) {
+        std::string text = the().file(gpt2_split, true, "", added);
+        const std::string none = "\"post_processor\": null";
+        return bpe_tokenizer(text.replace(text.find(none), none.size(), "\"post_processor\": " + post), "t.json");
+    };
+    const auto bare = bpe_tokenizer(the().file(gpt2_split, true, "", added), "t.json");
+    const std::string tokens = R"("special_tokens": {"<s>": {"id": "<s>", "ids": [300], "tokens": ["<s>"]},
+        "</s>": {"id": "</s>", "ids": [301, 301], "tokens": ["</s>", "</s>"]}})";
+    const std::string begin =
+        R"({"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}})";
+    const auto first = with(R"({"type": "TemplateProcessing", "single": [)" + begin + "], " + tokens + "}");
+    CHECK(first->encode("the the") == Ids{300, 257, 258});
+    CHECK(first->encode("") == Ids{300});
+    CHECK(first->decode(Ids{300, 257}) == "<s>the");
+    CHECK(first->name() != bare->name());
+    const auto both = with(R"({"type": "Sequence", "processors": [{"type": "ByteLevel", "trim_offsets": false},
+        {"type": "TemplateProcessing", "single": [)" +
+                           begin + R"(, {"SpecialToken": {"id": "</s>", "type_id": 0}}], )" + tokens + "}]}");
+    CHECK(both->encode("the") == Ids{300, 257, 301, 301});
+    CHECK(with(R"({"type": "RobertaProcessing", "sep": ["</s>", 301], "cls": ["<s>", 300]})")->encode("the") ==
+          Ids{300, 257, 301});
+    const auto plain = with(R"({"type": "ByteLevel", "trim_offsets": false})");
+    CHECK(plain->encode("the") == Ids{257});
+    CHECK(plain->name() == bare->name());
+}
+
+TEST_CASE("a tokeniser that composes characters takes texts that are composed, and names the place of any other") {
+    std::string text = the().file(gpt2_split, true);
+    const std::string none = "\"normalizer\": null";
+    const auto t =
+        bpe_tokenizer(text.replace(text.find(none), none.size(), R"("normalizer": {"type": "NFC"})"), "t.json");
+    const std::string composed = "caf\xC3\xA9 \xE2\x80\x9Cthe\xE2\x80\x9D \xD0\xB4\xD0\xB0 \xE4\xB8\xAD";
+    CHECK(t->encode(composed) == bpe_tokenizer(the().file(gpt2_split, true), "t.json")->encode(composed));
+    CHECK_THROWS_WITH(t->encode("cafe\xCC\x81"),
+                      "t.json: it brings texts into the form NFC, and \"\xCC\x81\" at byte 4 may need it (nothing here "
+                      "composes characters). Compose the text before: uconv -x nfc, or leave it out.");
+    CHECK_THROWS_AS(t->encode("the \xFF"), Error);
+}
+
 TEST_CASE("a tokeniser that would give other ids is refused") {
     const auto with = [](const std::string& from, const std::string& to) {
         std::string text = the().file(gpt2_split, false);
@@ -264,7 +305,17 @@ TEST_CASE("a tokeniser that would give other ids is refused") {
     };
     CHECK(said("{").starts_with("t.json: is no tokenizer.json ("));
     CHECK(said(R"({"model": {"type": "WordPiece"}})").starts_with("t.json: its model is WordPiece (ids would differ"));
-    CHECK(said(with("null, \"added", "{\"type\": \"NFC\"}, \"added")).starts_with("t.json: it normalises the text"));
+    CHECK(said(with("null, \"added", "{\"type\": \"Lowercase\"}, \"added"))
+              .starts_with("t.json: it normalises the text (Lowercase)"));
+    const std::string around = "\"post_processor\": null";
+    CHECK(said(with(around, R"("post_processor": {"type": "Sequence", "processors": [{"type": "Odd"}]})"))
+              .starts_with("t.json: its post-processor is Odd (ids would differ"));
+    CHECK(said(with(around, R"("post_processor": {"type": "TemplateProcessing", "special_tokens": {},
+                              "single": [{"Sequence": {"id": "A"}}, {"Sequence": {"id": "A"}}]})"))
+              .starts_with("t.json: its template has the text 2 times"));
+    CHECK(said(with(around,
+                    R"("post_processor": {"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 999]})"))
+              .starts_with("t.json: its post-processor adds token 999, which it does not have"));
     CHECK(said(with(gpt2_split, R"({"type": "Sequence"})")).starts_with("t.json: its pre-tokeniser is not ByteLevel"));
     CHECK(said(with(gpt2_split, R"({"type": "Metaspace"})")).starts_with("t.json: its pre-tokeniser is Metaspace"));
     CHECK(said(with(gpt2_split, split_by(R"(\w+)")))

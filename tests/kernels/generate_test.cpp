@@ -4,13 +4,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <functional>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "core/error.hpp"
 #include "core/generation.hpp"
 #include "core/tables.hpp"
+#include "harness/checkpoint.hpp"
 #include "harness/verifier.hpp"
 #include "kernels/reference/execution.hpp"
 #include "kernels/reference/generating.hpp"
@@ -181,6 +184,38 @@ TEST_CASE("generating: a model of the user's, with its own weights") {
     const auto wanted = without_cache(path, named(real, "tokens"));
     CHECK(named(real, "tokens") == likeliest(wanted));
     CHECK(error_of(named(real, "logits"), wanted) < 1e-5);
+}
+
+TEST_CASE("generating: prompts that were given are answered as NumPy answers them, on one rank and on several") {
+    const Folder folder;
+    const std::string path = folder.path.string(), wanted_file = path + "/wanted";
+    const std::string sequences = "3,14,15,9,26,5,35;8,9,7,9,32,38,46;0,1,2,3,4,5,6;60,59,58,57,56,55,54";
+    const std::string command =
+        fmt::format("/usr/bin/python3 '{}/tests/kernels/tiny_models.py' llama '{}' '{}' {} >'{}'", WB_SOURCE_DIR, path,
+                    sequences, tokens, wanted_file);
+    REQUIRE(std::system(command.c_str()) == 0);
+    std::vector<std::vector<double>> wanted(tokens, std::vector<double>(batch));
+    std::ifstream in(wanted_file);
+    for (std::size_t s = 0; s < batch; ++s)
+        for (std::size_t t = 0; t < tokens; ++t) REQUIRE(bool(in >> wanted[t][s]));
+    Tokens given;
+    std::istringstream numbers(sequences);
+    for (std::int32_t id = 0; numbers >> id; numbers.get()) given.ids.push_back(id);
+    Case c = case_of(generate_graph(path));
+    const auto alone = single_process();
+    c.storage = file_storage(tokens_in_memory(given, "memory"), folder.path / "none", false, *alone);
+    CHECK(named(on_cpu(c), "tokens") == wanted);
+    const auto judge = make_reference()->prepare(c, *alone);
+    judge->run();
+    CHECK(named(judge->outputs().value(), "tokens") == wanted);
+    for (const std::string mapping : {"dp2", "tp2"}) {
+        CAPTURE(mapping);
+        c.mapping = Mapping::parse(mapping);
+        CHECK(named(on_cpu(c), "tokens") == wanted);
+    }
+    c.storage.reset();
+    c.mapping = {};
+    CHECK(named(on_cpu(c), "tokens") != wanted);  // hashed
 }
 
 TEST_CASE("generating: ranks that share the sequences, or the model, choose the same tokens") {

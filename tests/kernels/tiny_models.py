@@ -2,137 +2,21 @@
 """Writes a tiny model as Hugging Face keeps it, and what it answers, computed with NumPy alone.
 
 usage: tiny_models.py FAMILY FOLDER TOKEN,TOKEN,...;TOKEN,...      sequences of equal length
+       tiny_models.py FAMILY FOLDER TOKEN,TOKEN,...;... COUNT      the COUNT likeliest tokens that follow each
 
 FOLDER gets config.json and safetensors files (some families in two shards, some in 16 bits). stdout: the logits of the
-last token of each sequence, one line each. The layers are written after the papers and the published layouts of the
-weights (which matrix is transposed, fused or interleaved), not after this repository's code.
+last token of each sequence, or the tokens chosen for it, one line each. The layers are written after the papers and the
+published layouts of the weights (which matrix is transposed, fused or interleaved), not after this repository's code.
 """
-import json
-import math
 import pathlib
-import struct
 import sys
 
 import numpy as np
+from tiny_files import Weights, write
+from tiny_layers import attention, gated, gelu, gelu_new, heads_of, layernorm, mixture, rmsnorm, turned
 
 VOCABULARY, HIDDEN, HEADS, LAYERS, FFN = 61, 32, 4, 3, 44
 HEAD = HIDDEN // HEADS
-
-
-class Weights(dict):
-    """Name -> array; made in the order they are asked for, so that one seed gives one model."""
-
-    def __init__(self, dtype):
-        super().__init__()
-        self.random, self.dtype = np.random.default_rng(7), dtype
-
-    def new(self, name, *shape, about=0.0):
-        scale = 0.3 if len(shape) == 1 else 1.2 / math.sqrt(shape[-1])
-        values = about + scale * self.random.standard_normal(shape)
-        self[name] = rounded(values.astype(np.float32), self.dtype)
-        return self[name].astype(np.float64)
-
-
-def rounded(x, dtype):
-    if dtype == "F16":
-        return x.astype(np.float16).astype(np.float32)
-    if dtype == "BF16":
-        return (x.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
-    return x
-
-
-def stored(x, dtype):
-    if dtype == "F16":
-        return x.astype("<f2").tobytes()
-    if dtype == "BF16":
-        return (np.ascontiguousarray(x).view(np.uint32) >> 16).astype("<u2").tobytes()
-    return x.astype("<f4").tobytes()
-
-
-def write_safetensors(path, weights, names):
-    header, data = {"__metadata__": {"format": "pt"}}, b""
-    for name in names:
-        raw = stored(weights[name], weights.dtype)
-        header[name] = {"dtype": weights.dtype, "shape": list(weights[name].shape), "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
-
-
-def write(folder, config, weights, shards):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config, indent=2))
-    names = sorted(weights)
-    if shards == 1:
-        return write_safetensors(folder / "model.safetensors", weights, names)
-    where = {}
-    for i in range(shards):
-        file = f"model-{i + 1:05}-of-{shards:05}.safetensors"
-        mine = names[i::shards]
-        write_safetensors(folder / file, weights, mine)
-        where.update({name: file for name in mine})
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
-
-
-# --- pieces ---------------------------------------------------------------------------------------------------------
-
-
-def layernorm(x, gamma, beta, eps):
-    mean = x.mean(-1, keepdims=True)
-    return (x - mean) / np.sqrt(((x - mean) ** 2).mean(-1, keepdims=True) + eps) * gamma + beta
-
-
-def rmsnorm(x, gamma, eps):
-    return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * gamma
-
-
-def gelu(x):
-    return 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
-
-
-def gelu_new(x):
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-
-
-def silu(x):
-    return x / (1 + np.exp(-x))
-
-
-def softmax(x):
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
-def turned(x, theta, interleaved=False):
-    """x [heads, tokens, features]: pairs turn by place * theta^(-2i/features)."""
-    n = x.shape[-1]
-    angle = np.arange(x.shape[-2])[:, None] * theta ** (-np.arange(0, n, 2) / n)
-    cos, sin = np.cos(angle), np.sin(angle)
-    a, b = (x[..., 0::2], x[..., 1::2]) if interleaved else (x[..., : n // 2], x[..., n // 2 :])
-    y = np.empty_like(x)
-    if interleaved:
-        y[..., 0::2], y[..., 1::2] = a * cos - b * sin, a * sin + b * cos
-    else:
-        y[..., : n // 2], y[..., n // 2 :] = a * cos - b * sin, a * sin + b * cos
-    return y
-
-
-def heads_of(x, heads):
-    return x.reshape(x.shape[0], heads, -1).transpose(1, 0, 2)
-
-
-def attention(q, k, v, causal=True, window=0):
-    """q [heads, tokens, d]; k and v may have fewer heads, each of which serves the next few queries."""
-    share = q.shape[0] // k.shape[0]
-    k, v = np.repeat(k, share, 0), np.repeat(v, share, 0)
-    scores = q @ k.transpose(0, 2, 1) / math.sqrt(q.shape[-1])
-    n = scores.shape[-1]
-    i, j = np.arange(n)[:, None], np.arange(n)[None, :]
-    if causal:
-        scores = np.where(j > i, -np.inf, scores)
-    if window:
-        scores = np.where(j <= i - window, -np.inf, scores)
-    return (softmax(scores) @ v).transpose(1, 0, 2).reshape(n, -1)
 
 
 # --- families: (config, function from tokens to logits of the last one) -----------------------------------------------
@@ -214,20 +98,6 @@ def llama_like(w, config, kv_heads=HEADS, head=HEAD, bias=False, out_bias=False,
         return rmsnorm(x[-1], final, 1e-5) @ head_matrix.T
 
     return config, run
-
-
-def gated(h, gate, up, down):
-    return (silu(h @ gate.T) * (h @ up.T)) @ down.T
-
-
-def mixture(h, router, experts, topk, score=softmax, scale=1.0):
-    y = np.zeros_like(h)
-    for t, row in enumerate(h):
-        scores = score(row @ router.T)
-        best = np.argsort(-scores)[:topk]
-        for e in best:
-            y[t] += scale * scores[e] / scores[best].sum() * gated(row, *experts[e])
-    return y
 
 
 def llama(w):
@@ -450,12 +320,20 @@ FAMILIES = {f.__name__: f for f in (gpt2, gptj, gpt_neox, llama, mistral, qwen2,
 DTYPES = {"llama": "BF16", "mixtral": "F16", "deepseek_v3": "BF16"}
 
 
-def main(family, folder, sequences):
+def followers(run, tokens, count):
+    """The likeliest token, `count` times, each from all before it."""
+    for _ in range(count):
+        tokens = np.append(tokens, int(np.argmax(run(tokens))))
+    return tokens[-count:]
+
+
+def main(family, folder, sequences, count="0"):
     weights = Weights(DTYPES.get(family, "F32"))
     config, run = FAMILIES[family](weights)
     write(pathlib.Path(folder), config, weights, 2 if family in ("llama", "qwen3", "deepseek_v3") else 1)
     for sequence in sequences.split(";"):
-        print(*(repr(float(x)) for x in run(np.array([int(t) for t in sequence.split(",")]))))
+        tokens = np.array([int(t) for t in sequence.split(",")])
+        print(*(followers(run, tokens, int(count)) if int(count) else (repr(float(x)) for x in run(tokens))))
 
 
 if __name__ == "__main__":

@@ -80,11 +80,15 @@ SharedGraph switched(const Graph& of, std::int64_t experts) {
 void then_decode(Graph& g, const ModelConfig& model, const Sequence& sequence, std::int64_t tokens, std::int64_t times,
                  std::int64_t runs) {
     runs = std::min(runs, tokens);
+    std::int64_t due = 0;  // cached tokens of steps up to here that no run has stood for yet: halves are carried on
     for (std::int64_t i = 0; i < runs; ++i) {
-        const std::int64_t first = tokens * i / runs, last = tokens * (i + 1) / runs;
+        const std::int64_t first = tokens * i / runs, last = tokens * (i + 1) / runs, steps = last - first;
+        due += (first + last - 1) * steps / 2;
+        const std::int64_t middle = (2 * due + steps) / (2 * steps);
+        due -= middle * steps;
         Sequence at = sequence;
-        at.seq += (first + last - 1) / 2;
-        g.then("decode", (last - first) * times, decode_of(model, at));
+        at.seq += middle;
+        g.then("decode", steps * times, decode_of(model, at));
     }
 }
 

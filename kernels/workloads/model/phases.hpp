@@ -30,7 +30,8 @@ SharedGraph restored(const Graph& of);
 SharedGraph switched(const Graph& of, std::int64_t experts);
 
 /// Decoding `tokens` tokens after `sequence.seq` cached ones, in at most `runs` runs of equal cache length: the middle
-/// of the lengths a run stands for, so that the arithmetic is that of the tokens one by one but for rounding.
+/// of the lengths a run stands for, where halves are carried to the next run: the sum of all lengths is that of the
+/// tokens one by one to half the tokens of a run.
 void then_decode(Graph& g, const ModelConfig& model, const Sequence& sequence, std::int64_t tokens,
                  std::int64_t times = 1, std::int64_t runs = 8);
 
