@@ -23,7 +23,8 @@ struct Protocol {
     double max_noise = 0.03;  ///< good enough: width of the median's 95 % interval over the median
     bool verify = true;
     bool brief = false;  ///< the time is all that is asked for: models leave out what would explain it
-    Seconds case_limit{3600};  ///< a case that takes longer, verification included, is taken for hanging and ends the job
+    Seconds case_limit{
+        3600};  ///< a case that takes longer, verification included, is taken for hanging and ends the job
 };
 
 /// graph x system x mapping x protocol: one cell of an experiment.
@@ -43,7 +44,7 @@ struct Case {
     Protocol protocol;
     std::uint64_t seed = 1;
     std::shared_ptr<Storage> storage;  ///< measured compositions: data and checkpoints; may be null
-    std::string resolved_dtype;  ///< "16-bit -> bf16", empty if no class was used
+    std::string resolved_dtype;        ///< "16-bit -> bf16", empty if no class was used
 };
 
 }  // namespace wb

@@ -83,9 +83,9 @@ std::vector<std::string> words_of(std::string_view text) {
 }  // namespace
 
 Mapping Mapping::parse(std::string_view text) {
-    static const std::vector<std::string> known{"tp8",     "pp4",       "dp2",       "cp2",   "ep2",   "mb16",   "vp2",
-                                                "sp",      "zero1",     "offload",   "selective", "recompute", "gpipe",
-                                                "summa",   "cannon",    "2.5d",      "distributed"};
+    static const std::vector<std::string> known{"tp8",   "pp4",   "dp2",    "cp2",     "ep2",        "mb16",
+                                                "vp2",   "sp",    "zero1",  "offload", "selective",  "recompute",
+                                                "gpipe", "summa", "cannon", "2.5d",    "distributed"};
     Mapping m;
     if (text == "1") return m;
     std::set<std::string> seen;

@@ -40,22 +40,22 @@ enum class CollectiveKind : std::uint8_t { none, allreduce, allgather, reduce_sc
 /// Parameters of an op; those a kind does not use keep their defaults. All of them enter the fingerprint.
 struct Attributes {
     bool trans_a = false, trans_b = false;  ///< matmul: operand is stored transposed
-    bool causal = false;              ///< attention; bottom-right aligned: query i sees keys <= i + seq_kv - seq_q
-    bool inverse = false;             ///< rope: rotate back (its own gradient)
-    bool interleaved = false;         ///< rope: pairs (2i, 2i+1) instead of (i, i + rotary_dim/2)
-    bool tanh_form = true;            ///< gelu: tanh approximation, else erf
-    bool accumulate = false;          ///< *_backward of tables: add to the last input, in place
-    bool shared_kv = false;           ///< attention: values are the first v_head_dim features of the keys
-    bool sigmoid = false;             ///< topk_gate: sigmoid scores (DeepSeek-V3) instead of softmax
-    std::int64_t batch = 1, seq = 1;  ///< sequences, and tokens (attention: queries) of each
-    std::int64_t seq_kv = 1;          ///< attention: keys of each sequence; cache_write: capacity
+    bool causal = false;                   ///< attention; bottom-right aligned: query i sees keys <= i + seq_kv - seq_q
+    bool inverse = false;                  ///< rope: rotate back (its own gradient)
+    bool interleaved = false;              ///< rope: pairs (2i, 2i+1) instead of (i, i + rotary_dim/2)
+    bool tanh_form = true;                 ///< gelu: tanh approximation, else erf
+    bool accumulate = false;               ///< *_backward of tables: add to the last input, in place
+    bool shared_kv = false;                ///< attention: values are the first v_head_dim features of the keys
+    bool sigmoid = false;                  ///< topk_gate: sigmoid scores (DeepSeek-V3) instead of softmax
+    std::int64_t batch = 1, seq = 1;       ///< sequences, and tokens (attention: queries) of each
+    std::int64_t seq_kv = 1;               ///< attention: keys of each sequence; cache_write: capacity
     std::int64_t heads = 1, kv_heads = 1;  ///< norms: each head of a row is normalised by itself
     std::int64_t head_dim = 0, v_head_dim = 0;
     std::int64_t window = 0;                         ///< attention: sliding window in keys, 0 = none
     std::int64_t rotary_dim = 0, rotary_offset = 0;  ///< rope: features [offset, offset + dim) of every head turn
     std::int64_t offset = 0;  ///< rope, position_embed, cache_write: position of the first token; shards: first row
     std::int64_t experts = 0, topk = 0;  ///< load: one of so many models alike, 0 = the only one
-    std::int64_t rows = 0;                             ///< *_backward of tables, of last_rows: rows of the result; compile: operators
+    std::int64_t rows = 0;               ///< *_backward of tables, of last_rows: rows of the result; compile: operators
     double scale = 1, eps = 0, theta = 0;              ///< attention, loss: scale; norms, adamw: epsilon; rope: base
     double rate = 0, beta1 = 0, beta2 = 0, decay = 0;  ///< adamw
     CollectiveKind collective = CollectiveKind::none;

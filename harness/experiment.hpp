@@ -19,8 +19,8 @@ namespace wb {
 /// One machine of an experiment, as asked for.
 struct SystemChoice {
     std::shared_ptr<const System> system;
-    std::vector<std::string> backends;   ///< empty: every built backend that is not on request
-    std::vector<std::string> workloads;  ///< the only ones it takes part in; empty: all
+    std::vector<std::string> backends;                      ///< empty: every built backend that is not on request
+    std::vector<std::string> workloads;                     ///< the only ones it takes part in; empty: all
     std::vector<std::pair<std::string, std::string>> only;  ///< parameters of the only points it takes part in
     std::vector<std::int64_t> units;
     std::vector<MeshChoice> meshes;       ///< empty: the backend's choice

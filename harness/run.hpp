@@ -21,7 +21,7 @@ struct RunOptions {
     bool resume = false;               ///< skip what the journal already holds
     bool oversubscribe = false;
     bool measure_again = false;  ///< the host's own figures, even if they are known
-    double budget_s = 0;  ///< stop starting cases after this long; 0 = never
+    double budget_s = 0;         ///< stop starting cases after this long; 0 = never
     Format format = Format::terminal;
     bool wide = false, quiet = false;
     std::string command;  ///< as typed, for the record

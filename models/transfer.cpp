@@ -124,7 +124,8 @@ Transfer transfer(const Graph& graph, const System& system, int units, bool boun
         } else {
             seconds =
                 sum.bytes / rate(system, order[i], units, bound).value_or(std::numeric_limits<double>::infinity());
-            if (order[i] == OpKind::load && sum.weights && !bound) seconds += value(system.fitted, "load_start_time").value_or(0);
+            if (order[i] == OpKind::load && sum.weights && !bound)
+                seconds += value(system.fitted, "load_start_time").value_or(0);
             (order[i] == OpKind::load ? out.loaded : out.stored) += Bytes(sum.bytes);
         }
         Span span;

@@ -77,7 +77,8 @@ Page published_page(const std::vector<Published>& points) {
     std::vector<TextColumn> columns{{"device"}, {"preset"}, {"published", Align::right, "USD/h", "USD/h"}};
     for (const char* c : {"at modes", "median", "5 %", "95 %"})
         columns.push_back({c, Align::right, "ours, without people", "USD/h"});
-    for (const char* c : {"off", "gate"}) columns.push_back({c, Align::right, std::string(c) == "off" ? "at modes" : "", "1"});
+    for (const char* c : {"off", "gate"})
+        columns.push_back({c, Align::right, std::string(c) == "off" ? "at modes" : "", "1"});
     columns.push_back({"verdict"});
     columns.push_back({"source"});
     Page page{

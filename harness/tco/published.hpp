@@ -11,10 +11,10 @@ namespace wb::tco {
 /// What others publish for an hour of an owned device, beside the sum of ours without people.
 struct Published {
     std::string device, preset, source, date;
-    double value = 0;              ///< USD/h
-    std::optional<double> within;  ///< allowed relative difference: a gate
-    double at_modes = 0;           ///< ours, all assumptions at their modes
-    Spread ours;                   ///< over the trials
+    double value = 0;                                    ///< USD/h
+    std::optional<double> within;                        ///< allowed relative difference: a gate
+    double at_modes = 0;                                 ///< ours, all assumptions at their modes
+    Spread ours;                                         ///< over the trials
     double off() const { return at_modes / value - 1; }  ///< theirs is one number, and so is this
     bool passes() const { return !within || (off() <= *within && off() >= -*within); }
 };

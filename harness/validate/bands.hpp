@@ -23,8 +23,8 @@ struct BandRow {
 };
 
 /// The same of systems the model had seen no measurement of: each by the constants of its relatives, as a system
-/// nothing was published on has to be. Every system weighs the same. Never narrower than the band of the judged ones, and
-/// where fewer than four systems were left out not narrower than that of all families either.
+/// nothing was published on has to be. Every system weighs the same. Never narrower than the band of the judged ones,
+/// and where fewer than four systems were left out not narrower than that of all families either.
 struct UnseenRow {
     std::string backend, systems, family;
     double low = 1, high = 1;

@@ -54,12 +54,12 @@ private:
 Question question_of(const Point& point, CaseMaker& make);
 
 // One for each group of families; they throw Unanswerable or Error.
-Question ask_operator(const Point& point, CaseMaker& make);  ///< gemm, attention, vector, collective
-Question ask_layer(const Point& point, CaseMaker& make);     ///< an operator of a transformer layer, or all of them
-Question ask_model(const Point& point, CaseMaker& make);     ///< prefill, decode, serve, train_step
+Question ask_operator(const Point& point, CaseMaker& make);   ///< gemm, attention, vector, collective
+Question ask_layer(const Point& point, CaseMaker& make);      ///< an operator of a transformer layer, or all of them
+Question ask_model(const Point& point, CaseMaker& make);      ///< prefill, decode, serve, train_step
 Question ask_in_flight(const Point& point, CaseMaker& make);  ///< serve with batching in flight
-Question ask_pipeline(const Point& point, CaseMaker& make);  ///< stages of a training job
-Question ask_other(const Point& point, CaseMaker& make);     ///< memory, energy, and what has no workload
+Question ask_pipeline(const Point& point, CaseMaker& make);   ///< stages of a training job
+Question ask_other(const Point& point, CaseMaker& make);      ///< memory, energy, and what has no workload
 
 /// The metric from a time, where `tokens`, `flops`, ... say how much one run does. Throws Unanswerable for a metric
 /// the work has no number for.

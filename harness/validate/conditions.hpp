@@ -16,7 +16,7 @@ struct Condition {
     std::map<std::string, std::string> params;  ///< values that keys of the row must have
     std::map<std::string, std::string> options;
     std::map<std::string, std::string> states;  ///< values of keys the row leaves out
-    std::string algorithm;  ///< empty: as the row says
+    std::string algorithm;                      ///< empty: as the row says
 
     bool holds(const Point& point) const;
 };

@@ -31,7 +31,8 @@ struct FitSpec {
 /// configs/validation/fits.toml; nothing where there is none. Throws Error at file:line:column.
 std::vector<FitSpec> read_fits(const Files& files);
 
-/// Facts of [fitted], [mesh] and [measured] whose source or note begins with "fitted" and that no entry of the list derives.
+/// Facts of [fitted], [mesh] and [measured] whose source or note begins with "fitted" and that no entry of the list
+/// derives.
 std::vector<ConstantName> underived(const std::vector<FitSpec>& fits, const Files& files);
 
 }  // namespace wb

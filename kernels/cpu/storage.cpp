@@ -41,8 +41,8 @@ struct Origin {
 };
 
 /// All instances of a tensor from its fill.
-void fill_slots(const Tensor& t, const Partition::Piece& piece, const Shape& whole, std::int64_t slots, std::int64_t stride,
-                const Buffer& to, const Origin& from) {
+void fill_slots(const Tensor& t, const Partition::Piece& piece, const Shape& whole, std::int64_t slots,
+                std::int64_t stride, const Buffer& to, const Origin& from) {
     if (t.fill.kind == Fill::Kind::none) return to.fill(0, from.threads);
     const GlobalIndex at = global_index(t.shape, piece, whole);
     const bool own = piece.layout.kind == Layout::Kind::own;  // a buffer for each rank: the rank is the instance

@@ -46,7 +46,8 @@ Workload pipeline() {
     params.push_back({"steps", "optimizer steps", {}});
     params.push_back({"checkpoint_every", "steps between checkpoints (0 = one at the end)", std::int64_t{0}});
     params.push_back({"evaluate_batches", "held-out batches after the last step", std::int64_t{1}});
-    params.push_back({"data", "text or dataset to train on: a file, builtin, or nothing for hashed tokens", std::string()});
+    params.push_back(
+        {"data", "text or dataset to train on: a file, builtin, or nothing for hashed tokens", std::string()});
     return {"pipeline", "stage tokens, compile, load weights, train, checkpoint, evaluate", params, build, small};
 }
 

@@ -238,8 +238,8 @@ ResourceUse EmulationSession::usage() const {
             fmt::format("{} collectives and messages of stamped bytes against their known sums", finish_.checked);
     }
     if (program_.uplink_byte_time > 0)
-        use.detail += fmt::format("; {} units share {} each way", program_.uplink_units,
-                                  format(BytesPerSecond(choice_.uplink)));
+        use.detail +=
+            fmt::format("; {} units share {} each way", program_.uplink_units, format(BytesPerSecond(choice_.uplink)));
     for (const Fault& f : choice_.faults) {
         if (f.kind == Fault::Kind::straggler) use.detail += fmt::format("; unit {} is {:g}x slower", f.unit, f.factor);
         if (f.kind == Fault::Kind::slow_link)

@@ -15,7 +15,8 @@ const std::string configs = std::string(WB_SOURCE_DIR) + "/configs";
 
 Graph build(const std::string& workload, const std::string& model, std::int64_t seq, std::int64_t layers = 0,
             std::int64_t batch = 1) {
-    return build_workload(workload, {{"model", model}, {"seq", seq}, {"layers", layers}, {"batch", batch}}, Files({configs}));
+    return build_workload(workload, {{"model", model}, {"seq", seq}, {"layers", layers}, {"batch", batch}},
+                          Files({configs}));
 }
 
 struct Published {

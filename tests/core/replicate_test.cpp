@@ -11,7 +11,8 @@ using namespace wb;
 namespace {
 
 Graph train(const char* model, std::int64_t batch) {
-    return build_workload("train", {{"model", std::string(model)}, {"batch", batch}, {"seq", std::int64_t{8}}}, Files({std::string(WB_SOURCE_DIR) + "/configs"}));
+    return build_workload("train", {{"model", std::string(model)}, {"batch", batch}, {"seq", std::int64_t{8}}},
+                          Files({std::string(WB_SOURCE_DIR) + "/configs"}));
 }
 
 }  // namespace

@@ -165,8 +165,8 @@ TEST_CASE("each unseen system weighs the same, however many rows it has") {
     add_samples(seen, "decode", 1, 1, 0);
     const Band b = derive_bands(seen, unseen).of("m", "new", SystemKind::wafer, "decode").value();
     CHECK(b.low == 1);
-    CHECK(b.high == 2);                             // half of the weight
-    unseen.resize(3);  // too few rows
+    CHECK(b.high == 2);  // half of the weight
+    unseen.resize(3);    // too few rows
     CHECK(derive_bands(seen, unseen).unseen().empty());
 }
 

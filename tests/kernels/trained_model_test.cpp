@@ -28,7 +28,9 @@ constexpr std::int64_t batch = 2, seq = 7, vocabulary = 61;
 constexpr std::uint64_t seed = 7;
 
 Graph graph_of(const std::string& workload, const std::string& model, const char* dtype, bool shrunk = false) {
-    return build_workload(workload, {{"model", model}, {"batch", batch}, {"seq", seq}, {"shrunk", shrunk}, {"dtype", std::string(dtype)}}, Files({std::string(WB_SOURCE_DIR) + "/configs"}));
+    return build_workload(
+        workload, {{"model", model}, {"batch", batch}, {"seq", seq}, {"shrunk", shrunk}, {"dtype", std::string(dtype)}},
+        Files({std::string(WB_SOURCE_DIR) + "/configs"}));
 }
 
 /// What every graph's input "tokens" is filled with.

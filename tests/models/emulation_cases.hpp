@@ -156,7 +156,8 @@ inline StageSteps small_training(int tensor, int data, int microbatches) {
 inline Case train_case(const System& s, const std::string& model, std::int64_t batch, std::int64_t seq,
                        const std::string& mapping) {
     Case c;
-    c.graph = std::make_shared<Graph>(build_workload("train", {{"model", model}, {"batch", batch}, {"seq", seq}, {"dtype", std::string("f16")}}, Files({configs})));
+    c.graph = std::make_shared<Graph>(build_workload(
+        "train", {{"model", model}, {"batch", batch}, {"seq", seq}, {"dtype", std::string("f16")}}, Files({configs})));
     c.system = std::make_shared<System>(s);
     c.mapping = Mapping::parse(mapping);
     c.units = c.mapping.units();

@@ -26,14 +26,14 @@ TEST_CASE("without contention each algorithm takes what its closed form says") {
         const auto message = [&](double b) { return hop + std::max(0.0, b - 1) * byte; };
         if (algorithm == "ring" && kind == CollectiveKind::send_recv) return message(bytes);
         if (algorithm == "ring") return (both ? 2 : 1) * (n - 1) * message(bytes / n);
-        if (algorithm == "halving-doubling")
-            return (both ? 2 : 1) * (rounds * hop + bytes * (n - 1) / n * byte);
+        if (algorithm == "halving-doubling") return (both ? 2 : 1) * (rounds * hop + bytes * (n - 1) / n * byte);
         if (algorithm == "tree") return (both ? 2 : 1) * rounds * message(bytes);
         return rounds * message(bytes);  // recursive doubling, dissemination
     };
     int compared = 0;
-    for (const CollectiveKind kind : {CollectiveKind::allreduce, CollectiveKind::allgather,
-                                      CollectiveKind::reduce_scatter, CollectiveKind::broadcast, CollectiveKind::send_recv})
+    for (const CollectiveKind kind :
+         {CollectiveKind::allreduce, CollectiveKind::allgather, CollectiveKind::reduce_scatter,
+          CollectiveKind::broadcast, CollectiveKind::send_recv})
         for (const std::string algorithm : {"ring", "recursive-doubling", "halving-doubling", "dissemination", "tree"})
             for (const int n : {2, 8, 64, 512})
                 for (const double bytes : {8e3, 1e6, 64e6}) {

@@ -113,8 +113,7 @@ TEST_CASE("roofline: decoding is bound by the bytes of weights and cache, and ne
     const double written = cache_row + 32000 * 2;
     const double bytes = weights + cache_row * 4097 + 4 + written;
     CHECK(seconds(c) == near((bytes - 100e6 - written) / 6.7e12));
-    CHECK(detail(c) ==
-          "memory: 139 GB of HBM3 at 6.70 TB/s; network not bounded");
+    CHECK(detail(c) == "memory: 139 GB of HBM3 at 6.70 TB/s; network not bounded");
 }
 
 TEST_CASE("roofline: a level is spared what the levels inside it can hold") {

@@ -222,8 +222,7 @@ private:
         a.offset = context_;
         a.seq_kv = context_ + step_;
         const TensorId cache = g_.state(name + "_cache", {s_.batch * a.seq_kv, g_.tensor(x).shape[1]},
-                                        s_.cache.value_or(s_.dtype),
-                                        {Fill::Kind::uniform, 1.0});
+                                        s_.cache.value_or(s_.dtype), {Fill::Kind::uniform, 1.0});
         g_.apply(OpKind::cache_write, name + "_write", {cache, x}, a);
         return pass_ == Pass::prefill ? x : cache;
     }

@@ -22,8 +22,8 @@ struct Sequence {
     std::optional<DType> cache = {};  ///< of keys and values, where it differs
 };
 
-/// Low-rank adapters (Hu et al. 2021): beside a matrix W [in, out] stand A [in, rank] and B [rank, out], and the product
-/// is x W + (x A) B. In 16 bits where the model has fewer.
+/// Low-rank adapters (Hu et al. 2021): beside a matrix W [in, out] stand A [in, rank] and B [rank, out], and the
+/// product is x W + (x A) B. In 16 bits where the model has fewer.
 struct Adapters {
     std::int64_t rank = 0;  ///< 0: none
     bool mlp = false;       ///< beside the matrices of the MLP too, not those of attention alone

@@ -17,7 +17,8 @@ using namespace wb::cluster;
 const std::string configs = WB_SOURCE_DIR "/configs";
 
 Graph model(const std::string& pass, const std::string& name, std::int64_t batch, std::int64_t seq) {
-    return build_workload(pass, {{"model", name}, {"batch", batch}, {"seq", seq}, {"dtype", std::string("bf16")}}, Files({configs}));
+    return build_workload(pass, {{"model", name}, {"batch", batch}, {"seq", seq}, {"dtype", std::string("bf16")}},
+                          Files({configs}));
 }
 
 constexpr double most_units = 4096;  // of the searches below
