@@ -16,7 +16,7 @@
 #include "kernels/workloads/model/transformer.hpp"
 
 // Usage: train_bench CONFIGS [Google Benchmark's options] | train_bench CONFIGS --shares [TOKENS]
-//        | train_bench CONFIGS --bound [STEPS [TOKENS]]
+//        | train_bench CONFIGS --bound [STEPS [TOKENS [THREADS]]]
 // Optimizer steps of GPT-2 124M, 4 sequences of TOKENS (64) tokens; CONFIGS is the folder configs. --bound takes steps
 // and sgemm in turn and prints the step's FLOP/s as a share of sgemm's, by wall time and by processor time; --shares
 // prints where the time of a step goes, by kind of op and, for products, by shape.
@@ -113,7 +113,7 @@ int main(int argc, char** argv) {
     using namespace wb;
     benchmark::Initialize(&argc, argv);
     if (argc < 2) {
-        fmt::print(stderr, "usage: train_bench CONFIGS [--shares [TOKENS] | --bound [STEPS [TOKENS]]]\n");
+        fmt::print(stderr, "usage: train_bench CONFIGS [--shares [TOKENS] | --bound [STEPS [TOKENS [THREADS]]]]\n");
         return 1;
     }
     const std::string configs = argv[1], mode = argc > 2 ? argv[2] : "";
@@ -128,7 +128,7 @@ int main(int argc, char** argv) {
         for (const int tokens : {64, 1024})
             for (const int threads : {1, omp_get_num_procs()})
                 for (const DType type : {DType::f32, DType::bf16})
-                    if (argc <= 4 || std::atoi(argv[4]) == tokens)
+                    if ((argc <= 4 || std::atoi(argv[4]) == tokens) && (argc <= 5 || std::atoi(argv[5]) == threads))
                         cpu::print_bound(configs, type, tokens, threads, number > 0 ? number : tokens > 64 ? 3 : 9);
         return 0;
     }
