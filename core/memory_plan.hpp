@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/fusion.hpp"
 #include "core/graph.hpp"
 
 namespace wb {
@@ -32,7 +33,8 @@ struct MemoryPlan {
     Bytes total() const { return inputs + weights + state + activations; }
 };
 
-/// First fit by lifetime; every place is aligned to `alignment` bytes.
-MemoryPlan plan_memory(const Graph& g, std::int64_t alignment = 64);
+/// First fit by lifetime; every place is aligned to `alignment` bytes. What fused ops read and write lives at one
+/// place.
+MemoryPlan plan_memory(const Graph& g, std::int64_t alignment = 64, const FusedOps& fused = {});
 
 }  // namespace wb

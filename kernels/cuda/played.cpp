@@ -71,9 +71,8 @@ std::string CudaSession::first_nonfinite() {
                 const std::int64_t iteration = block.reversed ? block.repeat - 1 - k : k;
                 runners_[op].run(operands_.data() + block_operands_[b] +
                                  static_cast<std::size_t>(k) * iteration_operands_[b] + op_operands_[op]);
-                for (const std::vector<TensorId>* ids : {&part_.local.ops()[op].in, &part_.local.ops()[op].out})
-                    for (const TensorId id : *ids)
-                        if (first.empty()) first = nonfinite(id, block, iteration);
+                for (const TensorId id : reads_[op])
+                    if (first.empty()) first = nonfinite(id, block, iteration);
             }
     }
     return first;

@@ -1,0 +1,12 @@
+#pragma once
+
+namespace wb::cuda::emulated {
+
+/// What the library in the place of the vendor's says of its products, until it is told otherwise.
+struct Offers {
+    bool epilogues = true;                        ///< beside the bias
+    double plain_seconds = 0, fused_seconds = 0;  ///< of a product in its trial; 0: there was none
+};
+void set_offers(const Offers& offers);
+
+}  // namespace wb::cuda::emulated
