@@ -164,7 +164,8 @@ void wait_products(int left) {
 }  // namespace emulated
 
 void products_fence() {
-    if (lane_index() == 0 && !emulated::planted(emulated::Defect::no_fence)) emulated::Units::of_block().warp().fenced = true;
+    if (lane_index() == 0 && !emulated::planted(emulated::Defect::no_fence))
+        emulated::Units::of_block().warp().fenced = true;
 }
 void products_end_group() {
     if (lane_index() != 0) return;
