@@ -56,12 +56,12 @@ constexpr std::int64_t most_width = 640;
 void attention_general(Stream stream, DType type, const AttentionOperands& p, const Attention& how);
 void attention_general_backward(Stream stream, DType type, const AttentionGradients& p, const Attention& how);
 
-/// bf16 with d = dv = 64, 128 or 256 on matrix units: tiles of queries against tiles of keys, online softmax
+/// bf16 or f16 with d = dv = 64, 128 or 256 on matrix units: tiles of queries against tiles of keys, online softmax
 /// (Dao 2023, FlashAttention-2).
 bool has_tiled(DType type, const Attention& how);
-void attention_tiled(Stream stream, const AttentionOperands& p, const Attention& how);
+void attention_tiled(Stream stream, DType type, const AttentionOperands& p, const Attention& how);
 bool has_tiled_backward(DType type, const Attention& how);
-void attention_tiled_backward(Stream stream, const AttentionGradients& p, const Attention& how);
+void attention_tiled_backward(Stream stream, DType type, const AttentionGradients& p, const Attention& how);
 
 /// bf16 or f16 with d = dv = 64, 128 or 256, on the matrix units that four warps drive together
 /// (compute capability 9.0): one warpgroup fetches keys and values by bulk copies, the others compute, each with the

@@ -27,7 +27,7 @@ Runner forward(const Site& site) {
         return {[=](Operands p) { attention_warpgroup(stream, type, operands(p), how); },
                 "own attention on warpgroup matrix units"};
     if (!how.missing && has_tiled(type, how) && tiled_bytes(how) <= site.setup.device.shared_bytes)
-        return {[=](Operands p) { attention_tiled(stream, operands(p), how); }, "own attention on matrix units"};
+        return {[=](Operands p) { attention_tiled(stream, type, operands(p), how); }, "own attention on matrix units"};
     return {[=](Operands p) { attention_general(stream, type, operands(p), how); }, "own attention"};
 }
 
@@ -47,7 +47,7 @@ Runner backward(const Site& site) {
                 "own attention on warpgroup matrix units"};
     }
     if (has_tiled_backward(type, how) && tiled_bytes(how) <= site.setup.device.shared_bytes)
-        return {[=](Operands p) { attention_tiled_backward(stream, operands(p), how); },
+        return {[=](Operands p) { attention_tiled_backward(stream, type, operands(p), how); },
                 "own attention on matrix units"};
     return {[=](Operands p) { attention_general_backward(stream, type, operands(p), how); }, "own attention"};
 }
