@@ -57,14 +57,6 @@ WB_DEVICE void start_sums(float (&o)[N / 8][4], const std::uint32_t (&p)[K / 16]
     products_end_group();
 }
 
-template <class T>
-WB_DEVICE std::uint32_t two_of(float low, float high) {
-    if constexpr (std::is_same_v<T, bf16>)
-        return two_bf16(low, high);
-    else
-        return two_f16(low, high);
-}
-
 /// Weights as the left matrix of a product: a fragment of results is one of 16 columns of it.
 template <class T, int N>
 WB_DEVICE void round_weights(std::uint32_t (&p)[N / 16][4], const float (&s)[N / 8][4]) {
