@@ -143,6 +143,15 @@ std::vector<int> Fusion::others() const {
     return out;
 }
 
+std::vector<int> FusedOps::computed_at(int op) const {
+    if (place_of(op) != op) return {};
+    std::vector<int> out{op};
+    for (const Fusion& f : fusions)
+        if (f.product == op)
+            for (const int i : f.others()) out.push_back(i);
+    return out;
+}
+
 FusedOps fuse(const Graph& g, const std::function<bool(const Fusion&)>& accept) { return Finder(g, accept).run(); }
 
 }  // namespace wb

@@ -33,6 +33,8 @@ struct FusedOps {
 
     bool is_absent(TensorId id) const { return !absent.empty() && absent[index(id)]; }
     int place_of(int op) const { return place.empty() ? op : place[static_cast<std::size_t>(op)]; }
+    /// The ops computed at the place of one, itself first; none if that is computed at another's.
+    std::vector<int> computed_at(int op) const;
 };
 
 /// Offers every fusion that `g` allows to `accept`, of the ops of one matmul the most first, and keeps those it takes.

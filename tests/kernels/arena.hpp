@@ -26,8 +26,7 @@ public:
             for (std::int64_t k = 0; k < block.repeat; ++k)
                 for (int i = block.first; i < block.last; ++i) {
                     const std::int64_t iteration = block.reversed ? block.repeat - 1 - k : k;
-                    if (fused_.place_of(i) != i) continue;
-                    const std::vector<int> together = computed_at(i);
+                    const std::vector<int> together = fused_.computed_at(i);
                     for (int at : together)
                         for (TensorId id : g_.ops()[at].out)
                             if (!fused_.is_absent(id)) write(locate(g_, id, iteration));
@@ -44,16 +43,6 @@ public:
 
 private:
     static constexpr std::int64_t cell = 64;
-
-    std::vector<int> computed_at(int op) const {
-        for (const Fusion& f : fused_.fusions)
-            if (f.product == op) {
-                std::vector<int> all = f.others();
-                all.insert(all.begin(), op);
-                return all;
-            }
-        return {op};
-    }
 
     template <class Visit>
     void visit(const Location& at, const Visit& see) {

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "core/element.hpp"
-#include "kernels/cuda/products.hpp"
 
 namespace wb::cuda {
 
@@ -35,7 +34,6 @@ void put(double x, void* to, DType type, std::int64_t i) {
     encode(x, type, static_cast<std::byte*>(to) + i * stored_bytes(type));
 }
 
-/// Plain loops in the place of the vendor's library.
 class PlainProducts final : public Products {
 public:
     std::optional<Way> find(const ProductShape& shape, int, Stream) override {
@@ -101,6 +99,6 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Products> make_products() { return std::make_unique<PlainProducts>(); }
+std::unique_ptr<Products> emulated::make_plain_products() { return std::make_unique<PlainProducts>(); }
 
 }  // namespace wb::cuda
