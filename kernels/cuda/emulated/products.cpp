@@ -42,7 +42,11 @@ public:
         if (!e.empty() && !offered.epilogues) return {};
         if (!has_word(shape)) return {};
         shapes_.push_back(shape);
-        return Way{static_cast<int>(shapes_.size()) - 1, e.empty() ? offered.plain_seconds : offered.fused_seconds};
+        const bool sums = e.sum != Summed::none && offered.summing_seconds > 0;
+        const double seconds = sums        ? offered.summing_seconds
+                               : e.empty() ? offered.plain_seconds
+                                           : offered.fused_seconds;
+        return Way{static_cast<int>(shapes_.size()) - 1, seconds};
     }
 
     void run(int way, const ProductOperands& p, Stream) override {
