@@ -1,7 +1,5 @@
 #pragma once
 
-#include <type_traits>
-
 #include "kernels/cuda/attention_tile.hpp"
 #include "kernels/cuda/warpgroup.hpp"
 
@@ -55,14 +53,6 @@ WB_DEVICE void start_sums(float (&o)[N / 8][4], const std::uint32_t (&p)[K / 16]
     WB_UNROLL
     for (int i = 0; i < K / 16; ++i) multiply_registers<T, N>(o, p[i], advanced(rows, 2 * i * panel_group_bytes), true);
     products_end_group();
-}
-
-template <class T>
-WB_DEVICE std::uint32_t two_of(float low, float high) {
-    if constexpr (std::is_same_v<T, bf16>)
-        return two_bf16(low, high);
-    else
-        return two_f16(low, high);
 }
 
 /// Weights as the left matrix of a product: a fragment of results is one of 16 columns of it.
