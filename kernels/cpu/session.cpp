@@ -16,8 +16,6 @@
 namespace wb::cpu {
 namespace {
 
-constexpr std::string_view update_phase = "update";
-
 /// Sums of fewer bytes are a message or two: nothing to hide.
 constexpr double smallest_overlapped = 64 * 1024;
 constexpr std::string_view blocking_word = "blocking", overlapped_word = "overlapped";
@@ -269,39 +267,22 @@ std::vector<BestToken> CpuSession::best_tokens(const TokenChoice& choice, std::i
     return out;
 }
 
-std::string CpuSession::nonfinite_output(const Block& block, std::int64_t iteration, int i) const {
-    const Op& op = part_.local.ops()[i];
-    const auto check = [&](TensorId id) -> std::string {
-        const Tensor& t = part_.local.tensor(id);
-        const std::byte* at = storage_->at(id, iteration);
-        for (std::int64_t k = 0; k < part_.local.elements(id); ++k)
-            if (t.dtype != DType::int32 && !std::isfinite(decode(t.dtype, at + k * stored_bytes(t.dtype))))
-                return block.repeat > 1 ? fmt::format("{} of layer {}", t.name, iteration) : t.name;
-        return {};
-    };
-    for (const std::vector<TensorId>& ids : {op.in, op.out})
-        for (const TensorId id : ids)
-            if (std::string found = check(id); !found.empty()) return found;
-    return {};
-}
-
 std::string CpuSession::first_nonfinite() {
-    std::string first;
     std::vector<int> slices;
     for (const auto& s : sums_) {
         slices.push_back(s->slices());
         s->use(SlicedSum::blocking);
     }
-    for (std::size_t b = 0; b < part_.local.blocks().size(); ++b) {
-        const Block& block = part_.local.blocks()[b];
-        if (block.phase == update_phase) break;
-        for (std::int64_t k = 0; k < block.repeat; ++k)
-            for (const Step& step : plan_.steps[b]) {
-                if (step.wait_for >= 0) continue;
-                runners_[step.op].run(operands(block, k, step.op));
-                if (first.empty()) first = nonfinite_output(block, block.reversed ? block.repeat - 1 - k : k, step.op);
-            }
-    }
+    const auto run = [this](std::size_t b, std::int64_t k, int op) {
+        runners_[op].run(operands(part_.local.blocks()[b], k, op));
+    };
+    std::string first = wb::first_nonfinite(part_.local, run, [this](TensorId id, std::int64_t iteration) {
+        const DType type = part_.local.tensor(id).dtype;
+        const std::byte* at = storage_->at(id, iteration);
+        for (std::int64_t i = 0; i < part_.local.elements(id); ++i)
+            if (!std::isfinite(decode(type, at + i * stored_bytes(type)))) return false;
+        return true;
+    });
     for (std::size_t i = 0; i < sums_.size(); ++i) sums_[i]->use(slices[i]);
     return first;
 }
