@@ -16,8 +16,6 @@
 namespace wb::cpu {
 namespace {
 
-constexpr std::string_view update_phase = "update";
-
 double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
 }  // namespace
@@ -165,35 +163,18 @@ std::vector<BestToken> CpuSession::best_tokens(const TokenChoice& choice, std::i
     return out;
 }
 
-std::string CpuSession::nonfinite_output(const Block& block, std::int64_t iteration, int i) const {
-    const Op& op = part_.local.ops()[i];
-    const auto check = [&](TensorId id) -> std::string {
-        const Tensor& t = part_.local.tensor(id);
-        const std::byte* at = storage_->at(id, iteration);
-        for (std::int64_t k = 0; k < part_.local.elements(id); ++k)
-            if (t.dtype != DType::int32 && !std::isfinite(decode(t.dtype, at + k * stored_bytes(t.dtype))))
-                return block.repeat > 1 ? fmt::format("{} of layer {}", t.name, iteration) : t.name;
-        return {};
-    };
-    for (const std::vector<TensorId>& ids : {op.in, op.out})
-        for (const TensorId id : ids)
-            if (std::string found = check(id); !found.empty()) return found;
-    return {};
-}
-
 std::string CpuSession::first_nonfinite() {
-    std::string first;
-    for (std::size_t b = 0; b < part_.local.blocks().size(); ++b) {
-        const Block& block = part_.local.blocks()[b];
-        if (block.phase == update_phase) break;
-        for (std::int64_t k = 0; k < block.repeat; ++k)
-            for (int i = block.first; i < block.last; ++i) {
-                runners_[i].run(operands_.data() + block_operands_[b] +
-                                static_cast<std::size_t>(k) * iteration_operands_[b] + op_operands_[i]);
-                if (first.empty()) first = nonfinite_output(block, block.reversed ? block.repeat - 1 - k : k, i);
-            }
-    }
-    return first;
+    const auto run = [this](std::size_t b, std::int64_t k, int op) {
+        runners_[op].run(operands_.data() + block_operands_[b] + static_cast<std::size_t>(k) * iteration_operands_[b] +
+                         op_operands_[op]);
+    };
+    return wb::first_nonfinite(part_.local, run, [this](TensorId id, std::int64_t iteration) {
+        const DType type = part_.local.tensor(id).dtype;
+        const std::byte* at = storage_->at(id, iteration);
+        for (std::int64_t i = 0; i < part_.local.elements(id); ++i)
+            if (!std::isfinite(decode(type, at + i * stored_bytes(type)))) return false;
+        return true;
+    });
 }
 
 Span CpuSession::span(int op, const std::string& phase, Seconds from, Seconds duration) const {

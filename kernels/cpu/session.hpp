@@ -61,7 +61,6 @@ private:
     void execute(const Block& block);
     Sample sample(Clock::time_point start) const;
     Span span(int op, const std::string& phase, Seconds from, Seconds duration) const;
-    std::string nonfinite_output(const Block& block, std::int64_t iteration, int op) const;
     std::optional<Outputs> gathered(bool with_changed) const;
 
     std::shared_ptr<const Graph> whole_;

@@ -180,7 +180,7 @@ void order_by_expert(Stream stream, const std::int32_t* index, std::int64_t entr
 
 void dispatch(Stream stream, DType type, const void* x, void* y, const ExpertOrder& order, const Matrix& y_shape,
               std::int64_t topk) {
-    with_type(type, [&]<class T>(T) {
+    with_width(type, [&]<class T>(T) {
         const auto start = [&]<int V>(std::integral_constant<int, V>) {
             const std::int64_t row_packs = y_shape.columns / V, packs = y_shape.rows * row_packs;
             launch(stream, flat_grid(packs), flat_threads, 0, dispatch_kernel<T, V>, static_cast<const T*>(x),

@@ -10,7 +10,7 @@
 namespace wb::cuda {
 
 // Own kernels. Each call puts its work into `stream` and returns at once. Pointers are of device memory; void ones hold
-// elements of `type` (f32 or bf16). Matrices are [rows, columns], row-major and dense.
+// elements of `type` (f32, bf16 or f16). Matrices are [rows, columns], row-major and dense.
 
 struct Matrix {
     std::int64_t rows, columns;
@@ -136,9 +136,9 @@ struct Grouped {
 };
 void grouped_product(Stream stream, DType type, const void* x, const void* w, void* y, const std::int32_t* first,
                      const Grouped& how);
-/// The same in bf16 on matrix units.
+/// The same in bf16 or f16 on matrix units.
 bool has_grouped_units(DType type, const Grouped& how, const Device& device);
-void grouped_product_units(Stream stream, const void* x, const void* w, void* y, const std::int32_t* first,
+void grouped_product_units(Stream stream, DType type, const void* x, const void* w, void* y, const std::int32_t* first,
                            const Grouped& how);
 
 }  // namespace wb::cuda

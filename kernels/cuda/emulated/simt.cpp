@@ -249,8 +249,14 @@ const void* row_of(const unsigned char* slots, int thread) {
     return row;
 }
 
-float low_of(std::uint32_t two) { return to_float(bf16{static_cast<std::uint16_t>(two & 0xffffU)}); }
-float high_of(std::uint32_t two) { return to_float(bf16{static_cast<std::uint16_t>(two >> 16)}); }
+template <class T>
+float low_of(std::uint32_t two) {
+    return to_float(T{static_cast<std::uint16_t>(two & 0xffffU)});
+}
+template <class T>
+float high_of(std::uint32_t two) {
+    return to_float(T{static_cast<std::uint16_t>(two >> 16)});
+}
 
 }  // namespace
 
@@ -268,6 +274,7 @@ void load_matrices_transposed(std::uint32_t (&to)[4], const void* row) {
                 one_element(row_of(slots, 8 * j + first + 1), column) << 16;
 }
 
+template <class T>
 void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
     struct Fragments {
         std::uint32_t a[4], b[2];
@@ -285,10 +292,12 @@ void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, 
             const Fragments row = of(4 * group + t), col = of(4 * n + t);  // a's row group, b's column n
             for (int half = 0; half < 2; ++half) {                         // k = 2 t, 2 t + 1, and 8 more
                 const std::uint32_t x = row.a[2 * half + upper], y = col.b[half];
-                c[i] += low_of(x) * low_of(y) + high_of(x) * high_of(y);
+                c[i] += low_of<T>(x) * low_of<T>(y) + high_of<T>(x) * high_of<T>(y);
             }
         }
     }
 }
+template void multiply_add<bf16>(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);
+template void multiply_add<f16>(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);
 
 }  // namespace wb::cuda

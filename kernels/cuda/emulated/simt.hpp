@@ -113,6 +113,7 @@ inline std::uint32_t two_f16(float low, float high) {
 
 void load_matrices(std::uint32_t (&to)[4], const void* row);
 void load_matrices_transposed(std::uint32_t (&to)[4], const void* row);
+template <class T>  // bf16 or f16
 void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);
 
 using std::fmaxf;

@@ -109,26 +109,27 @@ TEST_CASE("cuda: the host that plays the device finds missing barriers and threa
     CHECK_THROWS_AS(cuda::launch(nullptr, {}, 64, 0, uneven, to.data()), ContractError);
 }
 
-TEST_CASE("cuda: products of experts on matrix units are those of plain loops, experts without rows included") {
-    using cuda::bf16;
+TEST_CASE_TEMPLATE("cuda: products of experts on matrix units are those of plain loops, experts without rows included",
+                   T, cuda::bf16, cuda::f16) {
+    const DType type = std::is_same_v<T, cuda::f16> ? DType::f16 : DType::bf16;
     constexpr std::int64_t k = 136, n = 72;
     const std::vector<std::int32_t> first{0, 3, 3, 140};  // three experts
     const std::int64_t rows = first.back(), experts = 3;
     const auto values = [](std::int64_t count, std::uint64_t key) {
-        std::vector<bf16> out(static_cast<std::size_t>(count));
-        cuda::fill(nullptr, DType::bf16, out.data(), count, {Fill::Kind::uniform, 1.0, key, 0, count, count});
+        std::vector<T> out(static_cast<std::size_t>(count));
+        cuda::fill(nullptr, type, out.data(), count, {Fill::Kind::uniform, 1.0, key, 0, count, count});
         return out;
     };
-    const auto at = [](const std::vector<bf16>& x, std::int64_t i) {
+    const auto at = [](const std::vector<T>& x, std::int64_t i) {
         return cuda::to_float(x[static_cast<std::size_t>(i)]);
     };
-    const auto expect = [&](const std::vector<bf16>& found, std::int64_t i, float wanted) {
+    const auto expect = [&](const std::vector<T>& found, std::int64_t i, float wanted) {
         REQUIRE(at(found, i) == doctest::Approx(wanted).epsilon(0.01).scale(1));
     };
-    const std::vector<bf16> x = values(rows * k, 1), w = values(experts * k * n, 2), g = values(rows * n, 3);
+    const std::vector<T> x = values(rows * k, 1), w = values(experts * k * n, 2), g = values(rows * n, 3);
     for (const bool transposed : {false, true}) {
-        std::vector<bf16> y(static_cast<std::size_t>(rows * n), bf16{0x7fff});
-        cuda::grouped_product_units(nullptr, x.data(), w.data(), y.data(), first.data(),
+        std::vector<T> y(static_cast<std::size_t>(rows * n), T{0x7fff});
+        cuda::grouped_product_units(nullptr, type, x.data(), w.data(), y.data(), first.data(),
                                     {rows, experts, k, n, transposed, false});
         for (std::int64_t r = 0; r < rows; ++r)
             for (std::int64_t j = 0; j < n; ++j) {
@@ -139,8 +140,8 @@ TEST_CASE("cuda: products of experts on matrix units are those of plain loops, e
                 expect(y, r * n + j, sum);
             }
     }
-    std::vector<bf16> y(static_cast<std::size_t>(experts * k * n), bf16{0x7fff});
-    cuda::grouped_product_units(nullptr, x.data(), g.data(), y.data(), first.data(),
+    std::vector<T> y(static_cast<std::size_t>(experts * k * n), T{0x7fff});
+    cuda::grouped_product_units(nullptr, type, x.data(), g.data(), y.data(), first.data(),
                                 {rows, experts, k, n, false, true});
     for (std::int64_t e = 0; e < experts; ++e)
         for (std::int64_t i = 0; i < k; ++i)
