@@ -129,7 +129,7 @@ void add_products(Comm& comm) {
 Case layers(bool train, int ranks, const std::string& word) {
     ModelConfig m;
     m.type = "gpt2";
-    m.hidden = 1024, m.layers = 2, m.heads = m.kv_heads = 16, m.head_dim = 64, m.ffn = 4096;
+    m.hidden = 1024, m.layers = 2, m.heads = m.kv_heads = 16, m.head_dim = m.v_head_dim = 64, m.ffn = 4096;
     m.vocab = 512, m.positions = 512;
     m.learned_positions = m.qkv_bias = m.out_bias = m.mlp_bias = true;
     m.windows = {0};

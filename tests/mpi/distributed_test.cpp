@@ -237,7 +237,7 @@ double difference(const Outputs& a, const Outputs& b) {
 }  // namespace
 
 TEST_CASE("sums beside the computation give what sums that are waited for give, bit for bit among two ranks") {
-    if (comm->size() == 3) return;  // divides no model's heads
+    if (comm->size() == 3 || comm->size() > 4) return;  // they divide no model's heads
     for (const auto& [workload, model] : {std::pair{"train", "tiny-gpt2"},
                                           {"prefill", "tiny-gpt2"},
                                           {"train", "tiny-llama"},
