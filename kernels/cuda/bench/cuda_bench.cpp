@@ -79,7 +79,7 @@ void product(benchmark::State& state, DType type, bool trans_b) {
                  y(count * stored_bytes(s.out));
     const double n = static_cast<double>(s.n);
     measure(state, queue, 2 * n * n * n, 0,
-            [&] { products->run(way, a.data(), b.data(), nullptr, y.data(), queue.stream()); });
+            [&] { products->run(way, {a.data(), b.data(), y.data()}, queue.stream()); });
 }
 
 void product_direct(benchmark::State& state, DType type) {
