@@ -59,6 +59,7 @@ Question ask_layer(const Point& point, CaseMaker& make);      ///< an operator o
 Question ask_model(const Point& point, CaseMaker& make);      ///< prefill, decode, serve, train_step
 Question ask_in_flight(const Point& point, CaseMaker& make);  ///< serve with batching in flight
 Question ask_pipeline(const Point& point, CaseMaker& make);   ///< stages of a training job
+Question ask_run(const Point& point, CaseMaker& make);        ///< what a run of this program measured
 Question ask_other(const Point& point, CaseMaker& make);      ///< memory, energy, and what has no workload
 
 /// The metric from a time, where `tokens`, `flops`, ... say how much one run does. Throws Unanswerable for a metric

@@ -120,12 +120,18 @@ void Fitter::leave_out(const FitSpec& spec, const std::vector<std::string>& also
     result.left_out = summary(judged);
 }
 
-FitResult Fitter::run(const FitSpec& spec, const std::vector<std::string>& also) {
-    FitResult result;
+Fitter::Rows Fitter::rows_of(const FitSpec& spec) const {
+    Rows rows;
     for (const Point& p : points_) {
         const bool mine = std::find(spec.systems.begin(), spec.systems.end(), p.system) != spec.systems.end();
-        if (mine && spec.uses(p)) result.points.push_back(&p);
+        if (mine && spec.uses(p)) rows.push_back(&p);
     }
+    return rows;
+}
+
+FitResult Fitter::run(const FitSpec& spec, const std::vector<std::string>& also) {
+    FitResult result;
+    result.points = rows_of(spec);
     for (const FitSpec::Constant& c : spec.constants)
         result.stored.push_back(systems_.constant(c.in(spec.systems.front())).value);
     Rows rows;
