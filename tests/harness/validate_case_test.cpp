@@ -424,8 +424,8 @@ TEST_CASE("every entry of the list of fits names a backend, a constant and a gro
         for (const std::string& system : f.systems)
             for (const FitSpec::Constant& c : f.constants) CHECK(std::isfinite(systems.constant(c.in(system)).value));
         for (const std::string& group : f.groups)
-            CHECK(std::any_of(points.begin(), points.end(),
-                              [&](const Point& p) { return name_matches(group, p.group); }));
+            CHECK((f.awaited || std::any_of(points.begin(), points.end(),
+                                            [&](const Point& p) { return name_matches(group, p.group); })));
     }
     CHECK_THROWS_AS(systems.constant({"wse2", "fitted", "no_such", ""}), Error);
     CHECK_THROWS_AS(systems.constant({"wse2", "figures", "x", ""}), Error);
