@@ -89,11 +89,6 @@ void start(Stream stream, const AttentionGradients& p, const BackwardSums& sums,
            static_cast<T*>(p.dv), sums, how);
 }
 
-template <class Body>
-void with_half(DType type, const Body& body) {
-    type == DType::bf16 ? body(bf16{}) : body(f16{});
-}
-
 /// Tiles of queries, of all heads.
 std::int64_t tiles_of(const Attention& how) {
     return (how.seq + queries_of(how.d) - 1) / queries_of(how.d) * how.batch * how.heads;
@@ -118,11 +113,11 @@ void attention_warpgroup_backward(Stream stream, DType type, const AttentionGrad
     const int queries = queries_of(how.d);
     const std::int64_t tiles = tiles_of(how) / (how.batch * how.heads), rows = tiles_of(how) * queries;
     const auto blocks = [](std::int64_t n, std::int64_t each) { return Grid{(n + each - 1) / each, 1, 1}; };
-    with_half(type, [&]<class T>(T) {
+    with_unit_type(type, [&]<class T>(T) {
         launch(stream, blocks(rows, flat_threads / warp_threads), flat_threads, 0, prepare_kernel<T>,
                static_cast<const T*>(p.dy), static_cast<const T*>(p.y), p.lse, sums, queries, tiles, how);
     });
-    with_half(type, [&]<class T>(T) {
+    with_unit_type(type, [&]<class T>(T) {
         how.d == 64    ? start<Narrow, T, BackwardRoom<64, queries_of(64), 128, 2, 1, 1>>(stream, p, sums, how)
         : how.d == 128 ? start<Narrow, T, BackwardRoom<128, queries_of(128), 128, 2, 1, 1>>(stream, p, sums, how)
                        : start<Wide, T, BackwardRoom<256, queries_of(256), 64, 1, 2, 2>>(stream, p, sums, how);

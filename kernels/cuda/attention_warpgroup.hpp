@@ -1,7 +1,5 @@
 #pragma once
 
-#include <type_traits>
-
 #include "kernels/cuda/attention_tile.hpp"
 #include "kernels/cuda/warpgroup.hpp"
 

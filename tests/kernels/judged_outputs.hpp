@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,7 +19,8 @@ namespace wb {
 using Overrides = std::vector<std::pair<std::string, ParamValue>>;
 
 inline const Files& files() {
-    static const Files all({std::string(WB_SOURCE_DIR) + "/configs"});
+    const char* const moved = std::getenv("WB_SOURCE");  // where the program came from another machine
+    static const Files all({std::string(moved ? moved : WB_SOURCE_DIR) + "/configs"});
     return all;
 }
 

@@ -57,18 +57,32 @@ void Units::land() {
     b.settle();
 }
 
+/// Late: one thing, when nothing else can go on.
+bool Units::advance() {
+    if (!copies_.empty()) return land(), true;
+    for (auto& [thread, sums] : sums_) {
+        if (sums.groups.empty()) continue;
+        sums.all_read() ? sums.add() : sums.read();
+        return true;
+    }
+    return false;
+}
+
+bool Sums::all_read() const {
+    return std::none_of(groups.begin(), groups.end(), [](const Sum& s) { return s.values.empty(); });
+}
 void Sums::read() {
     for (Sum& s : groups) {
-        if (!s.read.empty()) continue;
-        Units::of_block().expect_published(static_cast<std::size_t>(s.from - shared_memory()), s.count * 4);
-        s.read.resize(s.count);
-        std::memcpy(s.read.data(), s.from, s.count * sizeof(float));
+        if (!s.values.empty()) continue;
+        Units::of_block().expect_published(static_cast<std::size_t>(s.from - shared_memory()), s.count * sizeof(float));
+        s.values.resize(s.count);
+        std::memcpy(s.values.data(), s.from, s.count * sizeof(float));
     }
 }
 void Sums::add() {
     read();
     for (const Sum& s : groups)
-        for (std::size_t i = 0; i < s.count; ++i) s.to[i] += s.read[i];
+        for (std::size_t i = 0; i < s.count; ++i) s.to[i] += s.values[i];
     groups.clear();
 }
 
@@ -167,7 +181,7 @@ void add_floats(float* to, const void* from, int bytes) {
     if (shared_address(from) % 16 != 0 || reinterpret_cast<std::uintptr_t>(to) % 16 != 0 || bytes % 16 != 0)
         emulated::fault("bulk sums lie on boundaries of 16 bytes");
     emulated::Units::of_block().sums().open.push_back(
-        {to, static_cast<const unsigned char*>(from), {}, static_cast<std::size_t>(bytes) / sizeof(float)});
+        {to, static_cast<const unsigned char*>(from), static_cast<std::size_t>(bytes) / sizeof(float)});
 }
 void sums_end_group() {
     emulated::Sums& sums = emulated::Units::of_block().sums();
@@ -176,9 +190,16 @@ void sums_end_group() {
     if (emulated::sums_now()) sums.add();
 }
 void sums_wait_read() {
-    if (!emulated::planted(Defect::no_read)) emulated::Units::of_block().sums().read();
+    const emulated::Sums& sums = emulated::Units::of_block().sums();
+    if (emulated::planted(Defect::no_read)) return;
+    emulated::wait_until([](const void* what) { return static_cast<const emulated::Sums*>(what)->all_read(); }, &sums);
 }
-void sums_wait() { emulated::Units::of_block().sums().add(); }
+void sums_wait() {
+    const emulated::Sums& sums = emulated::Units::of_block().sums();
+    if (emulated::planted(Defect::no_landing)) return;
+    emulated::wait_until([](const void* what) { return static_cast<const emulated::Sums*>(what)->groups.empty(); },
+                         &sums);
+}
 void units_fence() {
     if (!emulated::planted(Defect::no_publish)) emulated::Units::of_block().publish();
 }
@@ -202,6 +223,8 @@ void take_turn(const int* at, int turn) {
 }
 void pass_turn(int* at, int turn) {
     if (emulated::planted(Defect::no_pass)) return;
+    if (!emulated::Units::of_block().sums().groups.empty())
+        emulated::fault("a turn was passed on while its sums were under way");
     if (*at != turn) emulated::fault("a turn was passed on before it had come");
     *at = turn + 1;
 }

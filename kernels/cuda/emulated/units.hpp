@@ -57,11 +57,12 @@ struct Product {
 struct Sum {
     float* to;
     const unsigned char* from;
-    std::vector<float> read;  // empty until they are read of shared memory
     std::size_t count;
+    std::vector<float> values = {};  // empty until they are read of shared memory
 };
 struct Sums {
     std::vector<Sum> open, groups;
+    bool all_read() const;
     void read();
     void add();
 };
@@ -86,11 +87,7 @@ public:
     Phases& barrier(const PhaseBarrier* at);
     void begin(PhaseBarrier* at, int arrivals);
     void add(Copy copy);
-    bool advance() override {
-        if (copies_.empty()) return false;
-        land();
-        return true;
-    }
+    bool advance() override;
     void end() override;
 
     WarpUnit& warp() {

@@ -91,33 +91,28 @@ void Units::compute(const Product& p) const {
     const MatrixReader shared(shared_memory(), shared_bytes(), p.what.is_bf16, writers_);
     const bool a_columns = p.what.a_columns != planted(Defect::no_turned),
                b_rows = p.what.b_rows != planted(Defect::transposed);
-    std::array<std::array<float, k_step>, k_step> a;  // [row, k]
-    for (int row = 0; row < k_step; ++row)
-        for (int k = 0; k < k_step; ++k) {
-            if (!p.what.left) {
-                const int i = warp_index() % group_warps * k_step + row;
-                a[static_cast<std::size_t>(row)][static_cast<std::size_t>(k)] =
-                    a_columns ? shared.by_columns(p.what.a, i, k) : shared.by_rows(p.what.a, i, k);
-                continue;
-            }
-            const auto lane = static_cast<std::size_t>(row % 8 * 4 + k % 8 / 2);
-            const std::uint32_t two = p.left[lane][static_cast<std::size_t>(row / 8 + 2 * (k / 8))];
-            a[static_cast<std::size_t>(row)][static_cast<std::size_t>(k)] =
-                shared.value(static_cast<std::uint16_t>(k % 2 == 0 ? two & 0xffffU : two >> 16));
+    std::array<std::array<float, k_step>, k_step> a;  // [k, row]
+    for (std::size_t row = 0; row < k_step; ++row)
+        for (std::size_t k = 0; k < k_step; ++k) {
+            const int i = warp_index() % group_warps * k_step + static_cast<int>(row), at = static_cast<int>(k);
+            const std::uint32_t two = p.left[row % 8 * 4 + k % 8 / 2][row / 8 + 2 * (k / 8)];
+            a[k][row] = p.what.left ? shared.value(static_cast<std::uint16_t>(k % 2 == 0 ? two & 0xffffU : two >> 16))
+                        : a_columns ? shared.by_columns(p.what.a, i, at)
+                                    : shared.by_rows(p.what.a, i, at);
         }
-    for (int column = 0; column < n; ++column) {
-        std::array<float, k_step> b;
-        for (int k = 0; k < k_step; ++k)
-            b[static_cast<std::size_t>(k)] =
-                b_rows ? shared.by_columns(p.what.b, column, k) : shared.by_rows(p.what.b, column, k);
-        for (int row = 0; row < k_step; ++row) {
-            const std::size_t lane = static_cast<std::size_t>(row % 8 * 4 + column % 8 / 2);
-            float& to = p.to->values[lane * static_cast<std::size_t>(n / 2) +
-                                     static_cast<std::size_t>(column / 8 * 4 + row / 8 * 2 + column % 2)];
-            float sum = p.what.add ? to : 0.0F;
-            for (std::size_t k = 0; k < k_step; ++k) sum += a[static_cast<std::size_t>(row)][k] * b[k];
-            to = sum;
+    const auto each = static_cast<std::size_t>(n / 2);
+    for (std::size_t column = 0; column < static_cast<std::size_t>(n); ++column) {
+        const auto to = [&](std::size_t row) -> float& {
+            return p.to->values[(row % 8 * 4 + column % 8 / 2) * each + column / 8 * 4 + row / 8 * 2 + column % 2];
+        };
+        std::array<float, k_step> sums{};
+        for (std::size_t row = 0; row < k_step && p.what.add; ++row) sums[row] = to(row);
+        for (std::size_t k = 0; k < k_step; ++k) {
+            const int i = static_cast<int>(column), at = static_cast<int>(k);
+            const float b = b_rows ? shared.by_columns(p.what.b, i, at) : shared.by_rows(p.what.b, i, at);
+            for (std::size_t row = 0; row < k_step; ++row) sums[row] += a[k][row] * b;
         }
+        for (std::size_t row = 0; row < k_step; ++row) to(row) = sums[row];
     }
 }
 

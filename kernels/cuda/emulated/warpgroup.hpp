@@ -49,6 +49,7 @@ enum class Defect : std::uint8_t {
     no_turned,   ///< a left matrix in shared memory is taken the other way round
     no_publish,  ///< units_fence() is missing
     no_read,     ///< sums are not waited for before their place is given back
+    no_landing,  ///< sums are not waited for before the turn is passed on
     no_turn,     ///< a turn is not waited for
     no_pass      ///< a turn is not passed on
 };
