@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "core/error.hpp"
-#include "kernels/cpu/vector_math.hpp"
+#include "kernels/cpu/vector_loop.hpp"
 #include "kernels/cpu/vector_ops.hpp"
 
 namespace wb::cpu {
@@ -16,47 +16,47 @@ struct Moments {
     float mean, inv_std;
 };
 
-/// Two passes over a row in cache: the one-pass formula cancels.
+/// Two passes over a row in cache: the one-pass formula cancels. Asks for the next row meanwhile.
 template <class T>
 Moments moments(const T* x, std::int64_t cols, float eps) {
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (std::int64_t j = 0; j < cols; ++j) sum += to_float(x[j]);
-    const float mean = sum / static_cast<float>(cols);
-    float squares = 0;
-#pragma omp simd reduction(+ : squares)
-    for (std::int64_t j = 0; j < cols; ++j) {
-        const float d = to_float(x[j]) - mean;
-        squares += d * d;
-    }
-    return {mean, 1.0F / std::sqrt(squares / static_cast<float>(cols) + eps)};
+    Apart sums, squares;
+    each_vector(0, cols, [&](const auto& at, int k) { sums.of[k] += at.load(x); });
+    const float mean = sums.sum() / static_cast<float>(cols);
+    each_vector(0, cols, [&](const auto& at, int k) {
+        ask_for(x + at.i, cols);
+        const Vec d = at.filled(at.load(x) - mean, 0);
+        squares.of[k] += d * d;
+    });
+    return {mean, 1.0F / std::sqrt(squares.sum() / static_cast<float>(cols) + eps)};
 }
 
 template <class T>
 float inverse_rms(const T* x, std::int64_t cols, float eps) {
-    float squares = 0;
-#pragma omp simd reduction(+ : squares)
-    for (std::int64_t j = 0; j < cols; ++j) squares += to_float(x[j]) * to_float(x[j]);
-    return 1.0F / std::sqrt(squares / static_cast<float>(cols) + eps);
+    Apart squares;
+    each_vector(0, cols, [&](const auto& at, int k) {
+        const Vec value = at.load(x);
+        squares.of[k] += value * value;
+    });
+    return 1.0F / std::sqrt(squares.sum() / static_cast<float>(cols) + eps);
 }
 
 /// dx = inv (dy gamma - a - xhat b), a and b the means of dy gamma and of dy gamma xhat (a = 0 for rmsnorm).
 template <bool centred, class T>
 void row_backward(const T* x, const T* gamma, float mean, float inv, const T* dy, T* dx, std::int64_t cols) {
-    float sum = 0, weighted = 0;
-#pragma omp simd reduction(+ : sum, weighted)
-    for (std::int64_t j = 0; j < cols; ++j) {
-        const float g = to_float(dy[j]) * to_float(gamma[j]);
-        sum += g;
-        weighted += g * ((to_float(x[j]) - mean) * inv);
-    }
-    const float a = centred ? sum / static_cast<float>(cols) : 0.0F;
-    const float b = weighted / static_cast<float>(cols);
-#pragma omp simd
-    for (std::int64_t j = 0; j < cols; ++j) {
-        const float g = to_float(dy[j]) * to_float(gamma[j]);
-        dx[j] = from_float<T>(inv * (g - a - (to_float(x[j]) - mean) * inv * b));
-    }
+    Apart sum, weighted;
+    each_vector(0, cols, [&](const auto& at, int k) {
+        const Vec g = at.load(dy) * at.load(gamma);
+        if constexpr (centred) sum.of[k] += g;
+        weighted.of[k] += g * (at.load(x) - mean);
+    });
+    const float a = centred ? sum.sum() / static_cast<float>(cols) : 0.0F;
+    const float b = weighted.sum() * inv / static_cast<float>(cols);
+    each_vector(0, cols, [&](const auto& at, int) {
+        ask_for(x + at.i, cols);
+        ask_for(dy + at.i, cols);
+        const Vec g = at.load(dy) * at.load(gamma);
+        at.store(dx, inv * (g - a - (at.load(x) - mean) * (inv * b)));
+    });
 }
 
 /// dgamma and, where asked for, dbeta of a block of columns.
@@ -109,9 +109,9 @@ void layernorm(const T* x, const T* gamma, const T* beta, T* y, float* mean, flo
         const T* from = x + r * cols;
         T* to = y + r * cols;
         const Moments m = moments(from, cols, eps);
-#pragma omp simd
-        for (std::int64_t j = 0; j < cols; ++j)
-            to[j] = from_float<T>((to_float(from[j]) - m.mean) * m.inv_std * to_float(gamma[j]) + to_float(beta[j]));
+        each_vector(0, cols, [&](const auto& at, int) {
+            at.store(to, (at.load(from) - m.mean) * m.inv_std * at.load(gamma) + at.load(beta));
+        });
         if (mean != nullptr) mean[r] = m.mean;
         if (inv_std != nullptr) inv_std[r] = m.inv_std;
     }
@@ -144,8 +144,10 @@ void rmsnorm(const T* x, const T* gamma, T* y, float* inv_rms, std::int64_t rows
         const T* from = x + r * cols;
         T* to = y + r * cols;
         const float inv = inverse_rms(from, cols, eps);
-#pragma omp simd
-        for (std::int64_t j = 0; j < cols; ++j) to[j] = from_float<T>(to_float(from[j]) * inv * to_float(gamma[j]));
+        each_vector(0, cols, [&](const auto& at, int) {
+            ask_for(from + at.i, cols);
+            at.store(to, at.load(from) * inv * at.load(gamma));
+        });
         if (inv_rms != nullptr) inv_rms[r] = inv;
     }
 }
