@@ -22,7 +22,7 @@ const Carry* carry_with(const Block& block, TensorId id, TensorId Carry::*member
 }
 
 /// Lifetimes of all stored tensors, in op positions; whole blocks where an iteration may come back to a value.
-std::vector<Lifetime> lifetimes(const Graph& g) {
+std::vector<Lifetime> lifetimes(const Graph& g, std::span<const Hold> holds) {
     std::vector<Lifetime> life(g.tensors().size());
     const auto follow = [&](const auto& self, TensorId id, const Block& user, int op, std::size_t depth) -> void {
         bool last_only = false;
@@ -73,6 +73,7 @@ std::vector<Lifetime> lifetimes(const Graph& g) {
                 touch(c.result, g.blocks().back(), static_cast<int>(g.ops().size()) - 1);
         }
     }
+    for (const Hold& h : holds) touch(h.id, g.block_of(h.op), h.op);
     for (std::size_t i = 0; i < life.size(); ++i)  // a value another block uses lives through its whole own block
         if (const int b = g.tensors()[i].block; b >= 0 && g.blocks()[b].repeat > 1 && life[i].other_block) {
             life[i].first = std::min(life[i].first, g.blocks()[b].first);
@@ -106,7 +107,7 @@ Location locate(const Graph& g, TensorId id, std::int64_t iteration) {
     }
 }
 
-MemoryPlan plan_memory(const Graph& g, std::int64_t alignment) {
+MemoryPlan plan_memory(const Graph& g, std::int64_t alignment, std::span<const Hold> holds) {
     MemoryPlan plan;
     const std::size_t n = g.tensors().size();
     plan.places.resize(n);
@@ -117,7 +118,7 @@ MemoryPlan plan_memory(const Graph& g, std::int64_t alignment) {
             carried[index(c.out)] = true;
             if (g.tensor(c.result).role == Role::output) carried[index(c.out)] = true;
         }
-    const std::vector<Lifetime> life = lifetimes(g);
+    const std::vector<Lifetime> life = lifetimes(g, holds);
     std::vector<Lifetime> spans = life;
     for (const Block& block : g.blocks())
         for (const Carry& c : block.carries)

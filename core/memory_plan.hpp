@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/graph.hpp"
@@ -32,7 +33,14 @@ struct MemoryPlan {
     Bytes total() const { return inputs + weights + state + activations; }
 };
 
+/// A tensor that must be there while `op` runs, which neither reads nor writes it: ops run in another order, or what
+/// was begun before goes on.
+struct Hold {
+    TensorId id;
+    int op;
+};
+
 /// First fit by lifetime; every place is aligned to `alignment` bytes.
-MemoryPlan plan_memory(const Graph& g, std::int64_t alignment = 64);
+MemoryPlan plan_memory(const Graph& g, std::int64_t alignment = 64, std::span<const Hold> holds = {});
 
 }  // namespace wb

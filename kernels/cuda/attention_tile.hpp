@@ -26,6 +26,20 @@ struct KeyTiles {
     }
 };
 
+/// Queries [first, past) that see any of the keys [key, key + rows).
+template <int Queries>
+struct QueryTiles {
+    std::int64_t first = 0, count;
+    WB_DEVICE QueryTiles(std::int64_t key, std::int64_t rows, const Attention& a) {
+        const std::int64_t end = key + rows < a.seq_kv ? key + rows : a.seq_kv, shift = a.seq - a.seq_kv;
+        std::int64_t past = a.seq;
+        if (a.causal || a.window > 0) first = key + shift > 0 ? key + shift : 0;
+        if (a.window > 0 && end - 1 + shift + a.window < past) past = end - 1 + shift + a.window;
+        first = first / Queries * Queries;
+        count = past > first ? (past - first + Queries - 1) / Queries : 0;
+    }
+};
+
 /// Where 8 neighbours of a row lie: turned by row, so that 8 rows of one column are in 32 different banks.
 template <int D>
 WB_DEVICE int place(int row, int chunk) {

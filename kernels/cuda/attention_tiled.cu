@@ -132,20 +132,6 @@ query_gradient_kernel(const T* dy, const T* q, const T* k, const T* v, const flo
     write_rows<D>(dq + own, from.q_stride, query + warp_row, a.seq, result, one);
 }
 
-/// Queries [first, past) that see any of the keys [key, key + rows).
-template <int Queries>
-struct QueryTiles {
-    std::int64_t first = 0, count;
-    WB_DEVICE QueryTiles(std::int64_t key, std::int64_t rows, const Attention& a) {
-        const std::int64_t end = key + rows < a.seq_kv ? key + rows : a.seq_kv, shift = a.seq - a.seq_kv;
-        std::int64_t past = a.seq;
-        if (a.causal || a.window > 0) first = key + shift > 0 ? key + shift : 0;
-        if (a.window > 0 && end - 1 + shift + a.window < past) past = end - 1 + shift + a.window;
-        first = first / Queries * Queries;
-        count = past > first ? (past - first + Queries - 1) / Queries : 0;
-    }
-};
-
 /// A block: 16 keys of one key-value head for each warp, against the queries of all heads that share it.
 template <class T, int D, int Warps, int Queries>
 WB_KERNEL(Warps* warp_threads)

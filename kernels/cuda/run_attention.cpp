@@ -41,6 +41,11 @@ Runner backward(const Site& site) {
         return AttentionGradients{
             p[0], p[1], p[2], p[3], p[4], static_cast<const float*>(p[5]), p[6], p[7], p[8], scratch->as<float>()};
     };
+    if (has_warpgroup(type, how, site.setup.device)) {
+        scratch->reserve(warpgroup_backward_scratch(how) * static_cast<std::int64_t>(sizeof(float)));
+        return {[=](Operands p) { attention_warpgroup_backward(stream, type, operands(p), scratch->as<float>(), how); },
+                "own attention on warpgroup matrix units"};
+    }
     if (has_tiled_backward(type, how) && tiled_bytes(how) <= site.setup.device.shared_bytes)
         return {[=](Operands p) { attention_tiled_backward(stream, type, operands(p), how); },
                 "own attention on matrix units"};

@@ -20,8 +20,6 @@ inline constexpr std::string_view unrecorded =
     "stream";                                      ///< every kernel is launched from the host, nothing is recorded
 inline constexpr std::string_view by_mpi = "mpi";  ///< ranks speak by an MPI that takes device memory, not by NCCL
 
-inline constexpr std::string_view update_phase = "update";  ///< of a training step, the phase that changes weights
-
 /// One rank's program on one device: every op of every block bound to its memory, played from recordings (CUDA graphs)
 /// phase by phase where there are many.
 class CudaSession final : public Player {
@@ -61,7 +59,6 @@ private:
     void overwrite_cache() const;
     std::optional<Outputs> gathered(bool with_changed) const;
     std::vector<double> values(TensorId local, std::int64_t iteration) const;
-    std::string nonfinite(TensorId local, const Block& block, std::int64_t iteration) const;
     std::string detail() const;
 
     std::shared_ptr<const Graph> whole_;

@@ -26,22 +26,37 @@ Memory filled(std::int64_t count, DType type, Stream stream) {
 
 constexpr int calls = 8;  // between two events: what a launch from the host takes passes behind the call before
 
-/// Repeats `work`, timed by events; `flop` and `bytes` are of one call.
+/// Repeats `work`, timed by events; `flop` and `bytes` are of one call. The mean seconds of one.
 template <class Work>
-void measure(benchmark::State& state, const Queue& queue, double flop, double bytes, const Work& work) {
+double measure(benchmark::State& state, const Queue& queue, double flop, double bytes, const Work& work) {
     const Event start, end;
     for (int i = 0; i < 3; ++i) work();
     queue.wait();
+    double sum = 0;
     for ([[maybe_unused]] auto _ : state) {
         start.record(queue.stream());
         for (int i = 0; i < calls; ++i) work();
         end.record(queue.stream());
         end.wait();
         state.SetIterationTime(end.seconds_since(start) / calls);
+        sum += end.seconds_since(start) / calls;
     }
     using benchmark::Counter;
     if (flop > 0) state.counters["FLOP/s"] = Counter(flop, Counter::kIsIterationInvariantRate);
     if (bytes > 0) state.counters["B/s"] = Counter(bytes, Counter::kIsIterationInvariantRate);
+    return sum / static_cast<double>(state.iterations());
+}
+
+/// The same outside a benchmark, for ratios of one run.
+template <class Work>
+double seconds_of(const Queue& queue, const Work& work) {
+    const Event start, end;
+    work();
+    start.record(queue.stream());
+    for (int i = 0; i < calls; ++i) work();
+    end.record(queue.stream());
+    end.wait();
+    return end.seconds_since(start) / calls;
 }
 
 ProductShape square(std::int64_t n, DType type, bool trans_b) {
@@ -113,9 +128,20 @@ void update(benchmark::State& state) {
     });
 }
 
-/// Forward by warpgroups where the device has them, else by warps.
-void attention_forward(Stream stream, const AttentionOperands& p, const Attention& how, bool warpgroups) {
-    warpgroups ? attention_warpgroup(stream, DType::bf16, p, how) : attention_tiled(stream, DType::bf16, p, how);
+/// FLOP/s of the largest bf16 product here: what matrix units reach, measured once.
+double product_rate() {
+    static const double rate = [] {
+        const Queue queue;
+        const ProductShape s = square(8192, DType::bf16, true);
+        const auto products = make_products();
+        const int way = products->prepare(s, 256, queue.stream());
+        const std::int64_t count = s.m * s.n;
+        const Memory a = filled(count, s.in, queue.stream()), b = filled(count, s.in, queue.stream()), y(count * 2);
+        const double n = static_cast<double>(s.n);
+        return 2 * n * n * n /
+               seconds_of(queue, [&] { products->run(way, a.data(), b.data(), nullptr, y.data(), queue.stream()); });
+    }();
+    return rate;
 }
 
 struct Heads {
@@ -123,25 +149,33 @@ struct Heads {
     bool causal, backward, warpgroups;
 };
 
+/// By warpgroups or by warps: FLOP/s, and how they stand to those of products and of forward in this run.
 void attention(benchmark::State& state, const Heads& which) {
     const auto [d, causal, backward, warpgroups] = which;
     const Queue queue;
+    const Stream stream = queue.stream();
     const std::int64_t seq = state.range(0), heads = 2048 / d, count = seq * heads * d;
     const Attention how{1, seq, seq, heads, heads, d, d, d, 0, causal, 1.0F / std::sqrt(static_cast<float>(d))};
     std::array<Memory, 8> x;
-    for (Memory& m : x) m = filled(count, DType::bf16, queue.stream());
-    const Memory lse(heads * seq * 4), delta(heads * seq * 4);
-    auto* const sums = reinterpret_cast<float*>(lse.data());
+    for (Memory& m : x) m = filled(count, DType::bf16, stream);
+    const Memory lse(heads * seq * 4), scratch((warpgroups ? warpgroup_backward_scratch(how) : heads * seq) * 4);
+    auto *const sums = reinterpret_cast<float*>(lse.data()), *const room = reinterpret_cast<float*>(scratch.data());
     const AttentionOperands p{x[0].data(), x[1].data(), x[2].data(), x[3].data(), sums};
-    attention_forward(queue.stream(), p, how, warpgroups);
+    const AttentionGradients g{x[4].data(), p.q, p.k, p.v, p.y, sums, x[5].data(), x[6].data(), x[7].data(), room};
+    const auto forward = [&] {
+        warpgroups ? attention_warpgroup(stream, DType::bf16, p, how) : attention_tiled(stream, DType::bf16, p, how);
+    };
     const double pairs = static_cast<double>(heads * seq) * static_cast<double>(causal ? seq + 1 : 2 * seq) / 2;
-    measure(state, queue, (backward ? 10.0 : 4.0) * pairs * static_cast<double>(d), 0, [&] {
-        if (!backward) return attention_forward(queue.stream(), p, how, warpgroups);
-        attention_tiled_backward(queue.stream(), DType::bf16,
-                                 {x[4].data(), p.q, p.k, p.v, p.y, sums, x[5].data(), x[6].data(), x[7].data(),
-                                  reinterpret_cast<float*>(delta.data())},
-                                 how);
+    const double forward_flop = 4.0 * pairs * static_cast<double>(d),
+                 flop = backward ? 2.5 * forward_flop : forward_flop;
+    const double forward_s = seconds_of(queue, forward);
+    const double seconds = measure(state, queue, flop, 0, [&] {
+        if (!backward) return forward();
+        warpgroups ? attention_warpgroup_backward(stream, DType::bf16, g, room, how)
+                   : attention_tiled_backward(stream, DType::bf16, g, how);
     });
+    state.counters["of_product"] = flop / seconds / product_rate();
+    if (backward) state.counters["of_forward"] = flop / seconds / (forward_flop / forward_s);
 }
 
 struct Cache {
@@ -210,6 +244,7 @@ void add_benchmarks() {
             heads("attention", {d, causal, false, false});
             if (warpgroups) heads("attention_warpgroup", {d, causal, false, true});
             if (d <= 128) heads("attention_backward", {d, causal, true, false});
+            if (warpgroups) heads("attention_backward_warpgroup", {d, causal, true, true});
         }
     for (const Cache& c :
          {Cache{DType::bf16, 32, 8, 128}, Cache{DType::f16, 32, 8, 128}, Cache{DType::bf16, 64, 8, 128},

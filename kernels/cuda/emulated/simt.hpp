@@ -15,9 +15,9 @@
 
 namespace wb::cuda {
 
-// The host plays one block after the other, each thread of it a fiber that gives way at barriers and at what a warp
-// does together. Threads that miss a barrier, and shared memory read before it is written (it begins as NaN), show up
-// as errors; a missing barrier as results that depend on the order in which threads are played.
+// The host plays one block after the other, or some side by side, each thread of it a fiber that gives way at barriers
+// and at what a warp does together. Threads that miss a barrier, and shared memory read before it is written (it begins
+// as NaN), show up as errors; a missing barrier as results that depend on the order in which threads are played.
 
 int thread_index();
 int block_threads();
@@ -34,6 +34,10 @@ namespace emulated {
 /// How threads take turns: by index, backwards, or drawn anew in every round.
 enum class Order : std::uint8_t { forward, backward, drawn };
 void set_order(Order order);
+
+/// How many blocks of a launch are played side by side, by turns as well, and in which order they begin: one after the
+/// other by index, unless set. What they share in device memory shows who comes first.
+void set_blocks(int together, Order order);
 
 /// Plays every block of a launch. Throws ContractError if threads wait for each other for ever.
 void play(const Grid& grid, int threads, std::size_t shared_bytes, const std::function<void()>& kernel);
