@@ -37,6 +37,10 @@ std::unique_ptr<GemmEngine> make_gemv(const GemmShape& shape, GemmType type, int
 /// The candidate that computes this shape fastest; null if there is none.
 std::unique_ptr<GemmEngine> make_fastest_gemm(const GemmShape& shape, GemmType type, int threads);
 
+/// The candidate that computes `whole` fastest, for `shape`; the fastest for `shape` where it computes only the other.
+std::unique_ptr<GemmEngine> make_gemm_of_part(const GemmShape& shape, GemmType type, int threads,
+                                              const GemmShape& whole);
+
 /// Sizes in bytes of one element of A and B, and of C and bias.
 struct ElementSizes {
     std::size_t in, out;

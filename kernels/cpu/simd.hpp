@@ -108,9 +108,9 @@ Vec fold(Vec a, Vec b, std::integer_sequence<int, lane...>) noexcept {
 
 /// Lane i of the result: the sum of the lanes of v[i], i < width. Overwrites v.
 template <int stride = 1>
-Vec sums(Vec (&v)[width]) noexcept {
-    for (int i = 0; i < width / stride / 2; ++i)
-        v[i] = fold<stride>(v[2 * i], v[2 * i + 1], std::make_integer_sequence<int, width>{});
+[[gnu::always_inline]] inline Vec sums(Vec (&v)[width]) noexcept {
+    repeat<width / stride / 2>(
+        [&](auto i) { v[i] = fold<stride>(v[2 * i], v[2 * i + 1], std::make_integer_sequence<int, width>{}); });
     if constexpr (stride * 2 < width) return sums<stride * 2>(v);
     return v[0];
 }

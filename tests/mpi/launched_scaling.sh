@@ -44,7 +44,7 @@ fail() { cat "$folder/shown"; echo "$1"; exit 1; }
 grep -q "^host, 2 ranks .*measured" "$folder/shown" || fail "two of three ranks"
 grep -q "^host summa, 2 ranks .*measured .*[0-9]e[+-][0-9]* <= 1.0e-11" "$folder/shown" || fail "SUMMA is verified"
 grep -q "at most 3 ranks, not by the mapping tp4" "$folder/shown" || fail "four of three ranks are refused"
-grep -q "not by \"gpipe\"" "$folder/shown" || fail "a word that is no spread is refused"
+grep -q "not \"gpipe\"" "$folder/shown" || fail "a word that is no spread is refused"
 grep -q '3 ranks form no grid on which "cannon"' "$folder/shown" || fail "no square grid of three ranks"
 grep -q "^host distributed, 3 ranks .*measured" "$folder/shown" || fail "the fastest way of three ranks"
 grep -q "1 x h100-sxm is measured by 1 rank, and there are 3" "$folder/shown" || fail "one unit is not three ranks"

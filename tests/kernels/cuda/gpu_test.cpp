@@ -32,8 +32,7 @@ int main(int argc, char** argv) {
     const cuda::Devices all = cuda::devices();
     if (all.count == 0) {
         Case c = case_of(build_workload("gemm", {{"m", 8_i}, {"n", 8_i}, {"k", 8_i}}, files()));
-        c.system =
-            std::make_shared<const System>(load_system(std::string(WB_SOURCE_DIR) + "/configs/systems/a40.toml"));
+        c.system = std::make_shared<const System>(load_system(files().find("systems/a40.toml")));
         const Support answer = make_cuda()->supports(c, 1);
         if (answer.yes || answer.reason != "no CUDA device: " + all.why_none) {
             std::printf("the backend should decline for want of a device, but says: %s\n", answer.reason.c_str());
@@ -87,20 +86,33 @@ TEST_CASE("gpu: a recorded run computes what a run launched from the host does, 
 }
 
 TEST_CASE("gpu: sizes at which every kernel needs many blocks") {
-    for (const char* op : {"softmax", "layernorm", "rmsnorm", "gelu", "silu_mul", "add", "rope"})
-        check("vector", {{"op", std::string(op)}, {"rows", 700_i}, {"cols", 4096_i}, {"heads", 32_i}}, "bf16", 1);
-    for (const std::int64_t d : {64_i, 128_i, 256_i})
-        for (const bool causal : {false, true})
-            check("attention",
-                  {{"heads", 4_i},
-                   {"kv_heads", 2_i},
-                   {"seq_q", 513_i},
-                   {"head_dim", d},
-                   {"causal", causal},
-                   {"pass", std::string("forward_backward")}},
-                  "bf16", 1);
-    if (cuda::device(0).major == 9)
-        check("attention", {{"heads", 4_i}, {"kv_heads", 2_i}, {"seq_q", 513_i}, {"head_dim", 128_i}}, "f16", 1);
+    for (const char* type : {"bf16", "f16"}) {
+        for (const char* op : {"softmax", "layernorm", "rmsnorm", "gelu", "silu_mul", "add", "rope"})
+            check("vector", {{"op", std::string(op)}, {"rows", 700_i}, {"cols", 4096_i}, {"heads", 32_i}}, type, 1);
+        for (const std::int64_t d : {64_i, 128_i, 256_i})
+            for (const bool causal : {false, true})
+                check("attention",
+                      {{"heads", 4_i},
+                       {"kv_heads", 2_i},
+                       {"seq_q", 513_i},
+                       {"seq_kv", causal ? 700_i : 513_i},
+                       {"window", causal && d == 64 ? 130_i : 0_i},
+                       {"head_dim", d},
+                       {"causal", causal},
+                       {"pass", std::string("forward_backward")}},
+                      type, 1);
+        for (const std::int64_t d : {64_i, 128_i, 256_i})
+            for (const std::int64_t heads : {2_i, 16_i, 40_i})
+                check("attention",
+                      {{"batch", 2_i},
+                       {"heads", heads},
+                       {"kv_heads", 2_i},
+                       {"seq_q", 1_i},
+                       {"seq_kv", 3001_i},
+                       {"head_dim", d},
+                       {"causal", true}},
+                      type, 1);
+    }
     check("gemm", {{"m", 513_i}, {"n", 640_i}, {"k", 384_i}}, "bf16", 1);
     check("gemm", {{"m", 512_i}, {"n", 640_i}, {"k", 384_i}, {"trans_b", true}}, "fp8_e4m3", 1);
 }
@@ -108,4 +120,29 @@ TEST_CASE("gpu: sizes at which every kernel needs many blocks") {
 TEST_CASE("gpu: every model's architecture, shrunk, as the reference does") {
     for (const std::string& name : files().names("models", ""))
         for (const char* pass : {"train", "prefill", "decode"}) check(pass, model(name, 7), "f32", 1);
+}
+
+TEST_CASE("gpu: gradients of attention are the same to the last bit in every run, whichever block comes first") {
+    for (const std::int64_t d : {64_i, 128_i, 256_i})
+        for (const bool causal : {false, true}) {
+            const Case c = case_of(build_workload("attention",
+                                                  {{"heads", 16_i},
+                                                   {"kv_heads", 8_i},
+                                                   {"batch", 2_i},
+                                                   {"seq_q", 3000_i},
+                                                   {"head_dim", d},
+                                                   {"causal", causal},
+                                                   {"dtype", std::string("bf16")},
+                                                   {"pass", std::string("forward_backward")}},
+                                                  files()));
+            const auto comm = single_process();
+            cuda::CudaSession session(c, *comm, 0);
+            session.run();
+            const Outputs first = *session.outputs();
+            for (int runs = 0; runs < 5; ++runs) {
+                session.poison();
+                session.run();
+                CHECK(same(*session.outputs(), first));
+            }
+        }
 }
