@@ -25,8 +25,7 @@ inline std::string source() {
 }
 
 inline const Files& files() {
-    const char* const moved = std::getenv("WB_SOURCE");  // where the program came from another machine
-    static const Files all({std::string(moved ? moved : WB_SOURCE_DIR) + "/configs"});
+    static const Files all({source() + "/configs"});
     return all;
 }
 
