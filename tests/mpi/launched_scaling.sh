@@ -52,3 +52,7 @@ grep -q "^h100-sxm x3, 3 ranks .*measured" "$folder/shown" || fail "three units 
 grep -q "^strong scaling: gemm on host, cpu" "$folder/shown" || fail "strong scaling"
 grep -q "^weak scaling: attention on host, cpu" "$folder/shown" || fail "weak scaling"
 test "$(sed -n '/^strong scaling: gemm on host, cpu/,/^$/p' "$folder/shown" | grep -c '^ *[123]  gemm')" = 3 || fail "three rows"
+if [ "$(nproc)" -lt 3 ]; then
+  grep -q "^From 3 ranks on they took turns on the processors" "$folder/shown" || fail "crowded ranks are marked"
+fi
+"$waferbench" show "$folder/e.h5" --wide | grep -q "communication  exposed" || fail "exposed communication"
