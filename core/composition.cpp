@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <numeric>
 
@@ -11,10 +10,6 @@
 
 namespace wb {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// Each rank times for itself: what it took must be taken again, or the bits of a resumed run are others.
 std::string choices_of(int rank) {
@@ -109,14 +104,7 @@ Sample Composition::run() {
         if (what == Does::train && earlier) done_ += p.times;
         Taken& taken = taken_[i];
         if (!earlier) run_phase(p, restore_due, taken);
-        Span span;
-        span.resource = "phase";
-        span.phase = p.name;
-        span.start = out.elapsed;
-        span.duration = taken.time;
-        span.flops = p.graph->flops() * static_cast<double>(p.times);
-        out.spans.push_back(span);
-        out.elapsed += taken.time;
+        taken.append_to(out, p);
     }
     return out;
 }
@@ -125,19 +113,13 @@ Sample Composition::run() {
 void Composition::run_phase(const Phase& phase, bool& restore_due, Taken& taken) {
     const Does what = does(*phase.graph);
     ledger_.clear();
-    const std::optional<Bytes> missed = players_->counted();
-    const std::optional<Joules> before = players_->energy();
-    const auto start = Clock::now();
+    const PhaseMeter meter(*players_);
     if (restore_due && what != Does::stage && what != Does::compile && what != Does::load) {
         restore(taken);
         restore_due = false;
     }
     carry_out(phase, taken);
-    taken.time += Seconds(seconds_since(start));
-    if (const std::optional<Joules> after = players_->energy(); before && after && *after >= *before)
-        taken.energy = taken.energy.value_or(Joules(0)) + (*after - *before);
-    if (const std::optional<Bytes> after = players_->counted(); missed && after)
-        taken.missed = taken.missed.value_or(Bytes(0)) + (*after - *missed);
+    meter.add_to(taken);
     if (comm_.size() == 1) return;  // nobody was spoken to
     std::vector<CommUse> said = ledger_.uses();
     for (CommUse& u : said) u.fabric = comm_.library();
@@ -273,31 +255,19 @@ ResourceUse Composition::usage() const {
         if (use.detail.empty()) use.detail = u.detail;
     }
     Bytes held = players_->bytes(Role::weight) + players_->bytes(Role::state), stored;
-    std::vector<CommUse> all;
     for (std::size_t i = 0; i < taken_.size(); ++i) {
         const Phase& p = case_.graph->phases()[i];
-        const Taken& t = taken_[i];
-        PhaseUse* const at = &add_phase(use.phases, p.name, p.times, t.communication);
-        at->time += t.time;
-        at->fastest = at->time;
-        at->memory = held;
-        if (const auto s = sessions_.find(p.graph.get()); s != sessions_.end()) {
-            const ResourceUse u = s->second->usage();
-            for (const MemoryUse& m : u.memory)
-                if (m.level == "inputs" || m.level == "activations") at->memory += m.peak;
-            at->useful += u.useful * static_cast<double>(p.times);
-            use.useful += u.useful * static_cast<double>(p.times);
-            use.overhead += u.overhead * static_cast<double>(p.times);
-        }
-        if (t.missed) at->counted = at->counted.value_or(Bytes(0)) + *t.missed;
-        if (t.energy) {
-            at->energy = at->energy.value_or(Joules(0)) + *t.energy;
-            use.energy = use.energy.value_or(Joules(0)) + *t.energy;
-        }
-        stored += t.stored;
-        add_calls(all, t.communication);
+        PhaseUse& at = taken_[i].report_to(use, p, held);
+        stored += taken_[i].stored;
+        const auto s = sessions_.find(p.graph.get());
+        if (s == sessions_.end()) continue;
+        const ResourceUse u = s->second->usage();
+        for (const MemoryUse& m : u.memory)
+            if (m.level == "inputs" || m.level == "activations") at.memory += m.peak;
+        at.useful += u.useful * static_cast<double>(p.times);
+        use.useful += u.useful * static_cast<double>(p.times);
+        use.overhead += u.overhead * static_cast<double>(p.times);
     }
-    use.communication = all;
     for (const char* level : {"inputs", "activations"})
         use.memory.push_back({level, Bytes(0), arenas[level], Bytes(0)});
     use.memory.push_back({"weights", Bytes(0), players_->bytes(Role::weight), Bytes(0)});

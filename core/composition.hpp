@@ -10,6 +10,7 @@
 #include "core/backend.hpp"
 #include "core/batches.hpp"
 #include "core/counted_comm.hpp"
+#include "core/phase_taken.hpp"
 #include "core/player.hpp"
 
 namespace wb {
@@ -25,12 +26,8 @@ public:
     ResourceUse usage() const override;
 
 private:
-    /// What a phase of a run took on this rank, earlier parts of a resumed run included.
-    struct Taken {
-        Seconds time;
-        std::optional<Joules> energy;
-        std::optional<Bytes> missed;  ///< fetched by misses of the last-level cache
-        std::vector<CommUse> communication;
+    /// Earlier parts of a resumed run included.
+    struct Taken : PhaseTaken {
         Bytes stored;  ///< read from or written to storage
     };
     enum class Does { stage, compile, load, write, restore, train, judge, compute };

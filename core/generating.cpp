@@ -45,7 +45,7 @@ GeneratingSession::GeneratingSession(const Case& c, const Generation& generation
     for (const Phase& p : c.graph->phases()) {
         const Graph local = part_of(*p.graph, c.mapping, comm.rank()).local;
         const auto times = static_cast<double>(p.times);
-        taken_.push_back({{}, {}, {}, {}, local.flops() * times, repeated_work(local) * times});
+        taken_.push_back({{}, local.flops() * times, repeated_work(local) * times});
     }
     read_prompt();
 }
@@ -65,25 +65,11 @@ Sample GeneratingSession::run() {
     for (std::size_t i = 0; i < taken_.size(); ++i) {
         const Phase& p = case_.graph->phases()[i];
         Taken& taken = taken_[i];
-        taken.energy.reset();
-        taken.communication.clear();
-        const auto start = Clock::now();
-        const std::optional<Joules> before = players_->energy();
-        const std::optional<Bytes> missed = players_->counted();
+        static_cast<PhaseTaken&>(taken) = {};
+        const PhaseMeter meter(*players_);
         for (std::int64_t k = 0; k < p.times; ++k) one_token(i == 0 ? *prefill_ : *decode_, taken);
-        taken.time = Seconds(seconds_since(start));
-        if (const std::optional<Joules> after = players_->energy(); before && after && *after >= *before)
-            taken.energy = *after - *before;
-        taken.missed.reset();
-        if (const std::optional<Bytes> after = players_->counted(); missed && after) taken.missed = *after - *missed;
-        Span span;
-        span.resource = "phase";
-        span.phase = p.name;
-        span.start = out.elapsed;
-        span.duration = taken.time;
-        span.flops = p.graph->flops() * static_cast<double>(p.times);
-        out.spans.push_back(span);
-        out.elapsed += taken.time;
+        meter.add_to(taken);
+        taken.append_to(out, p);
     }
     judged_ = false;
     return out;
@@ -174,19 +160,9 @@ ResourceUse GeneratingSession::usage() const {
             const Phase& p = case_.graph->phases()[i];
             const Taken& t = taken_[i];
             if ((i == 0) != (session == prefill_.get())) continue;
-            PhaseUse& at = add_phase(use.phases, p.name, p.times, t.communication);
-            at.time += t.time;
-            at.fastest = at.time;
-            at.memory = held;
-            at.useful += t.useful;
-            if (t.missed) at.counted = at.counted.value_or(Bytes(0)) + *t.missed;
+            t.report_to(use, p, held).useful += t.useful;
             use.useful += t.useful;
             use.overhead += t.overhead;
-            if (t.energy) {
-                at.energy = at.energy.value_or(Joules(0)) + *t.energy;
-                use.energy = use.energy.value_or(Joules(0)) + *t.energy;
-            }
-            add_calls(use.communication, t.communication);
         }
     }
     for (const auto& [level, bytes] : {std::pair{"inputs", arenas["inputs"]},

@@ -7,6 +7,7 @@
 
 #include "core/backend.hpp"
 #include "core/generation.hpp"
+#include "core/phase_taken.hpp"
 #include "core/player.hpp"
 
 namespace wb {
@@ -33,12 +34,8 @@ public:
     ResourceUse usage() const override;
 
 private:
-    /// What a phase of the last run took on this rank.
-    struct Taken {
-        Seconds time;
-        std::optional<Joules> energy;
-        std::optional<Bytes> missed;  // fetched by misses of the last-level cache
-        std::vector<CommUse> communication;
+    /// Of the last run.
+    struct Taken : PhaseTaken {
         Flops useful, overhead;  // of all its runs
     };
 

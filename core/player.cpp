@@ -52,6 +52,34 @@ double mean_loss(const Player& player, const Mapping& mapping, Comm& comm) {
     return sum[0] / sum[1];
 }
 
+std::string first_nonfinite(const Graph& local,
+                            const std::function<void(std::size_t block, std::int64_t k, int op)>& run,
+                            const std::function<bool(TensorId id, std::int64_t iteration)>& finite,
+                            const FusedOps& fused) {
+    std::string first;
+    const auto look = [&](const std::vector<TensorId>& ids, const Block& block, std::int64_t iteration) {
+        for (const TensorId id : ids) {
+            const Tensor& t = local.tensor(id);
+            if (!first.empty() || t.dtype == DType::int32 || fused.is_absent(id) || finite(id, iteration)) continue;
+            first = block.repeat > 1 ? fmt::format("{} of layer {}", t.name, iteration) : t.name;
+        }
+    };
+    for (std::size_t b = 0; b < local.blocks().size(); ++b) {
+        const Block& block = local.blocks()[b];
+        if (block.phase == update_phase) break;
+        for (std::int64_t k = 0; k < block.repeat; ++k)
+            for (int i = block.first; i < block.last; ++i) {
+                run(b, k, i);
+                for (const int together : fused.computed_at(i)) {
+                    const Op& op = local.ops()[static_cast<std::size_t>(together)];
+                    for (const std::vector<TensorId>* ids : {&op.in, &op.out})
+                        look(*ids, block, block.reversed ? block.repeat - 1 - k : k);
+                }
+            }
+    }
+    return first;
+}
+
 void stop_at_nan(Player& player, Comm& comm, const std::string& where) {
     std::string found = player.first_nonfinite();
     const std::vector<std::string> all = comm.gather(found);

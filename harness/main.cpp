@@ -61,7 +61,7 @@ case hangs; 130 interrupted. What was measured is kept in all of them.)help";
 
 constexpr const char* plan_footer = R"help(Examples:
   waferbench plan quick
-  waferbench plan systems --filter "serve h100-sxm" --format csv)help";
+  waferbench plan systems --filter "serve llama3.1-70b" --format csv)help";
 
 constexpr const char* list_footer = R"help(Examples:
   waferbench list
@@ -69,14 +69,14 @@ constexpr const char* list_footer = R"help(Examples:
   waferbench --configs mine list models              yours first, then the ones that ship)help";
 
 constexpr const char* describe_footer = R"help(Examples:
-  waferbench describe h100-sxm                       every figure of a machine, and where it comes from
+  waferbench describe SYSTEM                         every figure of a machine (list systems), and its source
   waferbench describe host --remeasure               this machine's figures and ceilings, measured anew
   waferbench describe llama3-8b                      parameters, layers, FLOPs a token
   waferbench describe results/mine.h5                phase by phase: time, memory, messages, traffic, what decides)help";
 
 constexpr const char* show_footer = R"help(Examples:
   waferbench show results/mine.h5 --wide
-  waferbench show results/mine.h5 --phases --filter h100-sxm
+  waferbench show results/mine.h5 --phases --filter "pipeline llama2-7b"
   waferbench --format markdown show results/mine.h5 > table.md)help";
 
 constexpr const char* check_footer = R"help(Example:

@@ -1,6 +1,5 @@
 // What compositions ask of a session beside its runs.
-#include <fmt/format.h>
-
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.hpp"
@@ -52,31 +51,17 @@ std::vector<BestToken> CudaSession::best_tokens(const TokenChoice& choice, std::
     return out;
 }
 
-std::string CudaSession::nonfinite(TensorId local, const Block& block, std::int64_t iteration) const {
-    const Tensor& t = part_.local.tensor(local);
-    if (t.dtype == DType::int32) return {};
-    for (const double x : values(local, iteration))
-        if (!std::isfinite(x)) return block.repeat > 1 ? fmt::format("{} of layer {}", t.name, iteration) : t.name;
-    return {};
-}
-
 std::string CudaSession::first_nonfinite() {
-    std::string first;
-    for (std::size_t b = 0; b < part_.local.blocks().size(); ++b) {
-        const Block& block = part_.local.blocks()[b];
-        if (block.phase == update_phase) break;
-        for (std::int64_t k = 0; k < block.repeat; ++k)
-            for (int i = block.first; i < block.last; ++i) {
-                const auto op = static_cast<std::size_t>(i);
-                const std::int64_t iteration = block.reversed ? block.repeat - 1 - k : k;
-                runners_[op].run(operands_.data() + block_operands_[b] +
-                                 static_cast<std::size_t>(k) * iteration_operands_[b] + op_operands_[op]);
-                for (const std::vector<TensorId>* ids : {&part_.local.ops()[op].in, &part_.local.ops()[op].out})
-                    for (const TensorId id : *ids)
-                        if (first.empty()) first = nonfinite(id, block, iteration);
-            }
-    }
-    return first;
+    const auto run = [this](std::size_t b, std::int64_t k, int op) {
+        const auto i = static_cast<std::size_t>(op);
+        runners_[i].run(operands_.data() + block_operands_[b] + static_cast<std::size_t>(k) * iteration_operands_[b] +
+                        op_operands_[i]);
+    };
+    const auto finite = [this](TensorId id, std::int64_t iteration) {
+        const std::vector<double> all = values(id, iteration);
+        return std::all_of(all.begin(), all.end(), [](double x) { return std::isfinite(x); });
+    };
+    return wb::first_nonfinite(part_.local, run, finite, fused_);
 }
 
 }  // namespace wb::cuda

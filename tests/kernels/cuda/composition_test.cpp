@@ -4,6 +4,7 @@
 #include "kernels/cuda/players.hpp"
 #include "kernels/reference/generating.hpp"
 #include "tests/kernels/cuda/judged.hpp"
+#include "tests/kernels/memory_storage.hpp"
 
 using namespace wb;
 using namespace wb::judged;
@@ -42,41 +43,6 @@ std::string different(const Outputs& found, const Outputs& wanted, const std::st
     return {};
 }
 
-/// Checkpoints in memory.
-class MemoryStorage final : public Storage {
-public:
-    std::map<std::int64_t, std::map<std::string, std::vector<std::byte>>> saved;
-    std::map<std::int64_t, Snapshot> snapshots;
-
-    const Dataset* dataset() const override { return &data_; }
-    void read_tokens(Split, std::int64_t first, std::span<std::int32_t> to) override {
-        for (std::size_t i = 0; i < to.size(); ++i) {
-            const std::int64_t at = first + static_cast<std::int64_t>(i);
-            to[i] = static_cast<std::int32_t>(at * at % 11);
-        }
-    }
-    std::int64_t save(const Snapshot& snapshot, std::span<const StoredPiece> pieces) override {
-        snapshots[snapshot.step] = snapshot;
-        for (const StoredPiece& p : pieces)
-            saved[snapshot.step][p.name].assign(p.data, p.data + p.instances * p.stride);
-        return 1;
-    }
-    std::optional<Snapshot> newest() override {
-        if (snapshots.empty()) return {};
-        return snapshots.rbegin()->second;
-    }
-    std::int64_t restore(std::int64_t step, std::span<const StoredPiece> pieces) override {
-        for (const StoredPiece& p : pieces) {
-            const std::vector<std::byte>& from = saved.at(step).at(p.name);
-            std::copy(from.begin(), from.end(), p.data);
-        }
-        return 1;
-    }
-
-private:
-    Dataset data_{"counting", "1", 256, 4000, 400, "memory"};
-};
-
 ResourceUse piped(const std::shared_ptr<MemoryStorage>& storage) {
     Case c = case_of(build_workload("pipeline",
                                     {{"model", std::string("tiny-gpt2")},
@@ -92,13 +58,6 @@ ResourceUse piped(const std::shared_ptr<MemoryStorage>& storage) {
     Composition session(c, *comm, std::make_unique<cuda::CudaPlayers>(c.seed, *comm, 0));
     session.run();
     return session.usage();
-}
-
-std::vector<double> losses(const ResourceUse& use) {
-    REQUIRE(use.series.size() == 2);
-    std::vector<double> out = use.series[0].values;
-    out.push_back(use.series[1].values.at(0));
-    return out;
 }
 
 }  // namespace

@@ -8,20 +8,13 @@
 #include <utility>
 #include <vector>
 
-#include "core/tables.hpp"
 #include "kernels/cuda/session.hpp"
 #include "kernels/reference/reference.hpp"
+#include "tests/kernels/judged_outputs.hpp"
 
 // Sessions of the CUDA backend against the judge: on a GPU, or on the one that the host plays.
 
 namespace wb::judged {
-
-using Overrides = std::vector<std::pair<std::string, ParamValue>>;
-
-inline const Files& files() {
-    static const Files all({std::string(WB_SOURCE_DIR) + "/configs"});
-    return all;
-}
 
 inline std::int64_t operator""_i(unsigned long long n) { return static_cast<std::int64_t>(n); }
 
@@ -32,39 +25,6 @@ inline Case case_of(Graph graph, int ranks = 1) {
     c.seed = 7;
     return c;
 }
-
-/// What differs: empty if nothing does. As tests/kernels/cpu_backend_test.cpp judges: `tolerance` of a tensor's largest
-/// magnitude; weights may differ by `step` besides, since AdamW moves one by its rate however small the gradient.
-inline std::string difference(const Outputs& found, const Outputs& wanted, const Graph& g, double tolerance,
-                              double step) {
-    if (found.size() != wanted.size()) return fmt::format("{} outputs instead of {}", found.size(), wanted.size());
-    std::string worst;
-    double largest_excess = 1;
-    for (std::size_t i = 0; i < wanted.size(); ++i) {
-        const Output &a = found[i], &b = wanted[i];
-        if (a.tensor != b.tensor || a.instance != b.instance || a.values.size() != b.values.size())
-            return fmt::format("output {} is {} {} of {} values", i, a.name, a.instance, a.values.size());
-        double magnitude = 0, error = 0;
-        for (std::size_t k = 0; k < b.values.size(); ++k) {
-            magnitude = std::max(magnitude, std::abs(b.values[k]));
-            const double e = std::abs(a.values[k] - b.values[k]);
-            error = std::isfinite(e) ? std::max(error, e) : INFINITY;
-        }
-        const bool moved = g.tensor(b.tensor).role == Role::weight || b.name.ends_with(".master");
-        const double floor = 1e-3 * tolerance;
-        const double allowed =
-            b.name.ends_with(".v") ? 2 * tolerance * magnitude + floor * floor : tolerance * magnitude + floor;
-        const double excess = error / (allowed + (moved ? step : 0));
-        if (excess > largest_excess) {
-            largest_excess = excess;
-            worst = fmt::format("{}[{}]: error {:.3g}, magnitude {:.3g}, allowed {:.3g} of it", a.name, a.instance,
-                                error, magnitude, tolerance);
-        }
-    }
-    return worst;
-}
-
-inline constexpr double rate = 3e-4;  // of add_update
 
 inline double tolerance_of(const std::string& dtype) {
     if (dtype == "f64") return 1e-12;
