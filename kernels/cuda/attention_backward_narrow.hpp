@@ -7,6 +7,13 @@ namespace wb::cuda {
 // Shah et al. 2024, FlashAttention-3, appendix B.1: a warpgroup fetches, two compute 64 keys each, so that weights and
 // their gradients stay in registers as left matrices of the sums of dv and dk; dq is shared between them.
 
+template <int N>
+WB_DEVICE void clear(float (&c)[N][4]) {
+    WB_UNROLL
+    for (int n = 0; n < N; ++n)
+        for (float& x : c[n]) x = 0;
+}
+
 /// One warpgroup: 64 keys against all queries that see the block's keys.
 struct Narrow {
     template <class T, class Room>
@@ -21,11 +28,13 @@ WB_DEVICE void Narrow::compute(const Room& room, T* dk, T* dv, const KeyPlace<Ro
     const PairMask mask(a);
     const float scale = a.scale * log2_e;
     float of_k[D / 8][4] = {}, of_v[D / 8][4] = {};
+    constexpr bool early = Queries == 64;  // 128 would spill, and so would results without a beginning
     int query = at.last_query();
     for (int step = 0; step < at.steps; ++step) {
         const int q = step % Room::q_stages, dy = step % Room::dy_stages;
-        float s[Queries / 8][4] = {}, ds[Queries / 8][4] = {}, dq[8][4] = {};
+        float s[Queries / 8][4], ds[Queries / 8][4], dq[8][4];
         std::uint32_t p[Queries / 16][4];
+        if (!early) clear(s), clear(ds), clear(dq);
         if (step == 0) barrier_wait(&b.k_full, 0);
         barrier_wait(&b.q_full[q], step / Room::q_stages % 2);
         start_scores<T, D, Keys, Queries, Queries>(s, room.k + 64 * group * panel_row_bytes, room.q(q));
@@ -36,7 +45,6 @@ WB_DEVICE void Narrow::compute(const Room& room, T* dk, T* dv, const KeyPlace<Ro
         products_settled(s);
         weigh<Queries>(s, room.lse(q) + column, scale, mask, mask.whole(first, 64, query, Queries), first + row,
                        query + column);
-        constexpr bool early = Queries == 64;  // 128 would spill
         if (early) {
             round_weights<T, Queries>(p, s);
             start_sums<T, D, Queries>(of_v, p, room.dy(dy));

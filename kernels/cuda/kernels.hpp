@@ -140,4 +140,9 @@ bool has_grouped_units(DType type, const Grouped& how, const Device& device);
 void grouped_product_units(Stream stream, DType type, const void* x, const void* w, void* y, const std::int32_t* first,
                            const Grouped& how);
 
+/// The same on the matrix units that four warps drive together (compute capability 9.0), operands by bulk copies.
+bool has_grouped_warpgroup(DType type, const Grouped& how, const Device& device);
+void grouped_product_warpgroup(Stream stream, DType type, const void* x, const void* w, void* y,
+                               const std::int32_t* first, const Grouped& how);
+
 }  // namespace wb::cuda

@@ -32,6 +32,11 @@ Runner make_grouped_matmul(const Site& site) {
     const Shape& y = site.out(0).shape;
     Grouped how{Site::rows(site.in(0)), site.a().experts, Site::columns(site.in(0)), y.back(),
                 site.a().trans_b,       site.a().trans_a};
+    if (has_grouped_warpgroup(type, how, site.setup.device))
+        return {[=](Operands p) {
+                    grouped_product_warpgroup(order.stream, type, p[0], p[1], p[3], order.make(p[2]).first, how);
+                },
+                "own products of experts on warpgroup matrix units"};
     if (has_grouped_units(type, how, site.setup.device))
         return {[=](Operands p) {
                     grouped_product_units(order.stream, type, p[0], p[1], p[3], order.make(p[2]).first, how);

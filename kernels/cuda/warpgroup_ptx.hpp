@@ -168,13 +168,15 @@ inline constexpr bool is_bf16<bf16> = true;
 /// that are its columns; of rows that are columns of b, or of its rows. Results are there after products_wait().
 template <class T, int N, bool AColumns = false, bool BRows = false>
 WB_DEVICE void multiply_shared(float (&c)[N / 8][4], std::uint64_t a, std::uint64_t b, bool add) {
-    static_assert(N == 32 || N == 64 || N == 128);
+    static_assert(N == 32 || N == 64 || N == 128 || N == 256);
     if constexpr (N == 32 && is_bf16<T>) WB_SHARED_PRODUCT(32, "bf16", "%16", "%17", "%18", "%19", "%20");
     if constexpr (N == 32 && !is_bf16<T>) WB_SHARED_PRODUCT(32, "f16", "%16", "%17", "%18", "%19", "%20");
     if constexpr (N == 64 && is_bf16<T>) WB_SHARED_PRODUCT(64, "bf16", "%32", "%33", "%34", "%35", "%36");
     if constexpr (N == 64 && !is_bf16<T>) WB_SHARED_PRODUCT(64, "f16", "%32", "%33", "%34", "%35", "%36");
     if constexpr (N == 128 && is_bf16<T>) WB_SHARED_PRODUCT(128, "bf16", "%64", "%65", "%66", "%67", "%68");
     if constexpr (N == 128 && !is_bf16<T>) WB_SHARED_PRODUCT(128, "f16", "%64", "%65", "%66", "%67", "%68");
+    if constexpr (N == 256 && is_bf16<T>) WB_SHARED_PRODUCT(256, "bf16", "%128", "%129", "%130", "%131", "%132");
+    if constexpr (N == 256 && !is_bf16<T>) WB_SHARED_PRODUCT(256, "f16", "%128", "%129", "%130", "%131", "%132");
 }
 
 /// The same with a in registers, as multiply_add() has it, and rows of b as rows.

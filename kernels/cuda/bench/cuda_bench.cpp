@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <vector>
 
 #include "kernels/cuda/attention.hpp"
 #include "kernels/cuda/bench/direct_product.hpp"
@@ -102,6 +103,27 @@ double product_rate() {
     return rate;
 }
 
+/// Products of 16384 rows, evenly of 8 experts.
+void experts(benchmark::State& state, bool gradient, bool warpgroups) {
+    const Queue queue;
+    const Grouped how{16384, 8, 4096, state.range(0), false, gradient};
+    const std::int64_t weights = how.experts * how.k * how.n, results = how.rows * how.n;
+    std::vector<std::int32_t> starts;
+    for (std::int64_t e = 0; e <= how.experts; ++e)
+        starts.push_back(static_cast<std::int32_t>(e * how.rows / how.experts));
+    const Memory x = filled(how.rows * how.k, DType::bf16, queue.stream()),
+                 w = filled(gradient ? results : weights, DType::bf16, queue.stream()),
+                 y((gradient ? weights : results) * 2), first(static_cast<std::int64_t>(starts.size()) * 4);
+    copy_to_device(first.data(), starts.data(), first.bytes(), queue.stream());
+    const double flop = 2.0 * static_cast<double>(how.rows) * static_cast<double>(how.k * how.n);
+    const double seconds = measure(state, queue, flop, 0, [&] {
+        const auto* const at = reinterpret_cast<const std::int32_t*>(first.data());
+        (warpgroups ? grouped_product_warpgroup : grouped_product_units)(queue.stream(), DType::bf16, x.data(),
+                                                                         w.data(), y.data(), at, how);
+    });
+    state.counters["of_product"] = flop / seconds / product_rate();
+}
+
 struct Heads {
     std::int64_t d;
     bool causal, backward, warpgroups;
@@ -198,6 +220,15 @@ void add_benchmarks() {
             ->UseManualTime();
     };
     const bool warpgroups = device(0).major == 9;
+    for (const bool gradient : {false, true})
+        for (const bool by_warpgroups : {false, true})
+            if (warpgroups || !by_warpgroups)
+                RegisterBenchmark(
+                    fmt::format("experts{}{}", gradient ? "_gradient" : "", by_warpgroups ? "_warpgroup" : "").c_str(),
+                    experts, gradient, by_warpgroups)
+                    ->Arg(2048)
+                    ->Arg(14336)
+                    ->UseManualTime();
     for (const bool causal : {false, true})
         for (const std::int64_t d : {64, 128, 256}) {
             heads("attention", {d, causal, false, false});

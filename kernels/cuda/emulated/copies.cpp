@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint64_t begun_mark = 0x6d62617272696572;  // stands where a barrier is, so that writing over it shows
 
-bool sums_now() { return pace_now() == Pace::copies_at_once || (pace_now() == Pace::drawn && drawn_now()); }
+bool copies_now() { return pace_now() == Pace::copies_at_once || (pace_now() == Pace::drawn && drawn_now()); }
 
 struct Wait {
     const Phases* barrier;
@@ -40,7 +40,7 @@ void Units::begin(PhaseBarrier* at, int arrivals) {
 
 void Units::add(Copy copy) {
     copies_.push_back(std::move(copy));
-    if (pace_now() == Pace::copies_at_once || (pace_now() == Pace::drawn && drawn_now())) land();
+    if (copies_now()) land();
 }
 
 void Units::land() {
@@ -187,7 +187,7 @@ void sums_end_group() {
     emulated::Sums& sums = emulated::Units::of_block().sums();
     sums.groups.insert(sums.groups.end(), sums.open.begin(), sums.open.end());
     sums.open.clear();
-    if (emulated::sums_now()) sums.add();
+    if (emulated::copies_now()) sums.add();
 }
 void sums_wait_read() {
     const emulated::Sums& sums = emulated::Units::of_block().sums();

@@ -266,3 +266,32 @@ TEST_CASE("gpu: products with the epilogues that the library offers are the same
     MESSAGE(offered, " offered, ", refused, " refused");
     CHECK(offered >= 16);  // GELU and a matrix added, in bf16 and f16 at least
 }
+
+TEST_CASE("gpu: products of experts by warpgroups are those by warps") {
+    const cuda::Queue queue;
+    const std::vector<std::int32_t> starts{0, 1, 1, 700, 2049, 5000};
+    for (const auto& [transposed, gradient] : {std::pair{false, false}, {true, false}, {false, true}}) {
+        const cuda::Grouped how{starts.back(), 5, 1032, 1544, transposed, gradient};
+        if (!cuda::has_grouped_warpgroup(DType::bf16, how, cuda::device(0))) return;
+        const std::int64_t of_rows = how.rows * how.n, of_weights = how.experts * how.k * how.n;
+        const auto filled = [&](std::int64_t count, std::uint64_t key) {
+            cuda::Memory memory(count * 2);
+            cuda::fill(queue.stream(), DType::bf16, memory.data(), count,
+                       {Fill::Kind::uniform, 1.0, key, 0, count, count});
+            return memory;
+        };
+        const cuda::Memory x = filled(how.rows * how.k, 1), w = filled(gradient ? of_rows : of_weights, 2),
+                           first(static_cast<std::int64_t>(starts.size()) * 4);
+        cuda::copy_to_device(first.data(), starts.data(), first.bytes(), queue.stream());
+        std::vector<std::vector<double>> found;
+        for (const auto kernel : {cuda::grouped_product_units, cuda::grouped_product_warpgroup}) {
+            const std::int64_t count = gradient ? of_weights : of_rows;
+            const cuda::Memory y(count * 2);
+            cuda::set_bytes(y.data(), 0xff, y.bytes(), queue.stream());
+            kernel(queue.stream(), DType::bf16, x.data(), w.data(), y.data(),
+                   reinterpret_cast<const std::int32_t*>(first.data()), how);
+            found.push_back(on_host(y, DType::bf16, count, queue.stream()));
+        }
+        CHECK(farthest(found[1], found[0]) < 1e-2);
+    }
+}

@@ -190,7 +190,6 @@ TEST_CASE("cuda: sums of backward attention by warpgroups are in one order, whic
     for (const auto& [together, order, pace] : {std::tuple{1, Order::backward, Pace::late},
                                                 {3, Order::forward, Pace::copies_at_once},
                                                 {3, Order::backward, Pace::products_at_once},
-                                                {2, Order::drawn, Pace::drawn},
                                                 {3, Order::drawn, Pace::drawn}}) {
         cuda::emulated::set_blocks(together, order);
         cuda::emulated::set_order(order);
@@ -204,6 +203,64 @@ TEST_CASE("cuda: defects planted in backward attention by warpgroups are found")
     expect_found_backward(128, of_backward);
 }
 
+namespace {
+
+/// Rows of three experts, of which one has none, by `kernel`.
+template <class Kernel>
+std::vector<float> of_experts(DType type, const cuda::Grouped& how, const Kernel& kernel) {
+    const auto filled = [&](std::int64_t count, std::uint64_t key) {
+        cuda::Memory memory(count * 2);
+        cuda::fill(nullptr, type, memory.data(), count, {Fill::Kind::uniform, 1.0, key, 0, count, count});
+        return memory;
+    };
+    const std::vector<std::int32_t> first{0, 70, 70, static_cast<std::int32_t>(how.rows)};
+    const std::int64_t of_weights = how.experts * how.k * how.n, of_rows = how.rows * how.n;
+    const cuda::Memory x = filled(how.rows * how.k, 1), w = filled(how.gradient ? of_rows : of_weights, 2),
+                       y((how.gradient ? of_weights : of_rows) * 2);
+    kernel(nullptr, type, x.data(), w.data(), y.data(), first.data(), how);
+    std::vector<float> out;
+    for (std::int64_t i = 0; i < y.bytes() / 2; ++i)
+        out.push_back(type == DType::bf16 ? cuda::to_float(reinterpret_cast<const cuda::bf16*>(y.data())[i])
+                                          : cuda::to_float(reinterpret_cast<const cuda::f16*>(y.data())[i]));
+    return out;
+}
+
+/// The largest error of the warpgroups' kernel against plain loops, infinite if it breaks off or yields a NaN.
+double error_of_experts(DType type, const cuda::Grouped& how) {
+    const std::vector<float> wanted = of_experts(type, how, cuda::grouped_product);
+    double worst = 0;
+    try {
+        const std::vector<float> found = of_experts(type, how, cuda::grouped_product_warpgroup);
+        for (std::size_t i = 0; i < wanted.size(); ++i) {
+            const double error = std::abs(wanted[i] - found[i]);
+            worst = std::isfinite(error) ? std::max(worst, error) : INFINITY;
+        }
+    } catch (const ContractError&) {
+        return INFINITY;
+    }
+    return worst;
+}
+
+}  // namespace
+
+namespace {
+
+constexpr double rounding = 0.2;  // of bf16 results below 32
+constexpr cuda::Grouped gradient_of_experts{230, 3, 136, 264, false, true},
+    deep{80, 3, 392, 256, false, false};  // stages are used again
+
+}  // namespace
+
+TEST_CASE("cuda: products of experts by warpgroups are those of plain loops") {
+    const Device90 device;
+    CHECK(cuda::has_grouped_warpgroup(DType::bf16, deep, cuda::device(0)));
+    CHECK(error_of_experts(DType::bf16, deep) < rounding);
+    CHECK(error_of_experts(DType::f16, {150, 3, 136, 264, true, false}) < rounding);
+    cuda::emulated::set_order(Order::drawn);
+    cuda::emulated::set_pace(Pace::drawn);
+    CHECK(error_of_experts(DType::bf16, gradient_of_experts) < rounding);
+}
+
 TEST_SUITE("nightly") {
     TEST_CASE("cuda: all defects, planted in backward attention of every width, are found") {
         const Device90 device;
@@ -211,5 +268,22 @@ TEST_SUITE("nightly") {
             expect_found_backward(d, of_backward);
             expect_found_backward(d, of_every_kernel);
         }
+    }
+
+    TEST_CASE("cuda: defects planted in products of experts by warpgroups are found") {
+        const Device90 device;
+        for (const auto& [defect, label] : of_every_kernel) {
+            CAPTURE(label);
+            cuda::emulated::set_defect(defect);
+            cuda::emulated::set_pace(defect == Defect::no_room ? Pace::copies_at_once : Pace::late);
+            CHECK(error_of_experts(DType::bf16, deep) > rounding);
+        }
+        cuda::emulated::set_pace(Pace::late);
+        for (const Defect defect : {Defect::no_publish, Defect::no_turned}) {
+            cuda::emulated::set_defect(defect);
+            CHECK(error_of_experts(DType::f16, gradient_of_experts) > rounding);
+        }
+        cuda::emulated::set_defect(Defect::none);
+        CHECK(error_of_experts(DType::f16, gradient_of_experts) < rounding);
     }
 }
