@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -15,14 +14,13 @@
 #include "core/units.hpp"
 #include "harness/catalogue.hpp"
 #include "harness/checkpoint.hpp"
+#include "harness/core_clock.hpp"
 #include "harness/progress.hpp"
 #include "harness/stats.hpp"
 #include "harness/watchdog.hpp"
 
 namespace wb {
 namespace {
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::string outcome(const Result& r) {
     if (r.m.status != Status::ok) return fmt::format("{}: {}", name(r.m.status), r.m.reason);
