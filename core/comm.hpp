@@ -51,6 +51,10 @@ public:
     virtual std::unique_ptr<Pending> start_receive(void* out, std::int64_t count, DType type, int from);
     /// Collective; all ranks start theirs in the same order.
     virtual std::unique_ptr<Pending> start_broadcast(void* buffer, std::int64_t count, DType type, int root);
+    /// The sum on all ranks; `in` == `out` or apart. Collective; all ranks start theirs, and wait for them, in the
+    /// same order. The bits of an element depend on its summands alone, not on how a buffer is cut into sums. Ranks
+    /// that cannot start one take the blocking sum, and return it finished.
+    virtual std::unique_ptr<Pending> start_allreduce(const void* in, void* out, std::int64_t count, DType type);
     /// Finished when all ranks have started theirs.
     virtual std::unique_ptr<Pending> start_barrier();
 

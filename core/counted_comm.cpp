@@ -100,6 +100,9 @@ public:
     std::unique_ptr<Pending> start_broadcast(void* buffer, std::int64_t n, DType type, int root) override {
         return begin("broadcast", n, type, [&] { return inner_.start_broadcast(buffer, n, type, root); });
     }
+    std::unique_ptr<Pending> start_allreduce(const void* in, void* out, std::int64_t n, DType type) override {
+        return begin("allreduce", n, type, [&] { return inner_.start_allreduce(in, out, n, type); });
+    }
     std::unique_ptr<Pending> start_barrier() override {
         return begin("barrier", 0, DType::int8, [&] { return inner_.start_barrier(); });
     }

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
+#include "core/fusion.hpp"
 #include "core/graph.hpp"
 
 namespace wb {
@@ -32,7 +34,16 @@ struct MemoryPlan {
     Bytes total() const { return inputs + weights + state + activations; }
 };
 
-/// First fit by lifetime; every place is aligned to `alignment` bytes.
-MemoryPlan plan_memory(const Graph& g, std::int64_t alignment = 64);
+/// A tensor that must be there while `op` runs, which neither reads nor writes it: ops run in another order, or what
+/// was begun before goes on.
+struct Hold {
+    TensorId id;
+    int op;
+};
+
+/// First fit by lifetime; every place is aligned to `alignment` bytes. What fused ops read and write lives at one
+/// place.
+MemoryPlan plan_memory(const Graph& g, std::int64_t alignment = 64, const FusedOps& fused = {},
+                       std::span<const Hold> holds = {});
 
 }  // namespace wb

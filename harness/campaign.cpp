@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -15,7 +16,10 @@
 #include "harness/catalogue.hpp"
 #include "harness/checkpoint.hpp"
 #include "harness/core_clock.hpp"
+#include "harness/host.hpp"
+#include "harness/mpi_comm.hpp"
 #include "harness/progress.hpp"
+#include "harness/scaling_table.hpp"
 #include "harness/stats.hpp"
 #include "harness/watchdog.hpp"
 
@@ -132,6 +136,8 @@ void Campaign::open() {
 }
 
 void Campaign::begin() {
+    cpus_ = job_cpus(comm_);
+    ranks_on_node_ = ranks_on_node();
     on_root(comm_, "", "", [this] { open(); });
     done_ = shared(comm_, done_);
     lost_ = shared(comm_, lost_);
@@ -149,6 +155,11 @@ void Campaign::begin() {
 
 void Campaign::keep(const PlannedCase& planned, Result& r) {
     r.full_key = full_key(planned, code_);
+    const bool together = planned.kind == Kind::measured && planned.backend->collective() && !r.m.samples_s.empty();
+    if (std::string crowd = crowd_warning(std::min(r.ranks, ranks_on_node_),
+                                          planned.c.threads > 0 ? planned.c.threads : threads_, cpus_);
+        together && !crowd.empty())
+        r.m.warnings.push_back(std::move(crowd));
     if (planned.prompt && r.m.status == Status::ok) add_texts(*planned.prompt, r.m);
     if (r.m.status == Status::failed || r.m.status == Status::invalid)
         failures_.push_back(fmt::format("{}: {}\n  reproduce: {}", r.key, r.m.reason,

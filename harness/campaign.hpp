@@ -43,6 +43,7 @@ private:
     const BackendSet& backends_;
     Comm& comm_;
     int threads_;
+    int cpus_ = 0, ranks_on_node_ = 1;
     std::string code_ = code_fingerprint();
     std::optional<Archive> archive_;
     RunInfo info_;

@@ -89,15 +89,16 @@ std::string host_network_file(int ranks) {
     return (folder / fmt::format("network-{}-{}ranks.toml", host_name(), ranks)).string();
 }
 
-std::string host_network_toml(const NetworkFigures& f, const LogGP& fit, const System& host, const std::string& date) {
+std::string host_network_toml(const NetworkFigures& f, const LogGP& fit, const System& host, const std::string& date,
+                              const std::string& busy) {
     std::string out =
         fmt::format("title = \"{} ranks of {} on {}\"\nkind = \"cluster\"\n", f.ranks, f.library, host.title);
     out +=
         "notes = \"Collectives follow from the messages measured here; products and vectors are bounded by the peaks, "
         "for nothing of theirs was fitted.\"\n\n[sources]\n";
     out += fmt::format(
-        "network = \"waferbench network on this host, {} ranks together, lower quartile of the best round, {}\"\n",
-        f.ranks, date);
+        "network = \"waferbench network on this host, {} ranks together, lower quartile of the best round, {}{}\"\n",
+        f.ranks, date, busy.empty() ? "" : "; not to be trusted: " + busy);
     out += fmt::format("host = \"this host's description, a share of {} each\"\n", f.ranks);
     out += "bound = \"not measured: as if nothing were lost\"\n\n[unit]\nname = \"rank\"\n\n[unit.peak]\n";
     for (const auto& [type, peak] : host.peak)

@@ -20,9 +20,10 @@ std::shared_ptr<const System> host_network(const Files& files, Comm& comm,
 /// Where the figures of so many ranks are stored, beside those of the host.
 std::string host_network_file(int ranks);
 
-/// The system file. `host` lends its peaks, a share to each rank.
+/// The system file. `host` lends its peaks, a share to each rank. `busy`: why the times are of something else than
+/// messages; stands in the source of every number. Empty if nothing speaks against them.
 std::string host_network_toml(const NetworkFigures& figures, const LogGP& fit, const System& host,
-                              const std::string& date);
+                              const std::string& date, const std::string& busy = "");
 
 /// What is stored of this host's network, for people: a paragraph for each number of ranks; empty if nothing is.
 std::string host_network_text();

@@ -36,21 +36,65 @@ namespace {
 constexpr const char* footer = R"help(Examples:
   waferbench run quick                               the tour: this host beside the bounds of named machines
   mpirun -n 2 waferbench run my.toml --output a.h5   the same on two ranks
-  waferbench run my.toml --set workload.0.m="range(1024, 8192, x2)" --filter "gemm cpu"
-  waferbench run my.toml --resume                    go on after a crash, Ctrl-C or the end of a time slot
   mpirun -n 2 waferbench network                     messages and collectives of this host's MPI, fitted to LogGP
   waferbench describe host                           every figure of a machine, and where it comes from
-  waferbench describe results/mine.h5                phase by phase: time, memory, messages, traffic, what decides
   waferbench compare before.h5 after.h5 --threshold 3%
   waferbench validate --group "waferllm-*"           the models judged by what others measured
   waferbench tco results/mine.h5 --preset enterprise  what each result costs, with uncertainty
   waferbench tokenize book.txt -o book.h5             a text to train on: data = "book.h5" in a pipeline
-  waferbench check results/quick-20260101-120000.h5
+  waferbench VERB --help                             options and examples of each
 
 Exit codes: 0 ok; 1 usage or configuration; 2 regression, changed value or exceeded gate; 3 a case failed or was wrong;
 4 inconclusive (compare --strict); 5 baseline or result file missing or damaged; 6 environment unfit (oversubscribed,
 wrongly bound); 7 results could not be written; 75 stopped by SIGTERM, run again with --resume; 124 budget used
 up, or a case hangs; 130 interrupted.)help";
+
+constexpr const char* run_footer = R"help(Examples:
+  waferbench run quick
+  waferbench run my.toml --set workload.0.m="range(1024, 8192, x2)" --filter "gemm cpu"
+  mpirun -n 2 waferbench run my.toml --budget "10 min" --output a.h5
+  waferbench run my.toml --resume --output a.h5      go on after a crash, Ctrl-C or the end of a time slot
+
+Exit codes: 0 ok; 1 a mistake in the experiment; 3 a case failed or was wrong; 6 environment unfit (oversubscribed,
+wrongly bound); 7 results could not be written; 75 stopped by SIGTERM, run again with --resume; 124 budget used up, or a
+case hangs; 130 interrupted. What was measured is kept in all of them.)help";
+
+constexpr const char* plan_footer = R"help(Examples:
+  waferbench plan quick
+  waferbench plan systems --filter "serve llama3.1-70b" --format csv)help";
+
+constexpr const char* list_footer = R"help(Examples:
+  waferbench list
+  waferbench list systems --format csv
+  waferbench --configs mine list models              yours first, then the ones that ship)help";
+
+constexpr const char* describe_footer = R"help(Examples:
+  waferbench describe SYSTEM                         every figure of a machine (list systems), and its source
+  waferbench describe host --remeasure               this machine's figures and ceilings, measured anew
+  waferbench describe llama3-8b                      parameters, layers, FLOPs a token
+  waferbench describe results/mine.h5                phase by phase: time, memory, messages, traffic, what decides)help";
+
+constexpr const char* show_footer = R"help(Examples:
+  waferbench show results/mine.h5 --wide
+  waferbench show results/mine.h5 --phases --filter "pipeline llama2-7b"
+  waferbench --format markdown show results/mine.h5 > table.md)help";
+
+constexpr const char* check_footer = R"help(Example:
+  waferbench check results/mine.h5
+
+Exit codes: 0 complete and unchanged; 5 missing or damaged, with every problem named.)help";
+
+constexpr const char* compare_footer = R"help(Examples:
+  waferbench compare before.h5 after.h5 --threshold 3%
+  waferbench compare results/baseline/models.h5 now.h5 --exact
+
+Exit codes: 0 nothing slower; 2 slower or changed; 4 inconclusive (with --strict); 5 a file is missing or damaged.)help";
+
+constexpr const char* rebuild_footer = R"help(Example:
+  waferbench rebuild results/mine.journal            writes results/mine.h5)help";
+
+constexpr const char* probe_footer = R"help(Example:
+  waferbench probe 2 > mine/systems/host.toml        what `describe host` would store, to be edited)help";
 
 struct Arguments {
     std::vector<std::string> configs;
@@ -128,7 +172,152 @@ Exit compare_files(const Arguments& a, Comm& comm, bool colour) {
     return c.code;
 }
 
-/// Defines the verbs; `chosen` becomes the one to carry out.
+/// What defines a verb: `chosen` becomes the one to carry out.
+struct Definition {
+    CLI::App& app;
+    Arguments& a;
+    Comm& comm;
+    std::function<Exit()>& chosen;
+    bool colour;
+
+    /// `body` runs if `verb` is named.
+    void carry_out(CLI::App* verb, const char* examples, std::function<Exit()> body) const {
+        verb->footer(examples);
+        verb->callback([&chosen = chosen, body = std::move(body)] { chosen = body; });
+    }
+};
+
+void add_experiment(CLI::App* verb, Arguments& a) {
+    verb->add_option("experiment", a.run.experiment, "TOML file, or a name from `list experiments`")->required();
+    verb->add_option("--filter", a.run.filter, "only cases whose key has all these words (-word: has not)");
+    verb->add_option("--mapping", a.run.mapping, "how every cluster spreads a model: \"tp8 pp8 dp64 mb32 sp zero1\"");
+    verb->add_option("--set", a.run.set, "override a key: --set protocol.min_time=\"0.5 s\"; repeatable")
+        ->allow_extra_args(false);
+}
+
+void define_run(const Definition& d) {
+    Arguments& a = d.a;
+    auto* verb = d.app.add_subcommand("run", "run an experiment, keep every number, show the comparison");
+    add_experiment(verb, a);
+    verb->add_option("--output,-o", a.run.output, "results file (default: results/<name>-<date>.h5)");
+    verb->add_flag("--resume", a.run.resume, "skip the cases the journal already holds");
+    verb->add_flag("--oversubscribe", a.run.oversubscribe, "allow more threads than cores");
+    verb->add_flag("--remeasure", a.run.measure_again, "measure this host's ceilings anew before it begins");
+    verb->add_option("--budget", a.budget, "start no case after this long, e.g. \"10 min\"");
+    verb->add_flag("--wide", a.run.wide, "show verification, memory and communication too");
+    verb->add_flag("--quiet,-q", a.run.quiet, "print nothing but mistakes");
+    d.carry_out(verb, run_footer, [&a, &comm = d.comm] {
+        a.run.format = format_of(a.format);
+        a.run.configs = a.configs;
+        try {
+            if (!a.budget.empty()) a.run.budget_s = parse<Seconds>(a.budget).si();
+        } catch (const UnitProblem& p) {
+            throw p.at("--budget");
+        }
+        return run_experiment(a.run, files_of(a), comm);
+    });
+}
+
+void define_plan(const Definition& d) {
+    auto* verb =
+        d.app.add_subcommand("plan", "list the cases of an experiment with work, memory and time; run nothing");
+    add_experiment(verb, d.a);
+    d.carry_out(verb, plan_footer, [&a = d.a, &comm = d.comm, colour = d.colour] {
+        const Files files = files_of(a);
+        const Experiment e = load_experiment(a.run, files, comm);
+        const BackendSet backends;
+        print(comm, plan_text(expand(e, files, backends, comm.size(), a.run.filter), comm.size(), format_of(a.format),
+                              colour));
+        return Exit::ok;
+    });
+}
+
+void define_list(const Definition& d) {
+    auto* verb = d.app.add_subcommand("list", "workloads, backends, systems, models, experiments");
+    verb->add_option("what", d.a.what, "one of them");
+    d.carry_out(verb, list_footer, [&a = d.a, &comm = d.comm, colour = d.colour] {
+        return print(comm, list_text(a.what, files_of(a), format_of(a.format), colour)), Exit::ok;
+    });
+}
+
+std::string stored_phases(const std::string& path, Format format, bool colour) {
+    const ResultSet set = read_results(path);
+    const bool one_table = format == Format::csv || format == Format::json;
+    const std::string systems = one_table ? "" : show_phases(set, format, colour);
+    return systems + (systems.empty() ? "" : "\n") + show_phase_details(set, format, colour);
+}
+
+void define_describe(const Definition& d) {
+    Arguments& a = d.a;
+    auto* verb = d.app.add_subcommand("describe", "a system, workload, backend or model: what it has and needs");
+    verb->add_option("name", a.what, "its name; `host` is this machine; of results (.h5, .journal) their phases")
+        ->required();
+    verb->add_flag("--remeasure,--measure-again", a.measure_again, "host: measure its figures and ceilings anew");
+    d.carry_out(verb, describe_footer, [&a, &comm = d.comm, colour = d.colour] {
+        const Format format = format_of(a.format);
+        if (a.what.ends_with(".h5") || a.what.ends_with(".journal"))
+            return print(comm, stored_phases(a.what, format, colour)), Exit::ok;
+        const Files files = files_of(a);
+        print(comm, describe_text(a.what, files, loader(files, comm, a.measure_again), format, colour));
+        if (a.what == "host" && format == Format::terminal) print(comm, host_network_text());
+        return Exit::ok;
+    });
+}
+
+void define_show(const Definition& d) {
+    Arguments& a = d.a;
+    auto* verb = d.app.add_subcommand("show", "the comparison of a stored result");
+    verb->add_option("file", a.file, "results .h5 or .journal")->required();
+    verb->add_option("--filter", a.show_filter, "only cases whose key contains this");
+    verb->add_flag("--wide", a.wide, "verification, memory and communication too");
+    verb->add_flag("--phases", a.phases, "instead: every phase of composed workloads, with what limits it");
+    verb->add_flag("--heat", a.heat, "instead: heat maps of simulated cases, links and PEs of the mesh");
+    d.carry_out(verb, show_footer, [&a, &comm = d.comm, colour = d.colour] {
+        const ResultSet set = read_results(a.file);
+        const Format format = format_of(a.format);
+        print(comm, a.heat     ? show_heat_maps(set, format, colour, a.show_filter)
+                    : a.phases ? show_phase_details(set, format, colour, a.show_filter)
+                               : show_results(set, format, colour, a.wide, a.show_filter));
+        return Exit::ok;
+    });
+}
+
+void define_check(const Definition& d) {
+    auto* verb = d.app.add_subcommand("check", "is this .h5 complete and valid?");
+    verb->add_option("file", d.a.file, "results file")->required();
+    d.carry_out(verb, check_footer, [&a = d.a, &comm = d.comm] { return check_file(a, comm); });
+}
+
+void define_compare(const Definition& d) {
+    Arguments& a = d.a;
+    auto* verb = d.app.add_subcommand(
+        "compare", "is B slower than A? exact kinds to the last bit, measured ones by their medians");
+    verb->add_option("A", a.a, "the older results")->required();
+    verb->add_option("B", a.b, "the newer results")->required();
+    verb->add_option("--threshold", a.threshold, "measured: slowdowns below this do not count")->capture_default_str();
+    verb->add_flag("--strict", a.compare.strict, "inconclusive rows give exit code 4");
+    verb->add_flag("--exact", a.compare.exact_only, "leave measured rows out");
+    d.carry_out(verb, compare_footer,
+                [&a, &comm = d.comm, colour = d.colour] { return compare_files(a, comm, colour); });
+}
+
+void define_rebuild(const Definition& d) {
+    auto* verb = d.app.add_subcommand("rebuild", "publish the .h5 of a journal again");
+    verb->add_option("journal", d.a.file, "results .journal")->required();
+    d.carry_out(verb, rebuild_footer, [&a = d.a, &comm = d.comm] {
+        const std::string out = std::filesystem::path(a.file).replace_extension(".h5").string();
+        if (comm.rank() == 0) write_results(out, read_results(a.file));
+        print(comm, fmt::format("{} -> {}\n", a.file, out));
+        return Exit::ok;
+    });
+}
+
+void define_probe(const Definition& d) {
+    auto* verb = d.app.add_subcommand("probe", "measure this machine and print it as a system file");
+    verb->add_option("cpus", d.a.probe_cpus, "cores to use");
+    d.carry_out(verb, probe_footer, [&a = d.a] { return static_cast<Exit>(probe_main(a.probe_cpus)); });
+}
+
 void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chosen) {
     const bool colour = comm.size() == 1 && isatty(1) && !std::getenv("NO_COLOR");
     app.footer(footer);
@@ -142,122 +331,15 @@ void define(CLI::App& app, Arguments& a, Comm& comm, std::function<Exit()>& chos
     app.add_option("--format", a.format, "how tables are printed; HDF5: tco --output FILE.h5")
         ->check(CLI::IsMember({"terminal", "markdown", "csv", "json", "latex"}))
         ->capture_default_str();
-
-    const auto experiment_options = [&a](CLI::App* verb) {
-        verb->add_option("experiment", a.run.experiment, "TOML file, or a name from `list experiments`")->required();
-        verb->add_option("--filter", a.run.filter, "only cases whose key has all these words (-word: has not)");
-        verb->add_option("--mapping", a.run.mapping,
-                         "how every cluster spreads a model: \"tp8 pp8 dp64 mb32 sp zero1\"");
-        verb->add_option("--set", a.run.set, "override a key: --set protocol.min_time=\"0.5 s\"; repeatable")
-            ->allow_extra_args(false);
-    };
-    auto* run = app.add_subcommand("run", "run an experiment, keep every number, show the comparison");
-    experiment_options(run);
-    run->add_option("--output,-o", a.run.output, "results file (default: results/<name>-<date>.h5)");
-    run->add_flag("--resume", a.run.resume, "skip the cases the journal already holds");
-    run->add_flag("--oversubscribe", a.run.oversubscribe, "allow more threads than cores");
-    run->add_flag("--remeasure", a.run.measure_again, "measure this host's ceilings anew before it begins");
-    run->add_option("--budget", a.budget, "start no case after this long, e.g. \"10 min\"");
-    run->add_flag("--wide", a.run.wide, "show verification, memory and communication too");
-    run->add_flag("--quiet,-q", a.run.quiet, "print nothing but mistakes");
-    run->callback([&a, &comm, &chosen] {
-        chosen = [&a, &comm] {
-            a.run.format = format_of(a.format);
-            a.run.configs = a.configs;
-            try {
-                if (!a.budget.empty()) a.run.budget_s = parse<Seconds>(a.budget).si();
-            } catch (const UnitProblem& p) {
-                throw p.at("--budget");
-            }
-            return run_experiment(a.run, files_of(a), comm);
-        };
-    });
-    auto* plan = app.add_subcommand("plan", "list the cases of an experiment with work, memory and time; run nothing");
-    experiment_options(plan);
-    plan->callback([&a, &comm, &chosen, colour] {
-        chosen = [&a, &comm, colour] {
-            const Files files = files_of(a);
-            const Experiment e = load_experiment(a.run, files, comm);
-            const BackendSet backends;
-            print(comm, plan_text(expand(e, files, backends, comm.size(), a.run.filter), comm.size(),
-                                  format_of(a.format), colour));
-            return Exit::ok;
-        };
-    });
-    auto* list = app.add_subcommand("list", "workloads, backends, systems, models, experiments");
-    list->add_option("what", a.what, "one of them");
-    list->callback([&a, &comm, &chosen, colour] {
-        chosen = [&a, &comm, colour] {
-            return print(comm, list_text(a.what, files_of(a), format_of(a.format), colour)), Exit::ok;
-        };
-    });
-    auto* describe = app.add_subcommand("describe", "a system, workload, backend or model: what it has and needs");
-    describe->add_option("name", a.what, "its name; `host` is this machine; of results (.h5, .journal) their phases")
-        ->required();
-    describe->add_flag("--measure-again,--remeasure", a.measure_again, "host: measure its figures and ceilings anew");
-    describe->callback([&a, &comm, &chosen, colour] {
-        chosen = [&a, &comm, colour] {
-            if (a.what.ends_with(".h5") || a.what.ends_with(".journal")) {
-                const ResultSet set = read_results(a.what);
-                const bool one_table = format_of(a.format) == Format::csv || format_of(a.format) == Format::json;
-                const std::string systems = one_table ? "" : show_phases(set, format_of(a.format), colour);
-                print(comm,
-                      systems + (systems.empty() ? "" : "\n") + show_phase_details(set, format_of(a.format), colour));
-                return Exit::ok;
-            }
-            const Files files = files_of(a);
-            print(comm,
-                  describe_text(a.what, files, loader(files, comm, a.measure_again), format_of(a.format), colour));
-            if (a.what == "host" && format_of(a.format) == Format::terminal) print(comm, host_network_text());
-            return Exit::ok;
-        };
-    });
-    auto* show = app.add_subcommand("show", "the comparison of a stored result");
-    show->add_option("file", a.file, "results .h5 or .journal")->required();
-    show->add_option("--filter", a.show_filter, "only cases whose key contains this");
-    show->add_flag("--wide", a.wide, "verification, memory and communication too");
-    show->add_flag("--phases", a.phases, "instead: every phase of composed workloads, with what limits it");
-    show->add_flag("--heat", a.heat, "instead: heat maps of simulated cases, links and PEs of the mesh");
-    show->callback([&a, &comm, &chosen, colour] {
-        chosen = [&a, &comm, colour] {
-            const ResultSet set = read_results(a.file);
-            const Format format = format_of(a.format);
-            print(comm, a.heat     ? show_heat_maps(set, format, colour, a.show_filter)
-                        : a.phases ? show_phase_details(set, format, colour, a.show_filter)
-                                   : show_results(set, format, colour, a.wide, a.show_filter));
-            return Exit::ok;
-        };
-    });
-    auto* check = app.add_subcommand("check", "is this .h5 complete and valid?");
-    check->add_option("file", a.file, "results file")->required();
-    check->callback([&a, &comm, &chosen] { chosen = [&a, &comm] { return check_file(a, comm); }; });
-    auto* compare = app.add_subcommand(
-        "compare", "is B slower than A? exact kinds to the last bit, measured ones by their medians");
-    compare->add_option("A", a.a, "the older results")->required();
-    compare->add_option("B", a.b, "the newer results")->required();
-    compare->add_option("--threshold", a.threshold, "measured: slowdowns below this do not count")
-        ->capture_default_str();
-    compare->add_flag("--strict", a.compare.strict, "inconclusive rows give exit code 4");
-    compare->add_flag("--exact", a.compare.exact_only, "leave measured rows out");
-    compare->callback(
-        [&a, &comm, &chosen, colour] { chosen = [&a, &comm, colour] { return compare_files(a, comm, colour); }; });
-    auto* rebuild = app.add_subcommand("rebuild", "publish the .h5 of a journal again");
-    rebuild->add_option("journal", a.file, "results .journal")->required();
-    rebuild->callback([&a, &comm, &chosen] {
-        chosen = [&a, &comm] {
-            const std::string out = std::filesystem::path(a.file).replace_extension(".h5").string();
-            if (comm.rank() == 0) write_results(out, read_results(a.file));
-            print(comm, fmt::format("{} -> {}\n", a.file, out));
-            return Exit::ok;
-        };
-    });
+    const Definition own{app, a, comm, chosen, colour};
+    for (const auto define_verb : {define_run, define_plan, define_list, define_describe, define_show, define_check,
+                                   define_compare, define_rebuild})
+        define_verb(own);
     const VerbContext context{comm, [&a] { return files_of(a); }, [&a] { return format_of(a.format); }, colour, chosen};
     for (const auto define_verb : {define_validation_verbs, define_tokenize_verb, define_tco_verb, define_goodput_verb,
                                    define_exchange_verbs, define_network_verb})
         define_verb(app, context);
-    auto* probe = app.add_subcommand("probe", "measure this machine and print it as a system file");
-    probe->add_option("cpus", a.probe_cpus, "cores to use");
-    probe->callback([&a, &chosen] { chosen = [&a] { return static_cast<Exit>(probe_main(a.probe_cpus)); }; });
+    define_probe(own);
 }
 
 /// The last words: a closed pipe must not turn them into an abort.

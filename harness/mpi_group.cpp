@@ -1,6 +1,8 @@
 #ifdef WB_HAVE_MPI
 #include "harness/mpi_group.hpp"
 
+#include "harness/mpi_sum.hpp"
+
 #if defined(OPEN_MPI) && __has_include(<mpi-ext.h>)
 #include <mpi-ext.h>
 #endif
@@ -177,6 +179,9 @@ public:
             check(MPI_Ibcast(at(buffer, first, type), part, wires_->of(type).type, root, comm_, request), "MPI_Ibcast");
         });
     }
+    std::unique_ptr<Pending> start_allreduce(const void* in, void* out, std::int64_t count, DType type) override {
+        return start_ordered_sum(comm_, wires_->of(type), {in, out, count, stored_bytes(type), largest_}, sums_++);
+    }
     std::unique_ptr<Pending> start_barrier() override {
         return start(
             1, [&](std::int64_t, int, MPI_Request* request) { check(MPI_Ibarrier(comm_, request), "MPI_Ibarrier"); });
@@ -309,6 +314,7 @@ private:
     std::shared_ptr<const Wires> wires_;
     int rank_ = 0, size_ = 1;
     std::int64_t largest_;
+    int sums_ = 0;  ///< started: each has tags of its own
     std::function<void()> at_end_;
 };
 

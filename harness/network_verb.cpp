@@ -19,6 +19,7 @@
 #include "core/units.hpp"
 #include "harness/host.hpp"
 #include "harness/host_network.hpp"
+#include "harness/mpi_comm.hpp"
 #include "harness/plan.hpp"
 #include "harness/reduction_fit.hpp"
 #include "harness/text_table.hpp"
@@ -32,6 +33,7 @@ struct NetworkOptions {
 
 constexpr const char* footer = R"help(Example:
   mpirun -n 2 waferbench network            measure, fit, store; then `use = "host-network"` names it in experiments
+  mpirun -n 2 waferbench network --largest "64 KiB" --budget "5 s" --format csv   short messages, for a spreadsheet
   waferbench describe host                  shows what is stored)help";
 
 std::string today() {
@@ -57,9 +59,14 @@ Cell rate_cell(double bytes, double s) { return {format(BytesPerSecond(bytes / s
 void message_rows(TextTable& t, const NetworkFigures& f) {
     t.section("messages, all ranks in pairs");
     for (const double bytes : f.sizes("latency"))
-        t.row({format(Bytes(bytes)), time_cell(f.at("latency", bytes)), rate_cell(bytes, f.at("bandwidth", bytes)),
-               rate_cell(2 * bytes, f.at("bidirectional", bytes)), time_cell(f.at("exchange", bytes)),
-               time_cell(f.at("add", bytes)), time_cell(f.at("copy", bytes))});
+        t.row({format(Bytes(bytes)),
+               time_cell(f.at("latency", bytes)),
+               rate_cell(bytes, f.at("bandwidth", bytes)),
+               {fmt::format("{:.3g} k/s", 1e-3 / f.at("bandwidth", bytes)), 1 / f.at("bandwidth", bytes)},
+               rate_cell(2 * bytes, f.at("bidirectional", bytes)),
+               time_cell(f.at("exchange", bytes)),
+               time_cell(f.at("add", bytes)),
+               time_cell(f.at("copy", bytes))});
 }
 
 /// What the cluster model says of a collective of ranks on that system.
@@ -119,15 +126,13 @@ void store(const std::string& path, const std::string& text) {
                     Exit::io);
 }
 
-/// Ranks that other programs keep from running at once wait for each other far longer than messages take.
-std::string busy_warning(int ranks) {
+/// Why the times may be of waiting for a processor and not for messages; empty if nothing says so.
+std::string busy_reason(int ranks, int cpus) {
     double load = 0;
-    const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    if (getloadavg(&load, 1) != 1 || load + ranks <= static_cast<double>(cpus) + 0.5) return "";
-    return fmt::format(
-        "warning: {} ranks on {} CPUs, load average {:.1f} before: ranks wait for the processor, not for "
-        "messages. Wait until the machine is idle; start no more ranks than CPUs.\n",
-        ranks, cpus, load);
+    if (ranks > cpus) return fmt::format("{} ranks took turns on {} CPUs", ranks, cpus);
+    if (getloadavg(&load, 1) != 1 || load + ranks <= cpus + 0.5) return "";
+    return fmt::format("other programs were at work on {} CPUs, load average {:.1f} before {} ranks began", cpus, load,
+                       ranks);
 }
 
 template <class Q>
@@ -149,13 +154,17 @@ Exit measure_network(const NetworkOptions& o, const VerbContext& context) {
         throw Error({"--largest", fmt::format("is {}", o.largest), "the protocols of a library change on the way there",
                      "Use 4 KiB to 64 MiB."});
     const auto host = host_system(context.files(), comm, {});
-    const std::string busy = busy_warning(comm.size());
+    const std::string busy = busy_reason(ranks_on_node(), job_cpus(comm));
     const NetworkFigures figures = probe_network(comm, budget_s, largest);
     if (comm.rank() != 0) return Exit::ok;
-    if (!busy.empty()) fmt::print(stderr, "{}", busy);
+    if (!busy.empty())
+        fmt::print(stderr,
+                   "warning: {}: ranks wait for the processor, not for messages. Wait until the machine is idle; start "
+                   "no more ranks than CPUs.\n",
+                   busy);
     const LogGP fit = fit_loggp(figures);
     const std::string path = o.output.empty() ? host_network_file(comm.size()) : o.output;
-    std::string text = host_network_toml(figures, fit, *host, today());
+    std::string text = host_network_toml(figures, fit, *host, today(), busy);
     const BackendSet backends;
     const Backend& model = backends.require("cluster", "network");
     const auto predict = [&](const System& s, const std::string& op, double bytes) {
@@ -166,6 +175,7 @@ Exit measure_network(const NetworkOptions& o, const VerbContext& context) {
     TextTable messages({{"bytes", Align::right},
                         {"latency", Align::right, "", "s"},
                         {"bandwidth", Align::right, "", "B/s"},
+                        {"messages", Align::right, "", "1/s"},
                         {"bidirectional", Align::right, "", "B/s"},
                         {"exchange", Align::right, "", "s"},
                         {"add", Align::right, "", "s"},

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 #include <sstream>
+#include <string_view>
 #include <vector>
 
 #include "core/units.hpp"
@@ -61,6 +62,17 @@ void add_rows(TextTable& t, const std::string& title, Group g, const Workers& by
     }
 }
 
+/// Says so where workers had to share processors: their efficiency is the machine's, not the program's.
+std::string crowd_note(const std::map<std::string, Group>& groups, const Workers& by) {
+    int least = 0;
+    for (const auto& [key, group] : groups)
+        for (const Result* r : group)
+            if (is_crowded(*r) && (least == 0 || r->*by.count < least)) least = r->*by.count;
+    if (least == 0) return "";
+    return fmt::format("\nFrom {} {} on they took turns on the processors: their efficiency tells nothing.\n", least,
+                       by.name);
+}
+
 std::string show_by(const Workers& by, const ResultSet& set, Format format, bool colour, const std::string& filter) {
     TextTable t({{by.name, Align::right, "", "1"},
                  {"workload"},
@@ -68,7 +80,7 @@ std::string show_by(const Workers& by, const ResultSet& set, Format format, bool
                  {"speed-up", Align::right, "", "1"},
                  {"efficiency", Align::right, "", "1"},
                  {"communication", Align::right, "", "s"},
-                 {"of it exposed", Align::right, "", "s"}});
+                 {"exposed", Align::right, "", "s"}});
     std::map<std::string, Group> strong, weak;
     for (const Result& r : set.results) {
         if (r.m.kind != Kind::measured || r.m.status != Status::ok || r.m.samples_s.empty() || work(r) <= 0) continue;
@@ -88,10 +100,23 @@ std::string show_by(const Workers& by, const ResultSet& set, Format format, bool
         if (several(group, by)) add_rows(t, title("weak", *group.front()), group, by);
     if (t.empty()) return "";
     if (format == Format::latex) return t.latex();
-    return format == Format::markdown ? t.markdown() : t.terminal(colour);
+    return (format == Format::markdown ? t.markdown() : t.terminal(colour)) + crowd_note(strong, by);
 }
 
+constexpr std::string_view crowd_mark = ": they take turns";
+
 }  // namespace
+
+std::string crowd_warning(int ranks, int threads, int cpus) {
+    if (ranks * threads <= cpus) return "";
+    return fmt::format("{} rank{} of {} thread{} on {} processor{}{}", ranks, ranks == 1 ? "" : "s", threads,
+                       threads == 1 ? "" : "s", cpus, cpus == 1 ? "" : "s", crowd_mark);
+}
+
+bool is_crowded(const Result& r) {
+    return std::any_of(r.m.warnings.begin(), r.m.warnings.end(),
+                       [](const std::string& w) { return w.find(crowd_mark) != std::string::npos; });
+}
 
 std::string show_scaling(const ResultSet& set, Format format, bool colour, const std::string& filter) {
     std::string out = show_by(ranks, set, format, colour, filter);

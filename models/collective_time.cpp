@@ -26,6 +26,9 @@ double wire_of(const Device& d, const NetworkLevel& level, int local) {
     return level.constants == "node_" ? std::min(all, d.constant_or("node_bandwidth", all)) : all;
 }
 
+/// Machines whose libraries reach less of every level than others of their kind: a site's own share.
+double network_share(const Device& d) { return d.constant_or("network_share", 1); }
+
 /// One message, over one port.
 double message(const Question& q) {
     const Device& d = q.device;
@@ -58,7 +61,8 @@ CollectiveChoice over_domains(const Question& q, Way way) {
     const Device& d = q.device;
     const int local = q.levels[q.levels.size() - 2].ranks;
     const double depth = std::log2(std::ceil(static_cast<double>(q.ranks) / local));
-    const double wire = wire_of(d, q.levels.back(), local), sent = traffic_factor(q.kind, q.ranks) * q.bytes;
+    const double wire = network_share(d) * wire_of(d, q.levels.back(), local),
+                 sent = traffic_factor(q.kind, q.ranks) * q.bytes;
     const auto law = [&](const std::string& size, double hop, double fraction, double fill) {
         const Protocol p{
             "",
@@ -139,7 +143,7 @@ std::vector<Protocol> protocols(const Device& d, const NetworkLevel& inner) {
         add("LL", d.constant_or("small_hop_time", 1e-6), low, 0);
     if (d.has("middle_network_fraction"))
         add("LL128", d.constant_or("middle_hop_time", 2e-6), d.constant("middle_network_fraction"), 0);
-    add("Simple", d.constant_or("large_hop_time", 4e-6), d.constant_or("network_fraction", 0.75),
+    add("Simple", d.constant_or("large_hop_time", 4e-6), network_share(d) * d.constant_or("network_fraction", 0.75),
         d.constant_or("fill_fraction", 0));
     return out;
 }

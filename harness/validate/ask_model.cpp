@@ -74,10 +74,13 @@ Question ask_train(const Point& p, CaseMaker& make) {
         throw Unanswerable(fmt::format("no workload for fine-tuning ({}) yet", tuned));
     const Setting s = make.setting(p);
     const std::int64_t batch = p.integer("global_batch");
+    const std::int64_t seq = p.integer("seq"), alone = p.integer_or("packed", seq);  // tokens that see one another
+    if (alone < 1 || seq % alone != 0)
+        throw Unanswerable(fmt::format("{} tokens hold no whole number of {} packed ones", seq, alone));
     Question q;
     q.search_units = !s.units_known;
     q.terms.push_back(
-        {make.make(tuned == "lora" ? "finetune" : "train", model_params(p, make, batch, p.integer("seq")), s), 1});
+        {make.make(tuned == "lora" ? "finetune" : "train", model_params(p, make, batch * (seq / alone), alone), s), 1});
     const Graph& g = *q.terms[0].c.graph;
     set_metric(q, p,
                {.tokens = static_cast<double>(batch * p.integer("seq")),
@@ -114,7 +117,7 @@ Case energy_case(const Point& p, CaseMaker& make, const Setting& s) {
         return make.make(
             "gemm", {{"m", p.integer("m")}, {"n", p.integer("n")}, {"k", p.integer("k")}, {"dtype", make.dtype(p)}}, s);
     if (op == "prefill" || op == "decode")
-        return make.make(op, model_params(p, make, p.integer_or("batch", 1), p.integer("input")), s);
+        return make.make(op, model_params(p, make, p.integer_or("batch", 1), p.integer("input"), s.mapping.tensor), s);
     throw Unanswerable(fmt::format("no workload for the energy of \"{}\" yet", op));
 }
 
@@ -127,6 +130,8 @@ Question ask_energy(const Point& p, CaseMaker& make) {
     theirs.mapping.tensor = theirs.units;
     q.terms.push_back({energy_case(p, make, mine), 1});
     q.reference.push_back({energy_case(p, make, theirs), 1});
+    if (p.word("op").starts_with("gem") && theirs.mapping.tensor > 1)
+        q.reference.push_back(gathered(q.reference.front().c, theirs, make));
     return q;
 }
 
@@ -141,8 +146,6 @@ Question ask_model(const Point& p, CaseMaker& make) {
 Question ask_other(const Point& p, CaseMaker& make) {
     if (p.workload == "memory") return ask_memory(p, make);
     if (p.workload == "energy") return ask_energy(p, make);
-    if (p.workload == "link") throw Unanswerable("no workload for a bare link yet");
-    if (p.workload == "hpc") throw Unanswerable(fmt::format("no workload for {} yet", p.word("op")));
     throw Unanswerable(fmt::format("no workload for {} yet", p.workload));
 }
 

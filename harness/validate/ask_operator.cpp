@@ -27,15 +27,7 @@ Question ask_gemm(const Point& p, CaseMaker& make) {
                            {"dtype", make.dtype(p)}};
     const Setting setting = make.setting(p);
     Question q = one(make.make("gemm", params, setting));
-    const Graph& graph = *q.terms.front().c.graph;
-    const Bytes output = graph.bytes(graph.ops().front().out.front());
-    if (setting.mapping.tensor > 1)  // each rank has its columns of the product, and needs all
-        q.terms.push_back({make.make("collective",
-                                     {{"op", std::string("allgather")},
-                                      {"bytes", fmt::format("{:.0f} B", output.si())},
-                                      {"dtype", make.dtype(p)}},
-                                     setting),
-                           1});
+    if (setting.mapping.tensor > 1) q.terms.push_back(gathered(q.terms.front().c, setting, make));
     set_metric(q, p, {.flops = flops_of(q), .bytes = q.terms.front().c.graph->compulsory_bytes().si()});
     return q;
 }
@@ -96,6 +88,17 @@ Question ask_collective(const Point& p, CaseMaker& make) {
 }
 
 }  // namespace
+
+Term gathered(const Case& product, const Setting& setting, CaseMaker& make) {
+    const Graph& graph = *product.graph;
+    const Bytes output = graph.bytes(graph.ops().front().out.front());
+    return {make.make("collective",
+                      {{"op", std::string("allgather")},
+                       {"bytes", fmt::format("{:.0f} B", output.si())},
+                       {"dtype", product.params.word("dtype")}},
+                      setting),
+            1};
+}
 
 Question ask_operator(const Point& p, CaseMaker& make) {
     if (p.workload == "gemm") return ask_gemm(p, make);

@@ -179,11 +179,13 @@ Question question_of(const Point& row, CaseMaker& make) {
     static const std::map<std::string, Ask> table{
         {"gemm", ask_operator}, {"attention", ask_operator}, {"vector", ask_operator},   {"collective", ask_operator},
         {"layer", ask_layer},   {"prefill", ask_model},      {"pipeline", ask_pipeline}, {"decode", ask_model},
-        {"serve", ask_model},   {"train_step", ask_model}};
+        {"serve", ask_model},   {"train_step", ask_model},   {"hpc", ask_program},       {"link", ask_link}};
     Question q;
     try {
         const auto at = table.find(point.workload);
-        q = at == table.end() ? ask_other(point, make) : at->second(point, make);
+        q = !point.run.empty()  ? ask_run(point, make)
+            : at == table.end() ? ask_other(point, make)
+                                : at->second(point, make);
     } catch (const std::exception& e) {
         q = {};
         q.reason = without_stop(e.what());

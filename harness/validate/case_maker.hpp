@@ -59,7 +59,13 @@ Question ask_layer(const Point& point, CaseMaker& make);      ///< an operator o
 Question ask_model(const Point& point, CaseMaker& make);      ///< prefill, decode, serve, train_step
 Question ask_in_flight(const Point& point, CaseMaker& make);  ///< serve with batching in flight
 Question ask_pipeline(const Point& point, CaseMaker& make);   ///< stages of a training job
+Question ask_program(const Point& point, CaseMaker& make);    ///< hpc: programs that no graph states
+Question ask_link(const Point& point, CaseMaker& make);       ///< a link or a memory by itself
+Question ask_run(const Point& point, CaseMaker& make);        ///< what a run of this program measured
 Question ask_other(const Point& point, CaseMaker& make);      ///< memory, energy, and what has no workload
+
+/// What follows a product that tensor ranks share: each has its columns, and needs all.
+Term gathered(const Case& product, const Setting& setting, CaseMaker& make);
 
 /// The metric from a time, where `tokens`, `flops`, ... say how much one run does. Throws Unanswerable for a metric
 /// the work has no number for.

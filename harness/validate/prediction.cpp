@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "core/error.hpp"
+#include "core/program_times.hpp"
 
 namespace wb {
 namespace {
@@ -112,6 +113,7 @@ Prediction Predictor::predict(const Question& question, const std::string& backe
     try {
         if (question.asks == Question::Asks::memory) return memory(question, backend);
         if (question.asks == Question::Asks::energy_ratio) return energy_ratio(question, backend, published);
+        if (question.asks == Question::Asks::program) return program(question, backend);
         if (question.asks == Question::Asks::cache_tokens) {
             Case c = question.terms.front().c;
             c.backend = backend;
@@ -123,6 +125,21 @@ Prediction Predictor::predict(const Question& question, const std::string& backe
     } catch (const std::exception& e) {
         return unknown(without_stop(e.what()));
     }
+}
+
+Prediction Predictor::program(const Question& q, const std::string& backend) {
+    const auto* times = dynamic_cast<const ProgramTimes*>(backends_.find(backend));
+    if (!times) return unknown(fmt::format("{} knows graphs of operators only", backend));
+    const ProgramRound r = times->program(*q.system, q.facts);
+    const std::map<std::string, double> values{{"time", r.seconds},
+                                               {"steps_per_s", 1 / r.seconds},
+                                               {"flop_per_s", r.flops / r.seconds},
+                                               {"bandwidth", r.bytes / r.seconds},
+                                               {"cycles", q.system->clock ? r.seconds * q.system->clock->value : 0}};
+    const auto at = values.find(q.metric);
+    if (at == values.end() || !(at->second > 0))
+        return unknown(fmt::format("{} does not follow from one round", q.metric));
+    return {true, at->second, r.assumed};
 }
 
 /// The fewest units whose time is within twice the best: those that need not fetch weights from afar.
@@ -182,7 +199,8 @@ Prediction Predictor::memory(const Question& q, const std::string& backend) {
 
 /// Energy of the other side of a ratio: the power of its system file over a published time of the same work, else over
 /// the time of the first model that knows the machine.
-Predictor::Energy Predictor::reference_energy(const Case& c, const std::vector<Point>& published) {
+Predictor::Energy Predictor::reference_energy(const std::vector<Term>& terms, const std::vector<Point>& published) {
+    const Case& c = terms.front().c;
     const auto power = c.system->power.find("unit");
     const double watts = power == c.system->power.end() ? 0 : power->second.value * c.units;
     for (const Point& p : published)
@@ -190,9 +208,14 @@ Predictor::Energy Predictor::reference_energy(const Case& c, const std::vector<P
     for (const std::string& name : backends_.default_names(false)) {
         const Kind kind = backends_.find(name)->kind();
         if (kind == Kind::measured || kind == Kind::bound || !backends_.find(name)->suits(c.system->kind)) continue;
-        const Answer& a = ask(c, name);
-        if (a.ok && (a.energy_J || watts > 0))
-            return {a.energy_J ? *a.energy_J : watts * a.time_s, "reference: time by " + name};
+        double joules = 0;
+        bool known = true;
+        for (const Term& t : terms) {
+            const Answer& a = ask(t.c, name);
+            known = known && a.ok && (a.energy_J || watts > 0);
+            if (known) joules += t.weight * (a.energy_J ? *a.energy_J : watts * a.time_s);
+        }
+        if (known) return {joules, "reference: time by " + name};
     }
     return {};
 }
@@ -204,7 +227,7 @@ Prediction Predictor::energy_ratio(const Question& q, const std::string& backend
     const auto power = mine.system->power.find("unit");
     if (!a.energy_J && power == mine.system->power.end()) return unknown("the backend gives no energy");
     const double energy_J = a.energy_J ? *a.energy_J : power->second.value * mine.units * a.time_s;
-    const Energy theirs = reference_energy(q.reference.front().c, published);
+    const Energy theirs = reference_energy(q.reference, published);
     if (!(theirs.joules > 0))
         return unknown(fmt::format("no point and no model gives the time on {}", q.reference[0].c.system->id));
     return {true, theirs.joules / energy_J, theirs.origin};

@@ -49,9 +49,10 @@ private:
     void share(Answer& answer);
     Prediction time(const Question& question, const std::string& backend);
     Prediction search_units(const Question& question, const std::string& backend);
+    Prediction program(const Question& question, const std::string& backend);
     Prediction memory(const Question& question, const std::string& backend);
     Prediction energy_ratio(const Question& question, const std::string& backend, const std::vector<Point>& published);
-    Energy reference_energy(const Case& c, const std::vector<Point>& published);
+    Energy reference_energy(const std::vector<Term>& terms, const std::vector<Point>& published);
 
     const BackendSet& backends_;
     Comm& comm_;

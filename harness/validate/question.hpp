@@ -1,5 +1,7 @@
 #pragma once
 
+#include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -27,11 +29,15 @@ struct Question {
         memory,        ///< bytes of one unit held for `component`
         cache_tokens,  ///< what Backend::cache_tokens says of the first term
         energy_ratio,  ///< energy of `reference` over that of `terms`
+        program,       ///< what a backend that is ProgramTimes says of `facts` on `system`
     };
     Asks asks = Asks::time;
-    std::vector<Term> terms;      ///< the time is the sum of weight x time
-    double start_s = 0;           ///< and this, once
-    std::vector<Term> reference;  ///< energy_ratio: the same work on another system
+    std::vector<Term> terms;                   ///< the time is the sum of weight x time
+    double start_s = 0;                        ///< and this, once
+    std::vector<Term> reference;               ///< energy_ratio: the same work on another system
+    std::shared_ptr<const System> system;      ///< program
+    std::map<std::string, std::string> facts;  ///< program: the params of the row
+    std::string metric;                        ///< program
     double factor = 1;
     bool inverse = false;       ///< value = factor / time
     bool moves = false;         ///< add the transition from the first term's placement to the second's

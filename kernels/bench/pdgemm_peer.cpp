@@ -1,6 +1,6 @@
 // Our product over ranks beside ScaLAPACK's pdgemm, which is also its judge: the same numbers, the same BLAS, turn by
 // turn. Run as
-//   OMP_NUM_THREADS=1 mpirun -n 4 pdgemm_peer [SIZE [PAIRS]]      times a square product of f64
+//   OMP_NUM_THREADS=1 mpirun -n 4 pdgemm_peer [SIZE [PAIRS [WAY]]]  times a square product of f64; WAY: 2.5d alone
 //   OMP_NUM_THREADS=1 mpirun -n 4 pdgemm_peer figure [HOST.toml]  one row of scripts/cpu_figures
 //   OMP_NUM_THREADS=1 mpirun -n 4 pdgemm_peer check               compares results of shapes that do not divide
 #include <fmt/format.h>
@@ -252,12 +252,13 @@ Race race(Comm& comm, Ours& ours, BestPeer& peer, int pairs) {
             *std::min_element(theirs.begin(), theirs.end()) / *std::min_element(mine.begin(), mine.end())};
 }
 
-int race_all(Comm& comm, std::int64_t size, int pairs) {
+int race_all(Comm& comm, std::int64_t size, int pairs, const std::string& way) {
     const DistributedShape s{size, size, size};
     BestPeer peer(s, comm);
     if (comm.rank() == 0) fmt::print("peer: ScaLAPACK pdgemm, {}\n", peer.text());
     const double flops = 2.0 * std::pow(static_cast<double>(size), 3);
     for (const Named& one : all_of_ours(s, comm, {128, 256, 512})) {
+        if (!one.name.starts_with(way)) continue;
         const Race r = race(comm, *one.ours, peer, pairs);
         if (comm.rank() == 0)
             fmt::print("n {}  {:26}  {:.1f} GFLOP/s  pdgemm {:.1f} GFLOP/s  ratio of pairs {:.2f} (best runs {:.2f})\n",
@@ -305,7 +306,8 @@ int main(int argc, char** argv) try {
     if (argc > 1 && std::strcmp(argv[1], "check") == 0) return check(*comm);
     if (argc > 1 && std::strcmp(argv[1], "figure") == 0)
         return figure(*comm, argc > 2 ? HostCeilings(argv[2]) : HostCeilings());
-    return race_all(*comm, argc > 1 ? std::atoll(argv[1]) : 2048, argc > 2 ? std::atoi(argv[2]) : 11);
+    return race_all(*comm, argc > 1 ? std::atoll(argv[1]) : 2048, argc > 2 ? std::atoi(argv[2]) : 11,
+                    argc > 3 ? argv[3] : "");
 } catch (const Error& e) {
     fmt::print(stderr, "pdgemm_peer: {}\n", e.what());
     return static_cast<int>(e.code());

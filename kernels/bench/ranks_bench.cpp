@@ -6,15 +6,20 @@
 #include <string>
 #include <vector>
 
+#include "core/backward.hpp"
 #include "core/element.hpp"
 #include "core/error.hpp"
 #include "harness/mpi_comm.hpp"
 #include "kernels/bench/yardstick.hpp"
 #include "kernels/cpu/distributed_gemm.hpp"
+#include "kernels/cpu/session.hpp"
+#include "kernels/workloads/model/transformer.hpp"
 
 // Usage: OMP_NUM_THREADS=1 mpirun -n 4 ranks_bench [Google Benchmark's options]
-// What ranks do together: collectives of f32, and products by SUMMA, Cannon and 2.5-D, one thread a rank. Every call
-// begins together, the slowest rank's time counts. Counters: bytes_per_second of the buffer as nccl-tests counts it;
+// What ranks do together: collectives of f32, products by SUMMA, Cannon and 2.5-D, and layers of a transformer cut by
+// heads, one thread a rank; the layers with sums over the ranks waited for, begun beside the computation, and whichever
+// was faster in a trial: "exposed" is the share of a run that a rank spends inside calls. Every call begins together,
+// the slowest rank's time counts. Counters: bytes_per_second of the buffer as nccl-tests counts it;
 // FLOP/s, additions included; "of ceiling": of a plain copy of the buffer in every rank at once, of the ranks' own
 // products side by side. Started alone it measures one rank, which sends nothing.
 
@@ -120,6 +125,65 @@ void add_products(Comm& comm) {
     }
 }
 
+/// Two layers as GPT-2 medium has them, and a small vocabulary: what is measured is the layers.
+Case layers(bool train, int ranks, const std::string& word) {
+    ModelConfig m;
+    m.type = "gpt2";
+    m.hidden = 1024, m.layers = 2, m.heads = m.kv_heads = 16, m.head_dim = m.v_head_dim = 64, m.ffn = 4096;
+    m.vocab = 512, m.positions = 512;
+    m.learned_positions = m.qkv_bias = m.out_bias = m.mlp_bias = true;
+    m.windows = {0};
+    auto graph = std::make_shared<Graph>(train ? "train" : "prefill");
+    build_transformer(*graph, m, train ? Pass::train : Pass::prefill, {1, 512, DType::f32});
+    if (train) derive_backward(*graph);
+    Case c;
+    c.graph = std::move(graph);
+    c.mapping.tensor = ranks;
+    c.mapping.algorithm = word;
+    return c;
+}
+
+void run_layers(benchmark::State& state, Comm& comm, bool train, const std::string& word, double flop_s) {
+    CpuSession session(layers(train, comm.size(), word), comm, 1);
+    session.run();
+    double elapsed = 0, exposed = 0, in_calls = 0;
+    for (auto _ : state) {
+        comm.barrier();
+        const double mine_s = session.run().elapsed.si();
+        for (const CommUse& u : session.communication()) {
+            exposed += u.exposed.si();
+            in_calls += u.time.si();
+        }
+        elapsed += mine_s;
+        state.SetIterationTime(comm.max(mine_s));
+    }
+    double flops = session.local().flops().si(), all = 0;
+    comm.allreduce(&flops, &all, 1, DType::f64);
+    state.counters["FLOP/s"] = rate(all);
+    state.counters["of ceiling"] = rate(all * flop_s);
+    state.counters["exposed"] = comm.max(exposed / elapsed);
+    state.counters["sums"] = comm.max(in_calls / elapsed);
+    state.SetLabel(session.usage().detail);
+}
+
+void add_layers(Comm& comm) {
+    comm.barrier();
+    double all = 1 / GemmYardstick(1, GemmType::f32).per_flop().wall;
+    comm.allreduce(&all, &all, 1, DType::f64);
+    for (const bool train : {false, true})
+        for (const std::string word : {"blocking", "overlapped", ""}) {
+            const auto body = [&comm, train, word, flop_s = 1 / all](benchmark::State& state) {
+                run_layers(state, comm, train, word, flop_s);
+            };
+            const std::string what = fmt::format("layers/{}/{}/ranks:{}", train ? "train" : "prefill",
+                                                 word.empty() ? "chosen" : word, comm.size());
+            benchmark::RegisterBenchmark(what.c_str(), body)
+                ->UseManualTime()
+                ->Iterations(9)
+                ->Unit(benchmark::kMillisecond);
+        }
+}
+
 }  // namespace
 }  // namespace wb::cpu
 
@@ -130,6 +194,7 @@ int main(int argc, char** argv) try {
     const double copy_byte_s = comm->max(cpu::CopyYardstick(1).per_byte().wall);
     cpu::add_collectives(*comm, copy_byte_s);
     cpu::add_products(*comm);
+    cpu::add_layers(*comm);
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
     cpu::Silent silent;

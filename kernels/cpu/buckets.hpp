@@ -18,9 +18,6 @@ public:
     /// The next gradient's sum; the first call of a run sums all of them.
     void fetch(Comm& comm, std::byte* to);
 
-    bool empty() const { return items_.empty(); }
-    std::int64_t messages() const { return static_cast<std::int64_t>(buckets_.size()); }
-
 private:
     struct Item {
         const std::byte* from;

@@ -95,6 +95,11 @@ bool on_some_ranks(const Case& c) {
     return c.graph->phases().empty() && !generation_of(*c.graph) && !FedSession::feeds(c);
 }
 
+bool says_how_to_sum(const Mapping& mapping) {
+    const std::vector<std::string> words = cpu::sum_words();
+    return std::find(words.begin(), words.end(), mapping.algorithm) != words.end();
+}
+
 class Cpu final : public Backend {
 public:
     Kind kind() const override { return Kind::measured; }
@@ -110,7 +115,8 @@ public:
                 fmt::format("the CPU backend shares a workload by tensor and data parallelism among "
                             "{} {} ranks, not by the mapping {}",
                             on_some_ranks(c) ? "at most" : "all", ranks, c.mapping.text()));
-        if (std::string reason = cpu::distributed_refusal(*c.graph, c.mapping); !reason.empty())
+        if (std::string reason = cpu::distributed_refusal(*c.graph, c.mapping);
+            !reason.empty() && !says_how_to_sum(c.mapping))
             return Support::no(reason);
         for (const Graph* g : c.graph->leaves())
             if (std::string reason = unsupported_type(*g); !reason.empty()) return Support::no(reason);
@@ -136,7 +142,11 @@ public:
     }
 
     bool takes_mesh() const override { return true; }
-    std::vector<std::string> algorithms() const override { return cpu::distributed_words(); }
+    std::vector<std::string> algorithms() const override {
+        std::vector<std::string> out = cpu::distributed_words();
+        for (std::string& word : cpu::sum_words()) out.push_back(std::move(word));
+        return out;
+    }
 
     std::unique_ptr<Session> prepare(const Case& c, Comm& comm) const override {
         const int threads = threads_of(c, comm);
@@ -144,7 +154,8 @@ public:
             const auto players = [&] { return std::make_unique<cpu::CpuPlayers>(c.seed, ranks, threads); };
             if (const std::optional<Generation> generation = generation_of(*c.graph))
                 return std::make_unique<GeneratingSession>(c, *generation, ranks, players());
-            if (!c.mapping.algorithm.empty()) return std::make_unique<cpu::DistributedSession>(c, ranks, threads);
+            if (!c.mapping.algorithm.empty() && !says_how_to_sum(c.mapping))
+                return std::make_unique<cpu::DistributedSession>(c, ranks, threads);
             if (!c.graph->phases().empty()) return std::make_unique<Composition>(c, ranks, players());
             auto alone = std::make_unique<cpu::CpuSession>(c, ranks, threads);
             if (FedSession::feeds(c)) return std::make_unique<FedSession>(c, ranks, std::move(alone));

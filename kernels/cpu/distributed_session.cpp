@@ -47,8 +47,10 @@ std::string distributed_refusal(const Graph& g, const Mapping& mapping) {
     if (mapping.algorithm.empty()) return {};
     const auto words = distributed_words();
     if (std::find(words.begin(), words.end(), mapping.algorithm) == words.end())
-        return fmt::format("the CPU backend spreads products by summa, cannon, 2.5d or distributed, not by \"{}\"",
-                           mapping.algorithm);
+        return fmt::format(
+            "the CPU backend spreads products by summa, cannon, 2.5d or distributed, and takes "
+            "sums blocking or overlapped, not \"{}\"",
+            mapping.algorithm);
     if (mapping.data > 1)
         return fmt::format("\"{}\" spreads a product over tensor-parallel ranks, not over replicas", mapping.algorithm);
     if (!g.phases().empty() || g.ops().size() != 1 || g.ops()[0].kind != OpKind::matmul || g.ops()[0].in.size() != 2)

@@ -58,6 +58,12 @@ Gemm::Gemm(const GemmShape& shape, GemmType type, int threads) {
     if (!engine_) refuse(type);
 }
 
+Gemm::Gemm(const GemmShape& shape, GemmType type, int threads, const GemmShape& whole) {
+    check(shape, threads);
+    engine_ = make_gemm_of_part(flatten(shape), type, threads, flatten(whole));
+    if (!engine_) refuse(type);
+}
+
 Gemm::~Gemm() = default;
 Gemm::Gemm(Gemm&&) noexcept = default;
 Gemm& Gemm::operator=(Gemm&&) noexcept = default;

@@ -37,6 +37,9 @@ class Gemm {
 public:
     /// Throws wb::Error where no library on this machine computes the type.
     Gemm(const GemmShape& shape, GemmType type, int threads);
+    /// By the library that computes `whole` fastest, of which this is a part; by the fastest for `shape` where that one
+    /// cannot.
+    Gemm(const GemmShape& shape, GemmType type, int threads, const GemmShape& whole);
     ~Gemm();
     Gemm(Gemm&&) noexcept;
     Gemm& operator=(Gemm&&) noexcept;

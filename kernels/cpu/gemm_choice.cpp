@@ -165,4 +165,13 @@ std::unique_ptr<GemmEngine> make_fastest_gemm(const GemmShape& shape, GemmType t
     return std::move(best.engine);
 }
 
+std::unique_ptr<GemmEngine> make_gemm_of_part(const GemmShape& shape, GemmType type, int threads,
+                                              const GemmShape& whole) {
+    const auto key = key_of(whole, type, threads);
+    if (!Winners::of_process().find(key)) make_fastest_gemm(whole, type, threads);
+    if (const GemmFactory known = Winners::of_process().find(key))
+        if (auto engine = known(shape, type, threads)) return engine;
+    return make_fastest_gemm(shape, type, threads);
+}
+
 }  // namespace wb::cpu

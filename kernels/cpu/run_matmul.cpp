@@ -1,16 +1,14 @@
-#include "kernels/cpu/gemm.hpp"
-#include "kernels/cpu/runner.hpp"
+#include "kernels/cpu/run_matmul.hpp"
 
 namespace wb::cpu {
-namespace {
 
-GemmType type_of(DType type) {
+GemmType product_type(DType type) {
     if (type == DType::f64) return GemmType::f64;
     WB_EXPECT(type == DType::f32 || type == DType::bf16);
     return type == DType::f32 ? GemmType::f32 : GemmType::bf16;
 }
 
-GemmShape shape_of(const Site& site) {
+GemmShape product_shape(const Site& site) {
     const Shape &c = site.out(0).shape, &b = site.in(1).shape;
     const std::size_t n = c.size();
     GemmShape s;
@@ -29,10 +27,8 @@ GemmShape shape_of(const Site& site) {
     return s;
 }
 
-}  // namespace
-
 Runner make_matmul(const Site& site) {
-    const auto product = std::make_shared<Gemm>(shape_of(site), type_of(site.out(0).dtype), site.threads());
+    const auto product = std::make_shared<Gemm>(product_shape(site), product_type(site.out(0).dtype), site.threads());
     const std::string library = product->library();
     if (site.inputs() > 2) return {[product](Operands p) { (*product)(p[0], p[1], p[2], p[3]); }, library};
     return {[product](Operands p) { (*product)(p[0], p[1], nullptr, p[2]); }, library};

@@ -16,9 +16,21 @@
 namespace wb::cpu {
 namespace {
 
+/// Sums of fewer bytes are a message or two: nothing to hide.
+constexpr double smallest_overlapped = 64 * 1024;
+constexpr std::string_view blocking_word = "blocking", overlapped_word = "overlapped";
+
+Bytes smallest_sum(const Mapping& mapping) {
+    return Bytes(mapping.tensor == 1 || mapping.algorithm == blocking_word ? HUGE_VAL
+                 : mapping.algorithm == overlapped_word                    ? 0
+                                                                           : smallest_overlapped);
+}
+
 double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
 }  // namespace
+
+std::vector<std::string> sum_words() { return {std::string(blocking_word), std::string(overlapped_word)}; }
 
 std::vector<MemoryUse> process_memory() {
     rusage use{};
@@ -30,19 +42,28 @@ std::vector<MemoryUse> process_memory() {
 CpuSession::CpuSession(const Case& c, Comm& comm, int threads, Pool* pool)
     : whole_(c.graph),
       comm_(comm),
+      counted_(counted(comm, ledger_)),
       threads_(threads),
       mapping_(c.mapping),
-      part_(part_of(*c.graph, c.mapping, comm.rank())) {
+      part_(part_of(*c.graph, c.mapping, comm.rank())),
+      plan_(plan_overlap(part_, smallest_sum(c.mapping))) {
     const Graph& g = part_.local;
     if (mapping_.data > 1 && mapping_.tensor > 1) {
-        model_ = comm.split(comm.rank() / mapping_.tensor, comm.rank());
-        replicas_ = comm.split(comm.rank() % mapping_.tensor, comm.rank());
+        model_ = counted_->split(comm.rank() / mapping_.tensor, comm.rank());
+        replicas_ = counted_->split(comm.rank() % mapping_.tensor, comm.rank());
     }
-    const Setup setup{g, model_ ? *model_ : comm_, threads_, scratch_, step_, missing_};
-    const Setup replicated{g, replicas_ ? *replicas_ : comm_, threads_, scratch_, step_, missing_};
+    const Setup setup{g, model_ ? *model_ : *counted_, threads_, scratch_, step_, missing_};
+    const Setup replicated{g, replicas_ ? *replicas_ : *counted_, threads_, scratch_, step_, missing_};
     for (std::size_t i = 0; i < g.ops().size(); ++i)
         runners_.push_back(make_runner({part_.among_replicas[i] ? replicated : setup, g.ops()[i]}));
-    storage_ = std::make_unique<Storage>(g, part_.pieces, *whole_, plan_memory(g), c.seed, comm.rank(), threads, pool);
+    storage_ = std::make_unique<Storage>(g, part_.pieces, *whole_, plan_memory(g, 64, {}, plan_.holds), c.seed, comm.rank(),
+                                         threads, pool);
+    for (const Overlap& o : plan_.sums) {
+        const Site sum{setup, g.ops()[o.sum]};
+        std::optional<Site> product;
+        if (o.product >= 0) product.emplace(setup, g.ops()[o.product]);
+        sums_.push_back(std::make_unique<SlicedSum>(sum, product ? &*product : nullptr));
+    }
     bind();
 }
 
@@ -72,6 +93,77 @@ void CpuSession::bind() {
     calls_.reserve(calls);
     // A model's own ranks sum some gradients only when they are used: those cannot be sent together before.
     if (mapping_.data > 1 && mapping_.tensor == 1) bind_buckets();
+    bind_sums();
+}
+
+void CpuSession::bind_sums() {
+    under_way_.reserve(sums_.size());
+    sum_of_.resize(runners_.size());
+    for (std::size_t i = 0; i < sums_.size(); ++i) {
+        const Overlap& o = plan_.sums[i];
+        SlicedSum* const s = sums_[i].get();
+        const auto begin = [this, s](Operands sum) {
+            s->begin(sum);
+            if (s->under_way() && std::find(under_way_.begin(), under_way_.end(), s) == under_way_.end())
+                under_way_.push_back(s);
+        };
+        runners_[o.sum].run = begin;
+        sum_of_[o.sum] = true;
+        if (o.product < 0) continue;
+        const auto offset =
+            static_cast<std::ptrdiff_t>(op_operands_[o.sum]) - static_cast<std::ptrdiff_t>(op_operands_[o.product]);
+        runners_[o.product] = {[s, offset](Operands p) { s->multiply(p, p + offset); }, s->library()};
+    }
+    choose_ways();
+}
+
+void* const* CpuSession::operands(const Block& block, std::int64_t k, int op) const {
+    const auto b = static_cast<std::size_t>(&block - part_.local.blocks().data());
+    return operands_.data() + block_operands_[b] + static_cast<std::size_t>(k) * iteration_operands_[b] +
+           op_operands_[op];
+}
+
+/// Seconds from the first op of a sum to its end, of the slowest rank. Ops that follow indices are left out: nothing
+/// has been computed yet.
+double CpuSession::trial(const Overlap& o, SlicedSum& sum) {
+    const Block& block = part_.local.blocks()[o.block];
+    comm_.max(0);
+    const auto start = Clock::now();
+    for (std::size_t i = o.from; i < o.to; ++i) {
+        const int op = plan_.steps[o.block][i].op;
+        if (op != o.sum && !moves_freely(part_.local.ops()[op].kind)) continue;
+        runners_[op].run(operands(block, 0, op));
+        sum.poll();
+    }
+    sum.wait();
+    under_way_.clear();
+    return comm_.max(seconds(Clock::now() - start));
+}
+
+void CpuSession::choose_ways() {
+    constexpr double budget_s = 0.4, worth = 0.98;
+    constexpr int rounds = 5, forced_slices = 4;
+    for (std::size_t i = 0; i < sums_.size(); ++i) {
+        SlicedSum& sum = *sums_[i];
+        const std::vector<int> ways = sum.ways();
+        if (mapping_.algorithm == overlapped_word) {
+            sum.use(*std::find_if(ways.rbegin(), ways.rend(), [](int n) { return n <= forced_slices; }));
+            continue;
+        }
+        std::vector<double> best(ways.size(), HUGE_VAL);
+        double spent = 0;
+        for (int round = 0; round <= rounds && spent < budget_s; ++round)
+            for (std::size_t w = 0; w < ways.size(); ++w) {
+                sum.use(ways[w]);
+                const double s = trial(plan_.sums[i], sum);
+                spent += s;
+                if (round > 0 || s > budget_s) best[w] = std::min(best[w], s);
+            }
+        const auto fastest = static_cast<std::size_t>(std::min_element(best.begin(), best.end()) - best.begin());
+        const bool taken = best[fastest] < worth * best[0] && comm_.all(sum.keeps_bits(ways[fastest]));
+        sum.use(taken ? ways[fastest] : SlicedSum::blocking);
+    }
+    ledger_.clear();
 }
 
 void CpuSession::bind_buckets() {
@@ -87,7 +179,7 @@ void CpuSession::bind_buckets() {
                     const TensorId gradient = g.ops()[i].in[0];
                     buckets_.add(static_cast<const std::byte*>(operands_[at]), g.elements(gradient),
                                  g.tensor(gradient).dtype);
-                    runners_[i].run = [this](Operands p) { buckets_.fetch(comm_, static_cast<std::byte*>(p[1])); };
+                    runners_[i].run = [this](Operands p) { buckets_.fetch(*counted_, static_cast<std::byte*>(p[1])); };
                 }
     }
 }
@@ -98,21 +190,33 @@ void CpuSession::execute(const Block& block) {
     for (std::int64_t k = 0; k < block.repeat; ++k) {
         void** const operands =
             operands_.data() + block_operands_[b] + static_cast<std::size_t>(k) * iteration_operands_[b];
-        for (int i = block.first; i < block.last; ++i) {
+        for (const Step& step : plan_.steps[b]) {
+            const int i = step.op;
             void** const p = operands + op_operands_[i];
-            if (timed || part_.local.ops()[i].kind == OpKind::collective) {
+            if (step.wait_for >= 0) {
+                finish(step);
+            } else if (timed || part_.local.ops()[i].kind == OpKind::collective) {
                 const auto start = Clock::now();
                 runners_[i].run(p);
-                calls_.push_back({i, start, Clock::now()});
+                if (!sum_of_[i]) calls_.push_back({i, start, Clock::now()});
             } else {
                 runners_[i].run(p);
             }
+            for (SlicedSum* const s : under_way_) s->poll();
         }
     }
 }
 
+void CpuSession::finish(const Step& step) {
+    SlicedSum& sum = *sums_[step.wait_for];
+    sum.wait();
+    std::erase(under_way_, &sum);
+    calls_.push_back({step.op, sum.begun(), sum.ended()});
+}
+
 Sample CpuSession::run(const std::function<void()>& before_update) {
     calls_.clear();
+    ledger_.clear();
     ++step_;
     const auto start = Clock::now();
     bool updating = !before_update;
@@ -164,17 +268,23 @@ std::vector<BestToken> CpuSession::best_tokens(const TokenChoice& choice, std::i
 }
 
 std::string CpuSession::first_nonfinite() {
+    std::vector<int> slices;
+    for (const auto& s : sums_) {
+        slices.push_back(s->slices());
+        s->use(SlicedSum::blocking);
+    }
     const auto run = [this](std::size_t b, std::int64_t k, int op) {
-        runners_[op].run(operands_.data() + block_operands_[b] + static_cast<std::size_t>(k) * iteration_operands_[b] +
-                         op_operands_[op]);
+        runners_[op].run(operands(part_.local.blocks()[b], k, op));
     };
-    return wb::first_nonfinite(part_.local, run, [this](TensorId id, std::int64_t iteration) {
+    std::string first = wb::first_nonfinite(part_.local, run, [this](TensorId id, std::int64_t iteration) {
         const DType type = part_.local.tensor(id).dtype;
         const std::byte* at = storage_->at(id, iteration);
         for (std::int64_t i = 0; i < part_.local.elements(id); ++i)
             if (!std::isfinite(decode(type, at + i * stored_bytes(type)))) return false;
         return true;
     });
+    for (std::size_t i = 0; i < sums_.size(); ++i) sums_[i]->use(slices[i]);
+    return first;
 }
 
 Span CpuSession::span(int op, const std::string& phase, Seconds from, Seconds duration) const {
@@ -205,23 +315,8 @@ Sample CpuSession::sample(Clock::time_point start) const {
 }
 
 std::vector<CommUse> CpuSession::communication() const {
-    std::map<std::string_view, CommUse> by_operation;
-    for (const Call& c : calls_) {
-        const Op& op = part_.local.ops()[c.op];
-        if (op.kind != OpKind::collective) continue;
-        CommUse& use = by_operation[name(op.attributes.collective)];
-        if (buckets_.empty() || part_.local.block_of(c.op).phase != update_phase) ++use.calls;
-        use.bytes += part_.local.bytes(op.in[0]);
-        use.time += Seconds(seconds(c.end - c.start));
-    }
-    if (!buckets_.empty() && !calls_.empty()) by_operation["allreduce"].calls += buckets_.messages();
-    std::vector<CommUse> out;
-    for (auto& [operation, use] : by_operation) {
-        use.fabric = comm_.library();
-        use.operation = operation;
-        use.exposed = use.time;  // this backend never computes while it communicates
-        out.push_back(use);
-    }
+    std::vector<CommUse> out = ledger_.uses();
+    for (CommUse& use : out) use.fabric = comm_.library();
     return out;
 }
 
@@ -243,7 +338,10 @@ ResourceUse CpuSession::usage() const {
         if (!r.library.empty()) libraries.insert(r.library);
     for (const Op& op : part_.local.ops())
         if (op.kind == OpKind::attention) libraries.insert("own attention");
-    use.detail = fmt::format("{}{}{} threads", fmt::join(libraries, ", "), libraries.empty() ? "" : ", ", threads_);
+    const auto overlapped = std::count_if(sums_.begin(), sums_.end(), [](const auto& s) { return s->slices() > 0; });
+    use.detail =
+        fmt::format("{}{}{} threads{}", fmt::join(libraries, ", "), libraries.empty() ? "" : ", ", threads_,
+                    sums_.empty() ? "" : fmt::format(", {} of {} sums beside computation", overlapped, sums_.size()));
     return use;
 }
 

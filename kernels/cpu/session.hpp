@@ -9,17 +9,24 @@
 #include <vector>
 
 #include "core/backend.hpp"
+#include "core/counted_comm.hpp"
 #include "core/gather.hpp"
 #include "core/part.hpp"
 #include "core/player.hpp"
 #include "kernels/cpu/buckets.hpp"
+#include "kernels/cpu/overlap.hpp"
 #include "kernels/cpu/runner.hpp"
+#include "kernels/cpu/sliced_sum.hpp"
 #include "kernels/cpu/storage.hpp"
 
 namespace wb::cpu {
 
 /// What this process has held at most, and how much of what it holds lies in huge pages.
 std::vector<MemoryUse> process_memory();
+
+/// Words for Mapping::algorithm that say how sums over the ranks of one model are taken: each waited for at once, or
+/// all in slices beside the computation. Without a word: as is faster, found by trial.
+std::vector<std::string> sum_words();
 
 /// One rank's program: every op of every block bound to its memory.
 class CpuSession final : public Player {
@@ -44,7 +51,6 @@ public:
     std::vector<float> losses() const override;
     std::vector<BestToken> best_tokens(const TokenChoice& choice, std::int64_t number,
                                        std::int64_t sequences) const override;
-    /// This backend never computes while it communicates.
     std::vector<CommUse> communication() const override;
     std::string first_nonfinite() override;
 
@@ -57,6 +63,12 @@ private:
 
     void bind();
     void bind_buckets();
+    void bind_sums();
+    /// Collective: each sum the way that is fastest, the slowest rank's time counting.
+    void choose_ways();
+    double trial(const Overlap& o, SlicedSum& sum);
+    void* const* operands(const Block& block, std::int64_t k, int op) const;
+    void finish(const Step& step);
     template <bool timed>
     void execute(const Block& block);
     Sample sample(Clock::time_point start) const;
@@ -65,15 +77,21 @@ private:
 
     std::shared_ptr<const Graph> whole_;
     Comm& comm_;
+    CommLedger ledger_;  // of the last run
+    std::unique_ptr<Comm> counted_;
     int threads_;
     Mapping mapping_;
     Partition part_;
+    OverlapPlan plan_;
     std::unique_ptr<Comm> model_, replicas_;  // of this rank, where there are both
     std::unique_ptr<Storage> storage_;
     Scratch scratch_;
     Buckets buckets_;  // the sums of gradients that data parallelism needs
     std::int64_t step_ = 0, missing_ = 0;
-    std::vector<Runner> runners_;                  // by local op
+    std::vector<Runner> runners_;                   // by local op
+    std::vector<std::unique_ptr<SlicedSum>> sums_;  // by entry of plan_.sums
+    std::vector<SlicedSum*> under_way_;
+    std::vector<bool> sum_of_;                     // by local op: one of sums_
     std::vector<void*> operands_;                  // block by block, iteration by iteration, op by op: in, then out
     std::vector<std::size_t> block_operands_;      // where each block begins in it
     std::vector<std::size_t> op_operands_;         // where each op begins within an iteration of its block

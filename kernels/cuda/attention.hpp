@@ -56,18 +56,24 @@ constexpr std::int64_t most_width = 640;
 void attention_general(Stream stream, DType type, const AttentionOperands& p, const Attention& how);
 void attention_general_backward(Stream stream, DType type, const AttentionGradients& p, const Attention& how);
 
-/// bf16 with d = dv = 64, 128 or 256 on matrix units: tiles of queries against tiles of keys, online softmax
+/// bf16 or f16 with d = dv = 64, 128 or 256 on matrix units: tiles of queries against tiles of keys, online softmax
 /// (Dao 2023, FlashAttention-2).
 bool has_tiled(DType type, const Attention& how);
-void attention_tiled(Stream stream, const AttentionOperands& p, const Attention& how);
+void attention_tiled(Stream stream, DType type, const AttentionOperands& p, const Attention& how);
 bool has_tiled_backward(DType type, const Attention& how);
-void attention_tiled_backward(Stream stream, const AttentionGradients& p, const Attention& how);
+void attention_tiled_backward(Stream stream, DType type, const AttentionGradients& p, const Attention& how);
 
-/// Forward alone, bf16 or f16 with d = dv = 64, 128 or 256, on the matrix units that four warps drive together
+/// bf16 or f16 with d = dv = 64, 128 or 256, on the matrix units that four warps drive together
 /// (compute capability 9.0): one warpgroup fetches keys and values by bulk copies, the others compute, each with the
 /// softmax of one tile beside the products of the next (Shah et al. 2024, FlashAttention-3).
 bool has_warpgroup(DType type, const Attention& how, const Device& device);
 void attention_warpgroup(Stream stream, DType type, const AttentionOperands& p, const Attention& how);
+
+/// The same backward, where has_warpgroup(), in five products: a block has the keys of a tile; dq is summed in f32 in
+/// device memory, block after block in the order of keys. `scratch`: warpgroup_backward_scratch() floats.
+std::int64_t warpgroup_backward_scratch(const Attention& how);
+void attention_warpgroup_backward(Stream stream, DType type, const AttentionGradients& p, float* scratch,
+                                  const Attention& how);
 
 /// Few queries against many keys: the keys are cut into `splits` that go to blocks of their own, and are joined
 /// (Flash-Decoding, Dao et al. 2023). Bound by memory. `parts`: decode_scratch() floats.

@@ -5,66 +5,29 @@ namespace wb::cuda {
 namespace {
 
 /// One head of one sequence.
+template <class T>
 struct HeadRows {
-    const bf16 *q, *k, *v;
+    const T *q, *k, *v;
     std::int64_t q_stride, k_stride;
 };
-WB_DEVICE HeadRows rows_of(const bf16* q, const bf16* k, const bf16* v, std::int64_t batch, std::int64_t head,
-                           const Attention& a) {
+template <class T>
+WB_DEVICE HeadRows<T> rows_of(const T* q, const T* k, const T* v, std::int64_t batch, std::int64_t head,
+                              const Attention& a) {
     const std::int64_t d = a.d, kv = head / a.group(), keys = batch * a.seq_kv * a.kv_heads + kv;
     return {q + (batch * a.seq * a.heads + head) * d, k + keys * d, v + keys * d, a.heads * d, a.kv_heads * d};
 }
 
-/// The keys that the two rows of a thread see; none of rows past the end.
-struct Sight {
-    std::int64_t first[2], last[2];
-    WB_DEVICE Sight(std::int64_t row, const Attention& a) {
-        for (int half = 0; half < 2; ++half) {
-            const std::int64_t i = row + 8 * half;
-            first[half] = i < a.seq ? a.first_key(i) : 0;
-            last[half] = i < a.seq ? a.last_key(i) : 0;
-        }
-    }
-    WB_DEVICE bool sees(int half, std::int64_t key) const { return key >= first[half] && key < last[half]; }
-};
-
-/// One step of the online softmax: scores become weights, what was summed before shrinks to the new maximum.
-template <int D, int Keys>
-WB_DEVICE void soften(float (&s)[Keys / 8][4], float (&o)[D / 8][4], float (&largest)[2], float (&sum)[2],
-                      const Sight& sight, std::int64_t first_key, float scale) {
-    for (int half = 0; half < 2; ++half) {
-        float now = largest[half];
-        for (int n = 0; n < Keys / 8; ++n)
-            for (int e = 2 * half; e < 2 * half + 2; ++e) {
-                const std::int64_t key = first_key + 8 * n + 2 * (lane_index() % 4) + e % 2;
-                s[n][e] = sight.sees(half, key) ? s[n][e] * scale : nothing;
-                now = fmaxf(now, s[n][e]);
-            }
-        now = row_max(now);
-        const float base = now == nothing ? 0.0F : now, shrink = exp2_of(largest[half] - base);
-        float added = 0;
-        for (int n = 0; n < Keys / 8; ++n)
-            for (int e = 2 * half; e < 2 * half + 2; ++e) added += s[n][e] = exp2_of(s[n][e] - base);
-        sum[half] = sum[half] * shrink + added;
-        largest[half] = now;
-        for (int n = 0; n < D / 8; ++n) {
-            o[n][2 * half] *= shrink;
-            o[n][2 * half + 1] *= shrink;
-        }
-    }
-}
-
 /// A block: 16 queries of one head for each warp. Keys and values of the next tile arrive while this one is computed.
-template <int D, int Warps, int Keys>
+template <class T, int D, int Warps, int Keys>
 WB_KERNEL(Warps* warp_threads)
-tiled_kernel(const bf16* q, const bf16* k, const bf16* v, bf16* y, float* lse, Attention a) {
+tiled_kernel(const T* q, const T* k, const T* v, T* y, float* lse, Attention a) {
     constexpr int rows = 16 * Warps, threads = Warps * warp_threads;
-    bf16* const q_tile = reinterpret_cast<bf16*>(shared_memory());
-    bf16* const k_tiles = q_tile + rows * D;
-    bf16* const v_tiles = k_tiles + 2 * Keys * D;
+    T* const q_tile = reinterpret_cast<T*>(shared_memory());
+    T* const k_tiles = q_tile + rows * D;
+    T* const v_tiles = k_tiles + 2 * Keys * D;
     const std::int64_t head = block_y(), batch = block_z();
     const std::int64_t query = static_cast<std::int64_t>(blocks_x() - 1 - block_x()) * rows;  // longest rows first
-    const HeadRows from = rows_of(q, k, v, batch, head, a);
+    const HeadRows<T> from = rows_of(q, k, v, batch, head, a);
     const KeyTiles<Keys> tiles(query, rows, a);
     const auto fetch_keys = [&](std::int64_t tile) {
         const std::int64_t first = tiles.first + tile * Keys;
@@ -101,9 +64,9 @@ tiled_kernel(const bf16* q, const bf16* k, const bf16* v, bf16* y, float* lse, A
 }
 
 /// delta = dy . y of every query: one warp each.
-template <int D>
+template <class T, int D>
 WB_KERNEL(flat_threads)
-delta_kernel(const bf16* dy, const bf16* y, float* delta, Attention a) {
+delta_kernel(const T* dy, const T* y, float* delta, Attention a) {
     const std::int64_t index = static_cast<std::int64_t>(block_x()) * (flat_threads / warp_threads) + warp_index();
     if (index >= a.queries()) return;
     const std::int64_t batch = index / a.seq / a.heads, head = index / a.seq % a.heads, i = index % a.seq;
@@ -114,18 +77,18 @@ delta_kernel(const bf16* dy, const bf16* y, float* delta, Attention a) {
     if (lane_index() == 0) delta[index] = sum;
 }
 
-template <int D, int Warps, int Keys>
+template <class T, int D, int Warps, int Keys>
 WB_KERNEL(Warps* warp_threads)
-query_gradient_kernel(const bf16* dy, const bf16* q, const bf16* k, const bf16* v, const float* lse, const float* delta,
-                      bf16* dq, Attention a) {
+query_gradient_kernel(const T* dy, const T* q, const T* k, const T* v, const float* lse, const float* delta, T* dq,
+                      Attention a) {
     constexpr int rows = 16 * Warps, threads = Warps * warp_threads;
-    bf16* const q_tile = reinterpret_cast<bf16*>(shared_memory());
-    bf16* const dy_tile = q_tile + rows * D;
-    bf16* const k_tiles = dy_tile + rows * D;
-    bf16* const v_tiles = k_tiles + 2 * Keys * D;
+    T* const q_tile = reinterpret_cast<T*>(shared_memory());
+    T* const dy_tile = q_tile + rows * D;
+    T* const k_tiles = dy_tile + rows * D;
+    T* const v_tiles = k_tiles + 2 * Keys * D;
     const std::int64_t head = block_y(), batch = block_z();
     const std::int64_t query = static_cast<std::int64_t>(blocks_x() - 1 - block_x()) * rows;
-    const HeadRows from = rows_of(q, k, v, batch, head, a);
+    const HeadRows<T> from = rows_of(q, k, v, batch, head, a);
     const std::int64_t own = (batch * a.seq * a.heads + head) * D;
     const KeyTiles<Keys> tiles(query, rows, a);
     const auto fetch_keys = [&](std::int64_t tile) {
@@ -151,7 +114,7 @@ query_gradient_kernel(const bf16* dy, const bf16* q, const bf16* k, const bf16* 
         copies_end_group();
         copies_wait<1>();
         sync_block();
-        const bf16* const keys = k_tiles + tile % 2 * Keys * D;
+        const T* const keys = k_tiles + tile % 2 * Keys * D;
         float s[Keys / 8][4] = {}, dp[Keys / 8][4] = {};
         multiply_rows<D, Keys>(s, q_tile, warp_row, keys);
         multiply_rows<D, Keys>(dp, dy_tile, warp_row, v_tiles + tile % 2 * Keys * D);
@@ -169,30 +132,16 @@ query_gradient_kernel(const bf16* dy, const bf16* q, const bf16* k, const bf16* 
     write_rows<D>(dq + own, from.q_stride, query + warp_row, a.seq, result, one);
 }
 
-/// Queries [first, past) that see any of the keys [key, key + rows).
-template <int Queries>
-struct QueryTiles {
-    std::int64_t first = 0, count;
-    WB_DEVICE QueryTiles(std::int64_t key, std::int64_t rows, const Attention& a) {
-        const std::int64_t end = key + rows < a.seq_kv ? key + rows : a.seq_kv, shift = a.seq - a.seq_kv;
-        std::int64_t past = a.seq;
-        if (a.causal || a.window > 0) first = key + shift > 0 ? key + shift : 0;
-        if (a.window > 0 && end - 1 + shift + a.window < past) past = end - 1 + shift + a.window;
-        first = first / Queries * Queries;
-        count = past > first ? (past - first + Queries - 1) / Queries : 0;
-    }
-};
-
 /// A block: 16 keys of one key-value head for each warp, against the queries of all heads that share it.
-template <int D, int Warps, int Queries>
+template <class T, int D, int Warps, int Queries>
 WB_KERNEL(Warps* warp_threads)
-key_gradient_kernel(const bf16* dy, const bf16* q, const bf16* k, const bf16* v, const float* lse, const float* delta,
-                    bf16* dk, bf16* dv, Attention a) {
+key_gradient_kernel(const T* dy, const T* q, const T* k, const T* v, const float* lse, const float* delta, T* dk, T* dv,
+                    Attention a) {
     constexpr int rows = 16 * Warps, threads = Warps * warp_threads;
-    bf16* const k_tile = reinterpret_cast<bf16*>(shared_memory());
-    bf16* const v_tile = k_tile + rows * D;
-    bf16* const q_tiles = v_tile + rows * D;
-    bf16* const dy_tiles = q_tiles + 2 * Queries * D;
+    T* const k_tile = reinterpret_cast<T*>(shared_memory());
+    T* const v_tile = k_tile + rows * D;
+    T* const q_tiles = v_tile + rows * D;
+    T* const dy_tiles = q_tiles + 2 * Queries * D;
     float* const statistics = reinterpret_cast<float*>(dy_tiles + 2 * Queries * D);  // [2, 2, Queries]
     const std::int64_t kv = block_y(), batch = block_z(), key = static_cast<std::int64_t>(block_x()) * rows;
     const std::int64_t own = (batch * a.seq_kv * a.kv_heads + kv) * D, stride = a.kv_heads * D;
@@ -222,8 +171,7 @@ key_gradient_kernel(const bf16* dy, const bf16* q, const bf16* k, const bf16* v,
         copies_end_group();
         copies_wait<1>();
         sync_block();
-        const bf16 *const queries = q_tiles + step % 2 * Queries * D, *const gradients =
-                                                                          dy_tiles + step % 2 * Queries * D;
+        const T *const queries = q_tiles + step % 2 * Queries * D, *const gradients = dy_tiles + step % 2 * Queries * D;
         const float* const whole = statistics + step % 2 * 2 * Queries;
         float p[Queries / 8][4] = {}, ds[Queries / 8][4] = {};
         multiply_rows<D, Queries>(p, k_tile, warp_row, queries);
@@ -249,47 +197,51 @@ key_gradient_kernel(const bf16* dy, const bf16* q, const bf16* k, const bf16* v,
 
 std::int64_t blocks(std::int64_t n, std::int64_t rows) { return (n + rows - 1) / rows; }
 
-template <int D, int Warps, int Keys>
+template <class T, int D, int Warps, int Keys>
 void start_forward(Stream stream, const AttentionOperands& p, const Attention& how) {
     launch(stream, {blocks(how.seq, 16 * Warps), how.heads, how.batch}, Warps * warp_threads,
-           (16 * Warps + 4 * Keys) * D * sizeof(bf16), tiled_kernel<D, Warps, Keys>, static_cast<const bf16*>(p.q),
-           static_cast<const bf16*>(p.k), static_cast<const bf16*>(p.v), static_cast<bf16*>(p.y), p.lse, how);
+           (16 * Warps + 4 * Keys) * D * sizeof(T), tiled_kernel<T, D, Warps, Keys>, static_cast<const T*>(p.q),
+           static_cast<const T*>(p.k), static_cast<const T*>(p.v), static_cast<T*>(p.y), p.lse, how);
 }
 
-template <int D, int Keys, int Queries>
+template <class T, int D, int Keys, int Queries>
 void start_backward(Stream stream, const AttentionGradients& p, const Attention& how) {
     constexpr int warps = 4, rows = 16 * warps;
-    const auto *dy = static_cast<const bf16*>(p.dy), *q = static_cast<const bf16*>(p.q),
-               *k = static_cast<const bf16*>(p.k), *v = static_cast<const bf16*>(p.v);
-    launch(stream, {blocks(how.queries(), flat_threads / warp_threads), 1, 1}, flat_threads, 0, delta_kernel<D>, dy,
-           static_cast<const bf16*>(p.y), p.delta, how);
+    const auto *dy = static_cast<const T*>(p.dy), *q = static_cast<const T*>(p.q), *k = static_cast<const T*>(p.k),
+               *v = static_cast<const T*>(p.v);
+    launch(stream, {blocks(how.queries(), flat_threads / warp_threads), 1, 1}, flat_threads, 0, delta_kernel<T, D>, dy,
+           static_cast<const T*>(p.y), p.delta, how);
     launch(stream, {blocks(how.seq, rows), how.heads, how.batch}, warps * warp_threads,
-           (2 * rows + 4 * Keys) * D * sizeof(bf16), query_gradient_kernel<D, warps, Keys>, dy, q, k, v, p.lse, p.delta,
-           static_cast<bf16*>(p.dq), how);
+           (2 * rows + 4 * Keys) * D * sizeof(T), query_gradient_kernel<T, D, warps, Keys>, dy, q, k, v, p.lse, p.delta,
+           static_cast<T*>(p.dq), how);
     launch(stream, {blocks(how.seq_kv, rows), how.kv_heads, how.batch}, warps * warp_threads,
-           (2 * rows + 4 * Queries) * D * sizeof(bf16) + 4 * Queries * sizeof(float),
-           key_gradient_kernel<D, warps, Queries>, dy, q, k, v, p.lse, p.delta, static_cast<bf16*>(p.dk),
-           static_cast<bf16*>(p.dv), how);
+           (2 * rows + 4 * Queries) * D * sizeof(T) + 4 * Queries * sizeof(float),
+           key_gradient_kernel<T, D, warps, Queries>, dy, q, k, v, p.lse, p.delta, static_cast<T*>(p.dk),
+           static_cast<T*>(p.dv), how);
 }
 
 }  // namespace
 
 bool has_tiled(DType type, const Attention& how) {
-    return type == DType::bf16 && how.d == how.dv && how.d == how.wide && how.scale > 0 &&
+    return is_unit_type(type) && how.d == how.dv && how.d == how.wide && how.scale > 0 &&
            (how.d == 64 || how.d == 128 || how.d == 256);
 }
 
 bool has_tiled_backward(DType type, const Attention& how) { return has_tiled(type, how) && how.d <= 128; }
 
-void attention_tiled(Stream stream, const AttentionOperands& p, const Attention& how) {
-    if (how.d == 64) return start_forward<64, 8, 64>(stream, p, how);
-    if (how.d == 128) return start_forward<128, 8, 64>(stream, p, how);
-    start_forward<256, 8, 32>(stream, p, how);
+void attention_tiled(Stream stream, DType type, const AttentionOperands& p, const Attention& how) {
+    with_unit_type(type, [&]<class T>(T) {
+        if (how.d == 64) return start_forward<T, 64, 8, 64>(stream, p, how);
+        if (how.d == 128) return start_forward<T, 128, 8, 64>(stream, p, how);
+        start_forward<T, 256, 8, 32>(stream, p, how);
+    });
 }
 
-void attention_tiled_backward(Stream stream, const AttentionGradients& p, const Attention& how) {
-    if (how.d == 64) return start_backward<64, 64, 64>(stream, p, how);
-    start_backward<128, 64, 32>(stream, p, how);
+void attention_tiled_backward(Stream stream, DType type, const AttentionGradients& p, const Attention& how) {
+    with_unit_type(type, [&]<class T>(T) {
+        if (how.d == 64) return start_backward<T, 64, 64, 64>(stream, p, how);
+        start_backward<T, 128, 64, 32>(stream, p, how);
+    });
 }
 
 }  // namespace wb::cuda

@@ -1,6 +1,5 @@
-#include "kernels/cuda/attention_tile.hpp"
+#include "kernels/cuda/attention_warpgroup.hpp"
 #include "kernels/cuda/launch.hpp"
-#include "kernels/cuda/warpgroup.hpp"
 
 namespace wb::cuda {
 namespace {
@@ -43,14 +42,6 @@ struct Room {
 WB_DEVICE int stage_of(int step) { return step % stages; }
 WB_DEVICE int parity_of(int step) { return step / stages % 2; }
 
-template <int D, int Rows>
-WB_DEVICE void fetch_panels(unsigned char* to, const TensorMap& from, int head, int row, int batch,
-                            PhaseBarrier* full) {
-    barrier_expect(full, Rows * D * 2);
-    for (int p = 0; p < D / panel_columns; ++p)
-        copy_box(to + p * Rows * panel_row_bytes, from, p * panel_columns, head, row, batch, full);
-}
-
 struct Place {
     int head, kv_head, batch, query;  // the first of the block's queries
     int first_key, tiles;             // they are computed from the last tile to the first
@@ -78,36 +69,6 @@ WB_DEVICE void produce(const Room<D, Groups, Keys>& room, const TensorMap& q, co
         fetch_panels<D, Keys>(room.v(stage_of(step)), v, at.kv_head, at.key<Keys>(step), at.batch,
                               &b.v_full[stage_of(step)]);
     }
-}
-
-/// s = queries of this warpgroup times keys, a group of products of its own.
-template <class T, int D, int Rows, int Keys>
-WB_DEVICE void start_scores(float (&s)[Keys / 8][4], const unsigned char* queries, const unsigned char* keys) {
-    const std::uint64_t q = rows_descriptor(queries), k = rows_descriptor(keys);
-    products_fence();
-    WB_UNROLL
-    for (int i = 0; i < D / 16; ++i) {
-        const int panel = i / 4, within = i % 4 * 32;
-        multiply_shared<T, Keys>(s, advanced(q, panel * Rows * panel_row_bytes + within),
-                                 advanced(k, panel * Keys * panel_row_bytes + within), i > 0);
-    }
-    products_end_group();
-}
-
-/// o += p times values.
-template <class T, int D, int Keys>
-WB_DEVICE void start_sums(float (&o)[D / 8][4], const std::uint32_t (&p)[Keys / 16][4], const unsigned char* values) {
-    const std::uint64_t v = columns_descriptor(values, Keys * panel_row_bytes);
-    products_fence();
-    WB_UNROLL
-    for (int i = 0; i < Keys / 16; ++i) multiply_registers<T, D>(o, p[i], advanced(v, 2 * i * panel_group_bytes), true);
-    products_end_group();
-}
-
-/// Each warp for itself: its products with these rows are done.
-WB_DEVICE void release(PhaseBarrier* empty) {
-    sync_warp();
-    if (lane_index() == 0) barrier_arrive(empty);
 }
 
 /// The online softmax of the two rows of a thread.
@@ -154,22 +115,6 @@ struct Softmax {
             }
     }
 };
-
-template <class T>
-WB_DEVICE std::uint32_t two_of(float low, float high) {
-    if constexpr (std::is_same_v<T, bf16>)
-        return two_bf16(low, high);
-    else
-        return two_f16(low, high);
-}
-
-/// Weights as the left matrix of a product: a fragment of results is one of 16 columns of it.
-template <class T, int Keys>
-WB_DEVICE void round_weights(std::uint32_t (&p)[Keys / 16][4], const float (&s)[Keys / 8][4]) {
-    WB_UNROLL
-    for (int i = 0; i < Keys / 16; ++i)
-        for (int e = 0; e < 4; ++e) p[i][e] = two_of<T>(s[2 * i + e / 2][e % 2 * 2], s[2 * i + e / 2][e % 2 * 2 + 1]);
-}
 
 /// A turn that goes round the warpgroups, so that one's products run beside the softmax of another.
 template <int Groups>
@@ -220,7 +165,7 @@ WB_DEVICE void consume(const Room<D, Groups, Keys>& room, T* y, float* lse, cons
     if (at.tiles > 0) {
         barrier_wait(&b.q_full, 0);
         barrier_wait(&b.k_full[0], 0);
-        start_scores<T, D, rows, Keys>(s, queries, room.k(0));
+        start_scores<T, D, rows, Keys, Keys>(s, queries, room.k(0));
         products_wait<0>();
         products_settled(s);
         release(&b.k_empty[0]);
@@ -231,7 +176,7 @@ WB_DEVICE void consume(const Room<D, Groups, Keys>& room, T* y, float* lse, cons
         const int now = stage_of(step), before = stage_of(step - 1);
         barrier_wait(&b.k_full[now], parity_of(step));
         if (D <= 128) turn.take(step - 1);
-        start_scores<T, D, rows, Keys>(s, queries, room.k(now));
+        start_scores<T, D, rows, Keys, Keys>(s, queries, room.k(now));
         barrier_wait(&b.v_full[before], parity_of(step - 1));
         start_sums<T, D, Keys>(o, p, room.v(before));
         if (D <= 128) turn.pass(step - 1);
@@ -277,12 +222,6 @@ warpgroup_kernel(WB_CONSTANT_PARAMETER TensorMap q, WB_CONSTANT_PARAMETER Tensor
         registers_more<Groups == 2 ? 240 : 160>();
         consume<T>(room, y, lse, at, a);
     }
-}
-
-template <int D>
-TensorMap map_of(const void* base, std::int64_t batch, std::int64_t seq, std::int64_t heads, int rows) {
-    const std::int64_t token = heads * D * 2;
-    return tensor_map(base, {{D, heads, seq, batch}, {D * 2, token, seq * token}, {panel_columns, 1, rows, 1}});
 }
 
 template <class T, int D, int Groups, int Keys>

@@ -12,7 +12,6 @@
 #include "core/error.hpp"
 #include "core/fed.hpp"
 #include "core/generating.hpp"
-#include "kernels/cuda/attention.hpp"
 #include "kernels/cuda/players.hpp"
 
 namespace wb {
@@ -49,21 +48,11 @@ bool only_products(const Graph& g) {
                        [](const Op& op) { return op.kind == OpKind::matmul || op.kind == OpKind::collective; });
 }
 
-/// Products and attention forward alone, which some devices have in f16 too.
-bool takes_f16(const Graph& g, const cuda::Device& device) {
-    return std::all_of(g.ops().begin(), g.ops().end(), [&](const Op& op) {
-        if (op.kind == OpKind::matmul || op.kind == OpKind::collective) return true;
-        if (op.kind != OpKind::attention) return false;
-        const Tensor& v = g.tensor(op.in[2]);
-        return cuda::has_warpgroup(v.dtype, cuda::attention_of(op.attributes, v), device);
-    });
-}
-
-std::string unsupported(const Graph& g, const cuda::Device& device) {
+std::string unsupported(const Graph& g) {
     const bool products = only_products(g);
     for (const Tensor& t : g.tensors()) {
-        if (t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::int32) continue;
-        if (t.dtype == DType::f16 && takes_f16(g, device)) continue;
+        if (t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::f16 || t.dtype == DType::int32)
+            continue;
         if (t.dtype == DType::fp4 || is_class(t.dtype)) return fmt::format("the CUDA backend has no {}", name(t.dtype));
         if (t.dtype == DType::fp8_e5m2) return "no matrix unit multiplies two fp8_e5m2 matrices";
         if (!products) return fmt::format("the CUDA backend has {} for matrix products only", name(t.dtype));
@@ -82,7 +71,8 @@ public:
     Kind kind() const override { return Kind::measured; }
     bool suits(SystemKind kind) const override { return kind == SystemKind::cluster; }
     std::vector<std::string> algorithms() const override {
-        return {std::string(cuda::cold), std::string(cuda::unrecorded), std::string(cuda::by_mpi)};
+        return {std::string(cuda::cold), std::string(cuda::unrecorded), std::string(cuda::separate),
+                std::string(cuda::by_mpi)};
     }
 
     Support supports(const Case& c, int ranks) const override {
@@ -104,7 +94,7 @@ public:
                             "all {} ranks, not by the mapping {}",
                             ranks, c.mapping.text()));
         for (const Graph* g : c.graph->leaves())
-            if (std::string reason = unsupported(*g, device); !reason.empty()) return Support::no(std::move(reason));
+            if (std::string reason = unsupported(*g); !reason.empty()) return Support::no(std::move(reason));
         return fits(c, ranks);
     }
 

@@ -95,14 +95,15 @@ constexpr int side = 128, step = 64, stages = 3, unit_threads = 256;
 constexpr int of_stage = 2 * side * step;  // elements of both operands
 
 /// A matrix in memory: rows `stride` elements apart; what lies outside counts as zero.
+template <class T>
 struct View {
-    const bf16* at;
+    const T* at;
     std::int64_t stride, rows, columns;
 };
 
 /// The [Rows, Columns] of a view from (row, column) on; all threads of the block together.
-template <int Rows, int Columns>
-WB_DEVICE void fetch_view(bf16* to, const View& from, std::int64_t row, std::int64_t column) {
+template <int Rows, int Columns, class T>
+WB_DEVICE void fetch_view(T* to, const View<T>& from, std::int64_t row, std::int64_t column) {
     constexpr int chunks = Columns / 8;
     for (int i = thread_index(); i < Rows * chunks; i += unit_threads) {
         const int r = i / chunks, chunk = i % chunks;
@@ -113,8 +114,8 @@ WB_DEVICE void fetch_view(bf16* to, const View& from, std::int64_t row, std::int
     }
 }
 /// One step of an operand, whose rows run along the depth of the product or across it.
-template <bool AlongDepth>
-WB_DEVICE void fetch_step(bf16* to, const View& from, std::int64_t depth_at) {
+template <bool AlongDepth, class T>
+WB_DEVICE void fetch_step(T* to, const View<T>& from, std::int64_t depth_at) {
     if constexpr (AlongDepth)
         fetch_view<step, side>(to, from, depth_at, 0);
     else
@@ -122,8 +123,8 @@ WB_DEVICE void fetch_step(bf16* to, const View& from, std::int64_t depth_at) {
 }
 
 /// c [4][4] fragments += one step of this warp's 64 x 32.
-template <bool LeftAlong, bool RightAlong>
-WB_DEVICE void multiply_step(float (&c)[4][4][4], const bf16* left, const bf16* right) {
+template <bool LeftAlong, bool RightAlong, class T>
+WB_DEVICE void multiply_step(float (&c)[4][4][4], const T* left, const T* right) {
     const int quarter = lane_index() / 8, within = lane_index() % 8;
     const int row = warp_index() / 4 * 64, column = warp_index() % 4 * 32;
     WB_UNROLL
@@ -146,18 +147,18 @@ WB_DEVICE void multiply_step(float (&c)[4][4][4], const bf16* left, const bf16* 
                               right + place<step>(column + 16 * j + quarter / 2 * 8 + within, 2 * k + quarter % 2));
         WB_UNROLL
         for (int i = 0; i < 4; ++i)
-            for (int j = 0; j < 4; ++j) multiply_add(c[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+            for (int j = 0; j < 4; ++j) multiply_add<T>(c[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
     }
 }
 
 /// y [rows, columns] = the product over `depth`, of at most one tile.
-template <bool LeftAlong, bool RightAlong>
-WB_DEVICE void unit_tile(const View& left, const View& right, std::int64_t depth_all, bf16* y, std::int64_t y_row,
+template <bool LeftAlong, bool RightAlong, class T>
+WB_DEVICE void unit_tile(const View<T>& left, const View<T>& right, std::int64_t depth_all, T* y, std::int64_t y_row,
                          std::int64_t rows, std::int64_t columns) {
-    bf16* const tiles = reinterpret_cast<bf16*>(shared_memory());
+    T* const tiles = reinterpret_cast<T*>(shared_memory());
     const std::int64_t steps = (depth_all + step - 1) / step;
     const auto fetch_both = [&](std::int64_t i) {
-        bf16* const to = tiles + i % stages * of_stage;
+        T* const to = tiles + i % stages * of_stage;
         if (i < steps) {
             fetch_step<LeftAlong>(to, left, i * step);
             fetch_step<RightAlong>(to + side * step, right, i * step);
@@ -170,7 +171,7 @@ WB_DEVICE void unit_tile(const View& left, const View& right, std::int64_t depth
         copies_wait<stages - 2>();
         sync_block();  // step i is there, and nobody reads the stage of step i - 1 any more
         fetch_both(i + stages - 1);
-        const bf16* const at = tiles + i % stages * of_stage;
+        const T* const at = tiles + i % stages * of_stage;
         multiply_step<LeftAlong, RightAlong>(c, at, at + side * step);
     }
     copies_wait<0>();
@@ -182,28 +183,29 @@ WB_DEVICE void unit_tile(const View& left, const View& right, std::int64_t depth
                 const std::int64_t column = warp_index() % 4 * 32 + 8 * j + 2 * (lane_index() % 4);
                 if (row < rows && column < columns)
                     *reinterpret_cast<std::uint32_t*>(y + row * y_row + column) =
-                        two_bf16(c[i][j][2 * half], c[i][j][2 * half + 1]);
+                        two_of<T>(c[i][j][2 * half], c[i][j][2 * half + 1]);
             }
 }
 
-template <bool Transposed>
+template <class T, bool Transposed>
 WB_KERNEL(unit_threads)
-grouped_unit_kernel(const bf16* x, const bf16* w, bf16* y, const std::int32_t* first, Grouped how) {
+grouped_unit_kernel(const T* x, const T* w, T* y, const std::int32_t* first, Grouped how) {
     const ExpertRows<side> mine(first, how.experts);
     if (mine.rows == 0) return;
     const std::int64_t column = static_cast<std::int64_t>(block_x()) * side, columns = how.n - column;
-    const bf16* const matrix = w + mine.expert * how.k * how.n;
-    const View left{x + mine.first * how.k, how.k, mine.rows, how.k};
-    const View right = Transposed ? View{matrix + column * how.k, how.k, columns, how.k}
-                                  : View{matrix + column, how.n, how.k, columns};
+    const T* const matrix = w + mine.expert * how.k * how.n;
+    const View<T> left{x + mine.first * how.k, how.k, mine.rows, how.k};
+    const View<T> right = Transposed ? View<T>{matrix + column * how.k, how.k, columns, how.k}
+                                     : View<T>{matrix + column, how.n, how.k, columns};
     unit_tile<false, !Transposed>(left, right, how.k, y + mine.first * how.n + column, how.n, mine.rows, columns);
 }
 
+template <class T>
 WB_KERNEL(unit_threads)
-grouped_unit_gradient_kernel(const bf16* x, const bf16* w, bf16* y, const std::int32_t* first, Grouped how) {
+grouped_unit_gradient_kernel(const T* x, const T* w, T* y, const std::int32_t* first, Grouped how) {
     const std::int64_t e = block_z(), at = first[e], rows = first[e + 1] - at;
     const std::int64_t i = static_cast<std::int64_t>(block_y()) * side, j = static_cast<std::int64_t>(block_x()) * side;
-    const View left{x + at * how.k + i, how.k, rows, how.k - i}, right{w + at * how.n + j, how.n, rows, how.n - j};
+    const View<T> left{x + at * how.k + i, how.k, rows, how.k - i}, right{w + at * how.n + j, how.n, rows, how.n - j};
     unit_tile<true, true>(left, right, rows, y + (e * how.k + i) * how.n + j, how.n, how.k - i, how.n - j);
 }
 
@@ -216,19 +218,21 @@ std::int64_t most_row_tiles(const Grouped& how, std::int64_t each) {
 
 bool has_grouped_units(DType type, const Grouped& how, const Device& device) {
     // Of less than a tile most would be zeros.
-    return type == DType::bf16 && how.k % 8 == 0 && how.n % 8 == 0 && how.k >= side && how.n >= side &&
+    return is_unit_type(type) && how.k % 8 == 0 && how.n % 8 == 0 && how.k >= side && how.n >= side &&
            static_cast<std::int64_t>(stages * of_stage * sizeof(bf16)) <= device.shared_bytes;
 }
 
-void grouped_product_units(Stream stream, const void* x, const void* w, void* y, const std::int32_t* first,
+void grouped_product_units(Stream stream, DType type, const void* x, const void* w, void* y, const std::int32_t* first,
                            const Grouped& how) {
-    const auto run = [&](const Grid& grid, auto kernel) {
-        launch(stream, grid, unit_threads, stages * of_stage * sizeof(bf16), kernel, static_cast<const bf16*>(x),
-               static_cast<const bf16*>(w), static_cast<bf16*>(y), first, how);
-    };
-    const Grid of_rows{tiles_of(how.n, side), most_row_tiles(how, side), 1};
-    if (how.gradient) return run({of_rows.x, tiles_of(how.k, side), how.experts}, grouped_unit_gradient_kernel);
-    how.transposed ? run(of_rows, grouped_unit_kernel<true>) : run(of_rows, grouped_unit_kernel<false>);
+    with_unit_type(type, [&]<class T>(T) {
+        const auto run = [&](const Grid& grid, auto kernel) {
+            launch(stream, grid, unit_threads, stages * of_stage * sizeof(T), kernel, static_cast<const T*>(x),
+                   static_cast<const T*>(w), static_cast<T*>(y), first, how);
+        };
+        const Grid of_rows{tiles_of(how.n, side), most_row_tiles(how, side), 1};
+        if (how.gradient) return run({of_rows.x, tiles_of(how.k, side), how.experts}, grouped_unit_gradient_kernel<T>);
+        how.transposed ? run(of_rows, grouped_unit_kernel<T, true>) : run(of_rows, grouped_unit_kernel<T, false>);
+    });
 }
 
 void grouped_product(Stream stream, DType type, const void* x, const void* w, void* y, const std::int32_t* first,

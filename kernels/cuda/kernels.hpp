@@ -10,7 +10,7 @@
 namespace wb::cuda {
 
 // Own kernels. Each call puts its work into `stream` and returns at once. Pointers are of device memory; void ones hold
-// elements of `type` (f32 or bf16). Matrices are [rows, columns], row-major and dense.
+// elements of `type` (f32, bf16 or f16). Matrices are [rows, columns], row-major and dense.
 
 struct Matrix {
     std::int64_t rows, columns;
@@ -99,13 +99,12 @@ struct ColumnMove {
 };
 void move_columns(Stream stream, DType type, const void* from, void* to, std::int64_t rows, const ColumnMove& rule);
 
-// choose.cu
+// choices.cu: choices of tokens and experts, and rows sent to experts
 /// By row of logits [rows, columns], of ids from `first` on: the best id and its score, as TokenChoice has them; `keys`
 /// on the device, one a row, null without a temperature.
 void choose(Stream stream, DType type, const void* logits, BestToken* best, const Matrix& shape, std::int64_t first,
             const std::uint64_t* keys, double temperature);
 
-// experts.cu
 struct Gate {
     std::int64_t tokens, experts, topk;
     float scale;
@@ -136,9 +135,9 @@ struct Grouped {
 };
 void grouped_product(Stream stream, DType type, const void* x, const void* w, void* y, const std::int32_t* first,
                      const Grouped& how);
-/// The same in bf16 on matrix units.
+/// The same in bf16 or f16 on matrix units.
 bool has_grouped_units(DType type, const Grouped& how, const Device& device);
-void grouped_product_units(Stream stream, const void* x, const void* w, void* y, const std::int32_t* first,
+void grouped_product_units(Stream stream, DType type, const void* x, const void* w, void* y, const std::int32_t* first,
                            const Grouped& how);
 
 }  // namespace wb::cuda

@@ -27,7 +27,7 @@ Runner forward(const Site& site) {
         return {[=](Operands p) { attention_warpgroup(stream, type, operands(p), how); },
                 "own attention on warpgroup matrix units"};
     if (!how.missing && has_tiled(type, how) && tiled_bytes(how) <= site.setup.device.shared_bytes)
-        return {[=](Operands p) { attention_tiled(stream, operands(p), how); }, "own attention on matrix units"};
+        return {[=](Operands p) { attention_tiled(stream, type, operands(p), how); }, "own attention on matrix units"};
     return {[=](Operands p) { attention_general(stream, type, operands(p), how); }, "own attention"};
 }
 
@@ -41,8 +41,13 @@ Runner backward(const Site& site) {
         return AttentionGradients{
             p[0], p[1], p[2], p[3], p[4], static_cast<const float*>(p[5]), p[6], p[7], p[8], scratch->as<float>()};
     };
+    if (has_warpgroup(type, how, site.setup.device)) {
+        scratch->reserve(warpgroup_backward_scratch(how) * static_cast<std::int64_t>(sizeof(float)));
+        return {[=](Operands p) { attention_warpgroup_backward(stream, type, operands(p), scratch->as<float>(), how); },
+                "own attention on warpgroup matrix units"};
+    }
     if (has_tiled_backward(type, how) && tiled_bytes(how) <= site.setup.device.shared_bytes)
-        return {[=](Operands p) { attention_tiled_backward(stream, operands(p), how); },
+        return {[=](Operands p) { attention_tiled_backward(stream, type, operands(p), how); },
                 "own attention on matrix units"};
     return {[=](Operands p) { attention_general_backward(stream, type, operands(p), how); }, "own attention"};
 }

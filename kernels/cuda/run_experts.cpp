@@ -33,7 +33,9 @@ Runner make_grouped_matmul(const Site& site) {
     Grouped how{Site::rows(site.in(0)), site.a().experts, Site::columns(site.in(0)), y.back(),
                 site.a().trans_b,       site.a().trans_a};
     if (has_grouped_units(type, how, site.setup.device))
-        return {[=](Operands p) { grouped_product_units(order.stream, p[0], p[1], p[3], order.make(p[2]).first, how); },
+        return {[=](Operands p) {
+                    grouped_product_units(order.stream, type, p[0], p[1], p[3], order.make(p[2]).first, how);
+                },
                 "own products of experts on matrix units"};
     return {[=](Operands p) { grouped_product(order.stream, type, p[0], p[1], p[3], order.make(p[2]).first, how); }};
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/cuda/types.hpp"
 
@@ -98,13 +99,21 @@ WB_DEVICE void load_matrices_transposed(std::uint32_t (&to)[4], const void* row)
                  : "memory");
 }
 
-/// c [16, 8] += a [16, 16] b [16, 8], bf16 with f32 sums; fragments as in the PTX ISA, mma.m16n8k16.
+/// c [16, 8] += a [16, 16] b [16, 8], of bf16 or f16 with f32 sums; fragments as in the PTX ISA, mma.m16n8k16.
+template <class T>
 WB_DEVICE void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    if constexpr (std::is_same_v<T, bf16>)
+        asm volatile(
+            "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+            "{%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    else
+        asm volatile(
+            "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+            "{%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 }  // namespace wb::cuda
@@ -114,6 +123,15 @@ WB_DEVICE void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], std::uin
 #endif
 
 namespace wb::cuda {
+
+/// Two floats as T, the first in the low half.
+template <class T>
+WB_DEVICE std::uint32_t two_of(float low, float high) {
+    if constexpr (std::is_same_v<T, bf16>)
+        return two_bf16(low, high);
+    else
+        return two_f16(low, high);
+}
 
 WB_DEVICE int lane_index() { return thread_index() % warp_threads; }
 WB_DEVICE int warp_index() { return thread_index() / warp_threads; }

@@ -145,7 +145,7 @@ move_columns_kernel(const T* from, T* to, std::int64_t n, ColumnMove rule) {
 
 void embed(Stream stream, DType type, const std::int32_t* token, const void* table, void* y, std::int64_t tokens,
            const Matrix& table_shape, std::int64_t offset) {
-    with_type(type, [&]<class T>(T) {
+    with_width(type, [&]<class T>(T) {
         by_pack<T>(
             table_shape.columns,
             [&]<int V>(std::integral_constant<int, V>) {
@@ -204,7 +204,7 @@ void position_embed_backward(Stream stream, DType type, const void* dy, void* ta
 }
 
 void move_rows(Stream stream, DType type, const void* from, void* to, const Matrix& moved, const RowMove& rule) {
-    with_type(type, [&]<class T>(T) {
+    with_width(type, [&]<class T>(T) {
         by_pack<T>(
             moved.columns,
             [&]<int V>(std::integral_constant<int, V>) {
@@ -218,7 +218,7 @@ void move_rows(Stream stream, DType type, const void* from, void* to, const Matr
 
 void concat_heads(Stream stream, DType type, const void* own, const void* common, void* y, std::int64_t rows,
                   std::int64_t heads, std::int64_t d, std::int64_t extra) {
-    with_type(type, [&]<class T>(T) {
+    with_width(type, [&]<class T>(T) {
         const std::int64_t n = rows * heads * (d + extra);
         launch(stream, flat_grid(n), flat_threads, 0, concat_kernel<T>, static_cast<const T*>(own),
                static_cast<const T*>(common), static_cast<T*>(y), n, heads, d, extra);
@@ -234,7 +234,7 @@ void concat_heads_backward(Stream stream, DType type, const void* dy, void* own,
 }
 
 void move_columns(Stream stream, DType type, const void* from, void* to, std::int64_t rows, const ColumnMove& rule) {
-    with_type(type, [&]<class T>(T) {
+    with_width(type, [&]<class T>(T) {
         const std::int64_t n = rows * rule.groups * rule.extra;
         launch(stream, flat_grid(n), flat_threads, 0, move_columns_kernel<T>, static_cast<const T*>(from),
                static_cast<T*>(to), n, rule);

@@ -118,15 +118,30 @@ WB_BOTH void store(T* to, std::int64_t pack, const Pack<T, V>& value) {
     reinterpret_cast<Pack<T, V>*>(to)[pack] = value;
 }
 
-/// body(float{}) or body(bf16{}): the one place that turns a tensor's type into a C++ type.
+/// body(float{}), body(bf16{}) or body(f16{}): the one place that turns a tensor's type into a C++ type.
 template <class Body>
 void with_type(DType type, const Body& body) {
     switch (type) {
         case DType::f32:
         case DType::tf32: return body(float{});
         case DType::bf16: return body(bf16{});
+        case DType::f16: return body(f16{});
         default: contract_failed("a type that kernels compute in", __FILE__, __LINE__);
     }
 }
+
+/// The same for what only moves elements: all types of 16 bits are one, so that it is compiled once for them.
+template <class Body>
+void with_width(DType type, const Body& body) {
+    bits(type) == 16 ? body(bf16{}) : body(float{});
+}
+
+/// body(bf16{}) or body(f16{}): what matrix units multiply.
+template <class Body>
+void with_unit_type(DType type, const Body& body) {
+    WB_EXPECT(type == DType::bf16 || type == DType::f16);
+    type == DType::bf16 ? body(bf16{}) : body(f16{});
+}
+constexpr bool is_unit_type(DType type) { return type == DType::bf16 || type == DType::f16; }
 
 }  // namespace wb::cuda

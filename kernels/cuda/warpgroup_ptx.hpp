@@ -45,6 +45,50 @@ WB_DEVICE void copy_box(void* to, const TensorMap& map, int c0, int c1, int c2, 
         : "memory");
 }
 
+/// `bytes` as they lie, a multiple of 16 on a boundary of 16.
+WB_DEVICE void copy_bytes(void* to, const void* from, int bytes, PhaseBarrier* barrier) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                     shared_address(to)),
+                 "l"(__cvta_generic_to_global(from)), "r"(bytes), "r"(shared_address(barrier))
+                 : "memory");
+}
+
+/// Adds floats of shared memory to device memory, each at once, while the thread goes on: a multiple of 16 bytes.
+WB_DEVICE void add_floats(float* to, const void* from, int bytes) {
+    asm volatile("cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32 [%0], [%1], %2;" ::"l"(
+                     __cvta_generic_to_global(to)),
+                 "r"(shared_address(from)), "r"(bytes)
+                 : "memory");
+}
+WB_DEVICE void sums_end_group() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+/// Waits until all that this thread adds was read of shared memory.
+WB_DEVICE void sums_wait_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
+/// Waits until all that this thread adds is in device memory.
+WB_DEVICE void sums_wait() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
+
+/// Writes to shared memory what products and bulk copies will read: after units_fence() by this thread and a barrier.
+template <class V>
+WB_DEVICE void put(void* at, const V& value) {
+    *static_cast<V*>(at) = value;
+}
+WB_DEVICE void units_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
+/// A number of its own for each caller of a launch, from 0 on: lower ones are of blocks that have begun.
+WB_DEVICE int draw_number(int* at) { return atomicAdd(at, 1); }
+/// By one thread: waits until it is this turn's, and then lets the next one go on, with what was written in between.
+WB_DEVICE void take_turn(const int* at, int turn) {
+    int now;
+    do {
+        asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(now) : "l"(__cvta_generic_to_global(at)) : "memory");
+    } while (now != turn);
+    asm volatile("fence.proxy.async;" ::: "memory");
+}
+WB_DEVICE void pass_turn(int* at, int turn) {
+    asm volatile("fence.proxy.async;\nst.release.gpu.global.s32 [%0], %1;" ::"l"(__cvta_generic_to_global(at)),
+                 "r"(turn + 1)
+                 : "memory");
+}
+
 /// Of `threads` threads of the block, by a number from 1 to 15 of their own.
 WB_DEVICE void sync_some(int number, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
@@ -78,6 +122,7 @@ WB_DEVICE void products_settled(float (&c)[N][4]) {
 }
 
 // Lists of operands: a fragment of [64, N] results is N / 2 registers a thread.
+#define WB_NAMES_32 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}"
 #define WB_NAMES_64                                                           \
     "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}"
@@ -97,14 +142,16 @@ WB_DEVICE void products_settled(float (&c)[N][4]) {
     "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}"
 #define WB_FOUR(i) "+f"(c[i][0]), "+f"(c[i][1]), "+f"(c[i][2]), "+f"(c[i][3])
 #define WB_SIXTEEN(i) WB_FOUR(i), WB_FOUR(i + 1), WB_FOUR(i + 2), WB_FOUR(i + 3)
+#define WB_RESULTS_32 WB_SIXTEEN(0)
 #define WB_RESULTS_64 WB_SIXTEEN(0), WB_SIXTEEN(4)
 #define WB_RESULTS_128 WB_RESULTS_64, WB_SIXTEEN(8), WB_SIXTEEN(12)
 #define WB_RESULTS_256 WB_RESULTS_128, WB_SIXTEEN(16), WB_SIXTEEN(20), WB_SIXTEEN(24), WB_SIXTEEN(28)
-#define WB_SHARED_PRODUCT(n, type, a_name, b_name, add_name)                                               \
+#define WB_SHARED_PRODUCT(n, type, a_name, b_name, add_name, a_turned, b_turned)                           \
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " add_name ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n \
-                 "k16.f32." type "." type " " WB_NAMES_##n ", " a_name ", " b_name ", p, 1, 1, 0, 0;\n}"   \
+                 "k16.f32." type "." type " " WB_NAMES_##n ", " a_name ", " b_name ", p, 1, 1, " a_turned  \
+                                                           ", " b_turned ";\n}"                            \
                  : WB_RESULTS_##n                                                                          \
-                 : "l"(a), "l"(b), "r"(static_cast<int>(add)))
+                 : "l"(a), "l"(b), "r"(static_cast<int>(add)), "n"(int{AColumns}), "n"(int{BRows}))
 #define WB_REGISTER_PRODUCT(n, type, a_names, b_name, add_name)                                            \
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " add_name ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n \
                  "k16.f32." type "." type " " WB_NAMES_##n ", " a_names ", " b_name ", p, 1, 1, 1;\n}"     \
@@ -117,15 +164,17 @@ template <>
 inline constexpr bool is_bf16<bf16> = true;
 
 /// c [64, N] = a [64, 16] b [16, N], added to c if `add`, by the four warps of a warpgroup: warp w has rows 16 w to
-/// 16 w + 15, in fragments as multiply_add() has them (PTX ISA, wgmma.m64nNk16). Descriptors of rows of a, and of rows
-/// that are columns of b. Results are there after products_wait().
-template <class T, int N>
+/// 16 w + 15, in fragments as multiply_add() has them (PTX ISA, wgmma.m64nNk16). Descriptors of rows of a, or of rows
+/// that are its columns; of rows that are columns of b, or of its rows. Results are there after products_wait().
+template <class T, int N, bool AColumns = false, bool BRows = false>
 WB_DEVICE void multiply_shared(float (&c)[N / 8][4], std::uint64_t a, std::uint64_t b, bool add) {
-    static_assert(N == 64 || N == 128);
-    if constexpr (N == 64 && is_bf16<T>) WB_SHARED_PRODUCT(64, "bf16", "%32", "%33", "%34");
-    if constexpr (N == 64 && !is_bf16<T>) WB_SHARED_PRODUCT(64, "f16", "%32", "%33", "%34");
-    if constexpr (N == 128 && is_bf16<T>) WB_SHARED_PRODUCT(128, "bf16", "%64", "%65", "%66");
-    if constexpr (N == 128 && !is_bf16<T>) WB_SHARED_PRODUCT(128, "f16", "%64", "%65", "%66");
+    static_assert(N == 32 || N == 64 || N == 128);
+    if constexpr (N == 32 && is_bf16<T>) WB_SHARED_PRODUCT(32, "bf16", "%16", "%17", "%18", "%19", "%20");
+    if constexpr (N == 32 && !is_bf16<T>) WB_SHARED_PRODUCT(32, "f16", "%16", "%17", "%18", "%19", "%20");
+    if constexpr (N == 64 && is_bf16<T>) WB_SHARED_PRODUCT(64, "bf16", "%32", "%33", "%34", "%35", "%36");
+    if constexpr (N == 64 && !is_bf16<T>) WB_SHARED_PRODUCT(64, "f16", "%32", "%33", "%34", "%35", "%36");
+    if constexpr (N == 128 && is_bf16<T>) WB_SHARED_PRODUCT(128, "bf16", "%64", "%65", "%66", "%67", "%68");
+    if constexpr (N == 128 && !is_bf16<T>) WB_SHARED_PRODUCT(128, "f16", "%64", "%65", "%66", "%67", "%68");
 }
 
 /// The same with a in registers, as multiply_add() has it, and rows of b as rows.
@@ -145,10 +194,12 @@ WB_DEVICE void multiply_registers(float (&c)[N / 8][4], const std::uint32_t (&a)
 #undef WB_RESULTS_256
 #undef WB_RESULTS_128
 #undef WB_RESULTS_64
+#undef WB_RESULTS_32
 #undef WB_SIXTEEN
 #undef WB_FOUR
 #undef WB_NAMES_256
 #undef WB_NAMES_128
 #undef WB_NAMES_64
+#undef WB_NAMES_32
 
 }  // namespace wb::cuda

@@ -205,9 +205,11 @@ void enter_vector(Contest& contest, const Machine& m, const Graph& g, const Op& 
     }
 }
 
-/// Half of a line's data crosses its middle link, first along rows, then along columns.
+/// Half of a line's data crosses its middle link, first along rows, then along columns. Nobody is sent less than a
+/// wavelet, as in the ring of an allgather.
 double alltoall_cycles(const Machine& m, Grid grid, std::int64_t words) {
-    return f(words) * (grid.rows + grid.columns) / 4.0 + f(message_cycles(m.mesh, grid.rows + grid.columns - 2, 1));
+    const std::int64_t pes = std::int64_t{grid.rows} * grid.columns, sent = (words + pes - 1) / pes * pes;
+    return f(sent) * (grid.rows + grid.columns) / 4.0 + f(message_cycles(m.mesh, grid.rows + grid.columns - 2, 1));
 }
 
 /// The ranks are the PEs of the rectangle, each with a buffer of its own.

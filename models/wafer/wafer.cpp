@@ -9,6 +9,7 @@
 #include "models/transfer_session.hpp"
 #include "models/wafer/bare_op.hpp"
 #include "models/wafer/placement.hpp"
+#include "models/wafer/programs.hpp"
 
 namespace wb {
 
@@ -97,7 +98,7 @@ private:
     Placement placement_;
 };
 
-class Wafer final : public Backend {
+class Wafer final : public Backend, public ProgramTimes {
 public:
     Kind kind() const override { return Kind::modelled; }
     bool suits(SystemKind kind) const override { return kind == SystemKind::wafer; }
@@ -128,6 +129,10 @@ public:
 
     std::optional<Seconds> transition(const Case& from, const Case& to) const override {
         return wafer::transition(Machine(*from.system), *to.graph, to.units);
+    }
+
+    ProgramRound program(const System& system, const std::map<std::string, std::string>& facts) const override {
+        return program_round(system, facts);
     }
 };
 

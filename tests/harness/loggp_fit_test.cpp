@@ -75,6 +75,10 @@ TEST_CASE("loggp: the parameters of a network whose times follow from them are f
     CHECK(s.fitted.at("loggp_rendezvous_bandwidth").value == doctest::Approx(1e10).epsilon(1e-4).scale(0));
     CHECK(s.fitted.at("exchange_4096_time").value == doctest::Approx(message_s(4096)).epsilon(1e-5).scale(0));
     CHECK(s.fitted.at("loggp_latency").source.find("4 ranks") != std::string::npos);
+    CHECK(s.fitted.at("loggp_latency").source.find("not to be trusted") == std::string::npos);
+    const System crowded =
+        parse_system(host_network_toml(figures, fit, host, "2026-01-01", "4 ranks on 2 CPUs"), "", "x");
+    CHECK(crowded.fitted.at("loggp_latency").source.find("not to be trusted: 4 ranks on 2 CPUs") != std::string::npos);
 }
 
 TEST_CASE("loggp: what reductions take besides their messages is found again, over all sizes at once") {

@@ -1,5 +1,6 @@
 // Laws of the closed form of a wafer, on both sides of their edges.
 
+#include <fmt/format.h>
 #include <rapidcheck.h>
 
 #include <algorithm>
@@ -231,6 +232,20 @@ TEST_CASE("wafer: a collective among wafers is no faster than its bound, and the
     const auto use = ready(reduced("wse3", 8))->usage();
     REQUIRE(use.communication.size() == 2);
     CHECK(use.communication[1].bytes.si() == 1e9);
+}
+
+TEST_CASE("wafer: an exchange of fewer elements than PEs still sends each a wavelet, as a gathering does") {
+    const auto exchanged = [](const char* op, std::int64_t elements) {
+        return seconds(on(built("collective", {{"op", std::string(op)},
+                                               {"bytes", fmt::format("{} B", 4 * elements)},
+                                               {"dtype", std::string("f32")}}),
+                          shipped("wse2"), 32));
+    };
+    for (const std::int64_t few : {1, 100, 1023}) {
+        CHECK(exchanged("alltoall", few) == exchanged("alltoall", 1024));
+        CHECK(exchanged("allgather", few) == exchanged("allgather", 1024));
+    }
+    CHECK(exchanged("alltoall", 1025) > exchanged("alltoall", 1024));
 }
 
 TEST_CASE("wafer: attention that fits the whole mesh is placed, whatever smaller rectangles refuse") {

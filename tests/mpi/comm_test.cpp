@@ -3,6 +3,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -190,6 +191,39 @@ TEST_CASE("broadcasts and barriers that were started end, in any order they are 
                 wrong += buffers[static_cast<std::size_t>(root)][i] != value(root, i, DType::f32);
         CHECK(wrong == 0);
     }
+}
+
+TEST_CASE("a sum that was started adds every rank's elements") {
+    for_all(
+        1, 1,
+        [](void* in, void* out, std::int64_t n, DType t) {
+            const auto sum = comm->start_allreduce(in, out, n, t);
+            while (!sum->test()) {
+            }
+        },
+        [](std::int64_t i, std::int64_t, DType t) { return total(i, t); });
+}
+
+TEST_CASE("sums under way at once do not mix, and their bits do not depend on how a buffer is cut") {
+    for (const DType type : {DType::f32, DType::bf16})
+        for (const std::int64_t n : {std::int64_t{5}, long_count}) {
+            Buffer in(n, type), whole(n, type), cut(n, type), blocking(n, type);
+            for (std::int64_t i = 0; i < n; ++i) in.set(i, std::sin(static_cast<double>(i * 3 + comm->rank() * 7 + 1)));
+            const std::int64_t size = stored_bytes(type);
+            comm->start_allreduce(in.data(), whole.data(), n, type)->wait();
+            comm->allreduce(in.data(), blocking.data(), n, type);
+            std::vector<std::unique_ptr<Pending>> pending;
+            for (std::int64_t at = 0, part = 3; at < n; at += part, part = part * 5 / 2 + 1)
+                pending.push_back(comm->start_allreduce(in.bytes.data() + at * size, cut.bytes.data() + at * size,
+                                                        std::min(part, n - at), type));
+            for (const auto& p : pending) p->wait();
+            const auto bytes = static_cast<std::size_t>(n * size);
+            CHECK(std::memcmp(whole.data(), cut.data(), bytes) == 0);
+            if (comm->size() == 2) CHECK(std::memcmp(whole.data(), blocking.data(), bytes) == 0);
+            double worst = 0;
+            for (std::int64_t i = 0; i < n; ++i) worst = std::max(worst, std::abs(whole[i] - blocking[i]));
+            CHECK(worst < (type == DType::f32 ? 1e-6 : 5e-2));
+        }
 }
 
 TEST_CASE("the ledger holds every call, with what of its time was exposed") {

@@ -44,7 +44,7 @@ fail() { cat "$folder/shown"; echo "$1"; exit 1; }
 grep -q "^host, 2 ranks .*measured" "$folder/shown" || fail "two of three ranks"
 grep -q "^host summa, 2 ranks .*measured .*[0-9]e[+-][0-9]* <= 1.0e-11" "$folder/shown" || fail "SUMMA is verified"
 grep -q "at most 3 ranks, not by the mapping tp4" "$folder/shown" || fail "four of three ranks are refused"
-grep -q "not by \"gpipe\"" "$folder/shown" || fail "a word that is no spread is refused"
+grep -q "not \"gpipe\"" "$folder/shown" || fail "a word that is no spread is refused"
 grep -q '3 ranks form no grid on which "cannon"' "$folder/shown" || fail "no square grid of three ranks"
 grep -q "^host distributed, 3 ranks .*measured" "$folder/shown" || fail "the fastest way of three ranks"
 grep -q "1 x h100-sxm is measured by 1 rank, and there are 3" "$folder/shown" || fail "one unit is not three ranks"
@@ -52,3 +52,7 @@ grep -q "^h100-sxm x3, 3 ranks .*measured" "$folder/shown" || fail "three units 
 grep -q "^strong scaling: gemm on host, cpu" "$folder/shown" || fail "strong scaling"
 grep -q "^weak scaling: attention on host, cpu" "$folder/shown" || fail "weak scaling"
 test "$(sed -n '/^strong scaling: gemm on host, cpu/,/^$/p' "$folder/shown" | grep -c '^ *[123]  gemm')" = 3 || fail "three rows"
+if [ "$(nproc)" -lt 3 ]; then
+  grep -q "^From 3 ranks on they took turns on the processors" "$folder/shown" || fail "crowded ranks are marked"
+fi
+"$waferbench" show "$folder/e.h5" --wide | grep -q "communication  exposed" || fail "exposed communication"

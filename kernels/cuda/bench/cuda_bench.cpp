@@ -1,13 +1,11 @@
-#include <benchmark/benchmark.h>
-#include <cublasLt.h>
 #include <fmt/format.h>
 
 #include <array>
 #include <cmath>
 
-#include "core/element.hpp"
 #include "kernels/cuda/attention.hpp"
-#include "kernels/cuda/check.hpp"
+#include "kernels/cuda/bench/direct_product.hpp"
+#include "kernels/cuda/bench/measure.hpp"
 #include "kernels/cuda/kernels.hpp"
 #include "kernels/cuda/products.hpp"
 
@@ -17,37 +15,12 @@
 namespace wb::cuda {
 namespace {
 
-/// Random values: zeros would cost less power.
-Memory filled(std::int64_t count, DType type, Stream stream) {
-    Memory memory(count * stored_bytes(type));
-    fill(stream, type, memory.data(), count, {Fill::Kind::uniform, 1.0, 7, 0, count, count});
-    return memory;
-}
-
-/// Repeats `work`, timed by events; `flop` and `bytes` are of one call.
-template <class Work>
-void measure(benchmark::State& state, const Queue& queue, double flop, double bytes, const Work& work) {
-    const Event start, end;
-    for (int i = 0; i < 3; ++i) work();
-    queue.wait();
-    for ([[maybe_unused]] auto _ : state) {
-        start.record(queue.stream());
-        work();
-        end.record(queue.stream());
-        end.wait();
-        state.SetIterationTime(end.seconds_since(start));
-    }
-    using benchmark::Counter;
-    if (flop > 0) state.counters["FLOP/s"] = Counter(flop, Counter::kIsIterationInvariantRate);
-    if (bytes > 0) state.counters["B/s"] = Counter(bytes, Counter::kIsIterationInvariantRate);
-}
-
 ProductShape square(std::int64_t n, DType type, bool trans_b) {
     ProductShape s;
     s.m = s.n = s.k = n;
     s.trans_b = trans_b;
     s.in = type;
-    s.out = bits(type) == 8 ? DType::bf16 : type;
+    s.out = DirectProduct::result_type(type);
     s.lie_densely();
     return s;
 }
@@ -61,47 +34,20 @@ void product(benchmark::State& state, DType type, bool trans_b) {
     const Memory a = filled(count, s.in, queue.stream()), b = filled(count, s.in, queue.stream()),
                  y(count * stored_bytes(s.out));
     const double n = static_cast<double>(s.n);
-    measure(state, queue, 2 * n * n * n, 0,
-            [&] { products->run(way, a.data(), b.data(), nullptr, y.data(), queue.stream()); });
+    measure(state, queue, 2 * n * n * n, 0, [&] {
+        products->run(way, {a.data(), b.data(), y.data()}, queue.stream());
+    });
 }
 
-/// The library's own first choice for bf16 y = a b^T, without our search: three calls to set up, one to run.
-void product_direct(benchmark::State& state) {
+void product_direct(benchmark::State& state, DType type) {
     const Queue queue;
-    const std::int64_t n = state.range(0), count = n * n;
-    const auto expect = [](cublasStatus_t code) {
-        if (code != CUBLAS_STATUS_SUCCESS) throw Error({"cuBLASLt", cublasLtGetStatusString(code), "", ""});
-    };
-    cublasLtHandle_t handle = nullptr;
-    cublasLtMatmulDesc_t what = nullptr;
-    cublasLtMatrixLayout_t layout = nullptr;
-    cublasLtMatmulPreference_t preference = nullptr;
-    expect(cublasLtCreate(&handle));
-    expect(cublasLtMatmulDescCreate(&what, CUBLAS_COMPUTE_32F, CUDA_R_32F));
-    const cublasOperation_t transposed = CUBLAS_OP_T;
-    expect(cublasLtMatmulDescSetAttribute(what, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed));
-    const auto extent = static_cast<std::uint64_t>(n);
-    expect(cublasLtMatrixLayoutCreate(&layout, CUDA_R_16BF, extent, extent, n));
-    expect(cublasLtMatmulPreferenceCreate(&preference));
-    const std::size_t room = std::size_t{64} << 20;
-    expect(
-        cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &room, sizeof room));
-    cublasLtMatmulHeuristicResult_t found{};
-    int offers = 0;
-    expect(
-        cublasLtMatmulAlgoGetHeuristic(handle, what, layout, layout, layout, layout, preference, 1, &found, &offers));
-    const Memory a = filled(count, DType::bf16, queue.stream()), b = filled(count, DType::bf16, queue.stream()),
-                 y(count * 2), workspace(static_cast<std::int64_t>(room));
-    const float one = 1, zero = 0;
-    const double side = static_cast<double>(n);
-    measure(state, queue, 2 * side * side * side, 0, [&] {
-        expect(cublasLtMatmul(handle, what, &one, b.data(), layout, a.data(), layout, &zero, y.data(), layout, y.data(),
-                              layout, &found.algo, workspace.data(), room, queue.stream()));
-    });
-    cublasLtMatmulPreferenceDestroy(preference);
-    cublasLtMatrixLayoutDestroy(layout);
-    cublasLtMatmulDescDestroy(what);
-    cublasLtDestroy(handle);
+    const std::int64_t count = state.range(0) * state.range(0);
+    const DirectProduct direct(state.range(0), type, queue.stream());
+    const Memory a = filled(count, type, queue.stream()), b = filled(count, type, queue.stream()),
+                 y(count * stored_bytes(DirectProduct::result_type(type)));
+    const double n = static_cast<double>(state.range(0));
+    measure(state, queue, 2 * n * n * n, 0, [&] { direct.run(a.data(), b.data(), y.data(), queue.stream()); });
+    state.counters["offers"] = direct.offers();
 }
 
 constexpr Matrix activations{16384, 4096};
@@ -139,9 +85,20 @@ void update(benchmark::State& state) {
     });
 }
 
-/// Forward by warpgroups where the device has them, else by warps.
-void attention_forward(Stream stream, const AttentionOperands& p, const Attention& how, bool warpgroups) {
-    warpgroups ? attention_warpgroup(stream, DType::bf16, p, how) : attention_tiled(stream, p, how);
+/// FLOP/s of the largest bf16 product here: what matrix units reach, measured once.
+double product_rate() {
+    static const double rate = [] {
+        const Queue queue;
+        const ProductShape s = square(8192, DType::bf16, true);
+        const auto products = make_products();
+        const int way = products->prepare(s, 256, queue.stream());
+        const std::int64_t count = s.m * s.n;
+        const Memory a = filled(count, s.in, queue.stream()), b = filled(count, s.in, queue.stream()), y(count * 2);
+        const double n = static_cast<double>(s.n);
+        return 2 * n * n * n /
+               seconds_of(queue, [&] { products->run(way, a.data(), b.data(), nullptr, y.data(), queue.stream()); });
+    }();
+    return rate;
 }
 
 struct Heads {
@@ -149,38 +106,52 @@ struct Heads {
     bool causal, backward, warpgroups;
 };
 
+/// By warpgroups or by warps: FLOP/s, and how they stand to those of products and of forward in this run.
 void attention(benchmark::State& state, const Heads& which) {
     const auto [d, causal, backward, warpgroups] = which;
     const Queue queue;
+    const Stream stream = queue.stream();
     const std::int64_t seq = state.range(0), heads = 2048 / d, count = seq * heads * d;
     const Attention how{1, seq, seq, heads, heads, d, d, d, 0, causal, 1.0F / std::sqrt(static_cast<float>(d))};
     std::array<Memory, 8> x;
-    for (Memory& m : x) m = filled(count, DType::bf16, queue.stream());
-    const Memory lse(heads * seq * 4), delta(heads * seq * 4);
-    auto* const sums = reinterpret_cast<float*>(lse.data());
+    for (Memory& m : x) m = filled(count, DType::bf16, stream);
+    const Memory lse(heads * seq * 4), scratch((warpgroups ? warpgroup_backward_scratch(how) : heads * seq) * 4);
+    auto *const sums = reinterpret_cast<float*>(lse.data()), *const room = reinterpret_cast<float*>(scratch.data());
     const AttentionOperands p{x[0].data(), x[1].data(), x[2].data(), x[3].data(), sums};
-    attention_forward(queue.stream(), p, how, warpgroups);
+    const AttentionGradients g{x[4].data(), p.q, p.k, p.v, p.y, sums, x[5].data(), x[6].data(), x[7].data(), room};
+    const auto forward = [&] {
+        warpgroups ? attention_warpgroup(stream, DType::bf16, p, how) : attention_tiled(stream, DType::bf16, p, how);
+    };
     const double pairs = static_cast<double>(heads * seq) * static_cast<double>(causal ? seq + 1 : 2 * seq) / 2;
-    measure(state, queue, (backward ? 10.0 : 4.0) * pairs * static_cast<double>(d), 0, [&] {
-        if (!backward) return attention_forward(queue.stream(), p, how, warpgroups);
-        attention_tiled_backward(queue.stream(),
-                                 {x[4].data(), p.q, p.k, p.v, p.y, sums, x[5].data(), x[6].data(), x[7].data(),
-                                  reinterpret_cast<float*>(delta.data())},
-                                 how);
+    const double forward_flop = 4.0 * pairs * static_cast<double>(d),
+                 flop = backward ? 2.5 * forward_flop : forward_flop;
+    const double forward_s = seconds_of(queue, forward);
+    const double seconds = measure(state, queue, flop, 0, [&] {
+        if (!backward) return forward();
+        warpgroups ? attention_warpgroup_backward(stream, DType::bf16, g, room, how)
+                   : attention_tiled_backward(stream, DType::bf16, g, how);
     });
+    state.counters["of_product"] = flop / seconds / product_rate();
+    if (backward) state.counters["of_forward"] = flop / seconds / (forward_flop / forward_s);
 }
 
-void decoding(benchmark::State& state) {
+struct Cache {
+    DType type;
+    std::int64_t heads, kv, d;
+};
+
+void decoding(benchmark::State& state, const Cache& which) {
     const Queue queue;
-    const std::int64_t batch = 32, keys = state.range(0), heads = 32, kv = 8, d = 128;
-    const Attention how{batch, 1, keys, heads, kv, d, d, d, 0, true, 0.088388F};
+    const auto [type, heads, kv, d] = which;
+    const std::int64_t batch = 32, keys = state.range(0);
+    const Attention how{batch, 1, keys, heads, kv, d, d, d, 0, true, 1.0F / std::sqrt(static_cast<float>(d))};
     const std::int64_t splits = decode_splits(how, device(0).processors);
-    const Memory q = filled(batch * heads * d, DType::bf16, queue.stream()), y(batch * heads * d * 2),
-                 lse(batch * heads * 4), parts(decode_scratch(how, splits) * 4);
-    const Memory k = filled(batch * keys * kv * d, DType::bf16, queue.stream()),
-                 v = filled(batch * keys * kv * d, DType::bf16, queue.stream());
+    const Memory q = filled(batch * heads * d, type, queue.stream()), y(batch * heads * d * 2), lse(batch * heads * 4),
+                 parts(decode_scratch(how, splits) * 4);
+    const Memory k = filled(batch * keys * kv * d, type, queue.stream()),
+                 v = filled(batch * keys * kv * d, type, queue.stream());
     measure(state, queue, 0, 2.0 * static_cast<double>(k.bytes()), [&] {
-        attention_decode(queue.stream(), DType::bf16,
+        attention_decode(queue.stream(), type,
                          {q.data(), k.data(), v.data(), y.data(), reinterpret_cast<float*>(lse.data())},
                          reinterpret_cast<float*>(parts.data()), splits, how);
     });
@@ -189,16 +160,17 @@ void decoding(benchmark::State& state) {
 void add_benchmarks() {
     using benchmark::RegisterBenchmark;
     RegisterBenchmark("copy/bf16/16384x4096", copy)->UseManualTime();
-    for (const auto& [label, type] : {std::pair{"f32", DType::f32},
-                                      {"tf32", DType::tf32},
-                                      {"bf16", DType::bf16},
-                                      {"f16", DType::f16},
-                                      {"fp8_e4m3", DType::fp8_e4m3}})
-        RegisterBenchmark(fmt::format("product/{}", label).c_str(), product, type, true)
+    for (const DType type : {DType::f32, DType::tf32, DType::bf16, DType::f16, DType::fp8_e4m3, DType::int8}) {
+        RegisterBenchmark(fmt::format("product/{}", name(type)).c_str(), product, type, true)
             ->Arg(4096)
             ->Arg(8192)
             ->UseManualTime();
-    RegisterBenchmark("product_direct/bf16", product_direct)->Arg(4096)->Arg(8192)->UseManualTime();
+        RegisterBenchmark(fmt::format("product_direct/{}", name(type)).c_str(), product_direct, type)
+            ->Arg(4096)
+            ->Arg(8192)
+            ->UseManualTime();
+    }
+    add_epilogues();
     const auto rows = [](const char* name, double passes, auto work) {
         RegisterBenchmark(name, [=](benchmark::State& s) { on_rows(s, passes, work); })->UseManualTime();
     };
@@ -230,8 +202,16 @@ void add_benchmarks() {
             heads("attention", {d, causal, false, false});
             if (warpgroups) heads("attention_warpgroup", {d, causal, false, true});
             if (d <= 128) heads("attention_backward", {d, causal, true, false});
+            if (warpgroups) heads("attention_backward_warpgroup", {d, causal, true, true});
         }
-    RegisterBenchmark("decode/8_of_32_heads", decoding)->Arg(2048)->Arg(8192)->UseManualTime();
+    for (const Cache& c :
+         {Cache{DType::bf16, 32, 8, 128}, Cache{DType::f16, 32, 8, 128}, Cache{DType::bf16, 64, 8, 128},
+          Cache{DType::bf16, 8, 8, 128}, Cache{DType::bf16, 16, 8, 64}, Cache{DType::bf16, 16, 8, 256}})
+        RegisterBenchmark(fmt::format("decode/{}/{}_of_{}_heads/d{}", name(c.type), c.kv, c.heads, c.d).c_str(),
+                          decoding, c)
+            ->Arg(2048)
+            ->Arg(8192)
+            ->UseManualTime();
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "core/error.hpp"
 #include "kernels/cuda/types.hpp"
@@ -13,8 +14,9 @@ namespace wb::cuda::emulated {
 /// bytes, and the swizzle, which exchanges address bits 4 to 6 by bits 7 to 9.
 class MatrixReader {
 public:
-    MatrixReader(const unsigned char* memory, std::size_t bytes, bool is_bf16)
-        : memory_(memory), bytes_(bytes), is_bf16_(is_bf16) {}
+    /// `writers` of words that are not to be read yet; -1: nobody.
+    MatrixReader(const unsigned char* memory, std::size_t bytes, bool is_bf16, const std::vector<int>& writers)
+        : memory_(memory), bytes_(bytes), is_bf16_(is_bf16), writers_(writers) {}
 
     float value(std::uint16_t bits) const { return is_bf16_ ? to_float(bf16{bits}) : f16_value(bits); }
 
@@ -52,6 +54,8 @@ private:
     float at(const Layout& l, std::uint64_t offset) const {
         const std::uint64_t linear = l.start + offset, place = linear ^ ((linear >> 7 & (l.chunks - 1)) << 4);
         if (place + 2 > bytes_) throw ContractError("emulated device: a descriptor reaches over shared memory");
+        if (writers_[place / 4] >= 0)
+            throw ContractError("emulated device: a product reads what a thread wrote without units_fence()");
         std::uint16_t bits;
         std::memcpy(&bits, memory_ + place, sizeof bits);
         return value(bits);
@@ -60,6 +64,7 @@ private:
     const unsigned char* memory_;
     std::size_t bytes_;
     bool is_bf16_;
+    const std::vector<int>& writers_;
 };
 
 }  // namespace wb::cuda::emulated

@@ -6,6 +6,7 @@
 #include <deque>
 #include <exception>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -55,7 +56,8 @@ struct Block {
     std::vector<std::max_align_t> shared;
     unsigned char* shared_at = nullptr;
     std::size_t shared_bytes = 0;
-    int now = 0;
+    int now = 0, left = 0;  // left: threads that have not ended
+    std::vector<int> turn;
     ucontext_t scheduler;
     const std::function<void()>* kernel = nullptr;
 };
@@ -63,6 +65,8 @@ struct Block {
 thread_local Block* block = nullptr;
 thread_local emulated::Order order = emulated::Order::forward;
 thread_local std::minstd_rand draw(1);
+thread_local int most_together = 1;
+thread_local emulated::Order block_order = emulated::Order::forward;
 
 Thread& self() { return block->all[static_cast<std::size_t>(block->now)]; }
 
@@ -109,27 +113,79 @@ void prepare_threads(Block& b) {
     std::memset(b.shared.data(), 0xff, b.shared.size() * sizeof(std::max_align_t));
 }
 
-void play_block(Block& b) {
+void begin_block(Block& b) {
     prepare_threads(b);
-    std::vector<int> turn(static_cast<std::size_t>(b.threads));
-    for (int i = 0; i < b.threads; ++i) turn[static_cast<std::size_t>(i)] = i;
-    if (order == emulated::Order::backward) std::reverse(turn.begin(), turn.end());
-    for (int left = b.threads; left > 0;) {
+    b.left = b.threads;
+    b.turn.resize(static_cast<std::size_t>(b.threads));
+    std::iota(b.turn.begin(), b.turn.end(), 0);
+    if (order == emulated::Order::backward) std::reverse(b.turn.begin(), b.turn.end());
+}
+
+/// Each thread that can go on does, until it waits; false if none can.
+bool play_round(Block& b) {
+    block = &b;
+    bool moved = false;
+    if (order == emulated::Order::drawn) std::shuffle(b.turn.begin(), b.turn.end(), draw);
+    for (const int i : b.turn) {
+        Thread& t = b.all[static_cast<std::size_t>(i)];
+        if (!t.ready()) continue;
+        moved = true;
+        b.now = i;
+        swapcontext(&b.scheduler, &t.context);
+        if (b.failure) std::rethrow_exception(b.failure);
+        if (t.done) --b.left;
+    }
+    if (b.left == 0 && b.beside) b.beside->end();
+    return moved;
+}
+
+/// What goes on beside the threads of one of the blocks; false if nothing does.
+bool advance(const std::vector<Block*>& playing) {
+    return std::any_of(playing.begin(), playing.end(), [](Block* b) {
+        block = b;
+        return b->beside && b->beside->advance();
+    });
+}
+
+/// Puts `b` at the place of block `index` of the launch.
+void place_block(Block& b, std::int64_t index) {
+    b.x = index % b.grid.x;
+    b.y = index / b.grid.x % b.grid.y;
+    b.z = index / b.grid.x / b.grid.y;
+}
+
+/// Makes room for a block of this launch.
+void make_ready(Block& b, const Grid& grid, int threads, std::size_t shared_bytes,
+                const std::function<void()>& kernel) {
+    if (b.all.size() < static_cast<std::size_t>(threads)) {
+        b.all = std::vector<Thread>(static_cast<std::size_t>(threads));
+        b.stacks = std::make_unique_for_overwrite<unsigned char[]>(static_cast<std::size_t>(threads) * stack_bytes);
+    }
+    b.threads = threads;
+    b.grid = grid;
+    b.warps.resize(static_cast<std::size_t>(threads / warp_threads));
+    b.shared.resize((shared_bytes + 1024) / sizeof(std::max_align_t) + 1);
+    b.shared_at =
+        reinterpret_cast<unsigned char*>((reinterpret_cast<std::uintptr_t>(b.shared.data()) + 1023) / 1024 * 1024);
+    b.shared_bytes = shared_bytes;
+    b.kernel = &kernel;
+}
+
+/// Plays blocks in this order, as many side by side as there are in `playing`.
+void play_all(std::vector<Block*> playing, const std::vector<std::int64_t>& indices) {
+    std::size_t next = 0;
+    for (Block* b : playing) place_block(*b, indices[next++]), begin_block(*b);
+    while (!playing.empty()) {
         bool moved = false;
-        if (order == emulated::Order::drawn) std::shuffle(turn.begin(), turn.end(), draw);
-        for (const int i : turn) {
-            Thread& t = b.all[static_cast<std::size_t>(i)];
-            if (!t.ready()) continue;
-            moved = true;
-            b.now = i;
-            swapcontext(&b.scheduler, &t.context);
-            if (b.failure) std::rethrow_exception(b.failure);
-            if (t.done) --left;
+        if (block_order == emulated::Order::drawn) std::shuffle(playing.begin(), playing.end(), draw);
+        for (Block* b : playing) {
+            moved = play_round(*b) || moved;
+            if (b->left == 0 && next < indices.size()) place_block(*b, indices[next++]), begin_block(*b);
         }
-        if (!moved && !(b.beside && b.beside->advance()))
+        std::erase_if(playing, [](const Block* b) { return b->left == 0; });
+        if (!moved && !advance(playing))
             contract_failed("every thread of a block reaches the barrier", __FILE__, __LINE__);
     }
-    if (b.beside) b.beside->end();
 }
 
 }  // namespace
@@ -147,6 +203,10 @@ void sync_block() { wait_at(block->barrier); }
 namespace emulated {
 
 void set_order(Order o) { order = o; }
+void set_blocks(int together, Order o) {
+    most_together = together;
+    block_order = o;
+}
 bool drawn_now() { return order == Order::drawn && draw() % 2 == 0; }
 
 void wait_until(bool (*ready)(const void*), const void* what) {
@@ -181,28 +241,24 @@ void play(const Grid& grid, int threads, std::size_t shared_bytes, const std::fu
     WB_EXPECT(threads > 0 && threads <= 1024 && threads % warp_threads == 0);
     WB_EXPECT(grid.x > 0 && grid.x < (std::int64_t{1} << 31) && grid.y > 0 && grid.y < 65536 && grid.z > 0 &&
               grid.z < 65536);
-    static thread_local Block b;
+    static thread_local std::deque<Block> blocks;
     WB_EXPECT(block == nullptr);
-    if (b.all.size() < static_cast<std::size_t>(threads)) {
-        b.all = std::vector<Thread>(static_cast<std::size_t>(threads));
-        b.stacks = std::make_unique_for_overwrite<unsigned char[]>(static_cast<std::size_t>(threads) * stack_bytes);
+    std::vector<std::int64_t> indices(static_cast<std::size_t>(grid.x * grid.y * grid.z));
+    std::iota(indices.begin(), indices.end(), 0);
+    if (block_order == Order::backward) std::reverse(indices.begin(), indices.end());
+    if (block_order == Order::drawn) std::shuffle(indices.begin(), indices.end(), draw);
+    const auto together = std::min(static_cast<std::size_t>(most_together), indices.size());
+    while (blocks.size() < together) blocks.emplace_back();
+    std::vector<Block*> playing;
+    for (std::size_t i = 0; i < together; ++i) {
+        make_ready(blocks[i], grid, threads, shared_bytes, kernel);
+        playing.push_back(&blocks[i]);
     }
-    b.threads = threads;
-    b.grid = grid;
-    b.warps.resize(static_cast<std::size_t>(threads / warp_threads));
-    b.shared.resize((shared_bytes + 1024) / sizeof(std::max_align_t) + 1);
-    b.shared_at =
-        reinterpret_cast<unsigned char*>((reinterpret_cast<std::uintptr_t>(b.shared.data()) + 1023) / 1024 * 1024);
-    b.shared_bytes = shared_bytes;
-    b.kernel = &kernel;
-    block = &b;
     try {
-        for (b.z = 0; b.z < grid.z; ++b.z)
-            for (b.y = 0; b.y < grid.y; ++b.y)
-                for (b.x = 0; b.x < grid.x; ++b.x) play_block(b);
+        play_all(playing, indices);
     } catch (...) {
         block = nullptr;
-        b.beside.reset();
+        for (Block* b : playing) b->beside.reset();
         throw;
     }
     block = nullptr;
@@ -249,8 +305,14 @@ const void* row_of(const unsigned char* slots, int thread) {
     return row;
 }
 
-float low_of(std::uint32_t two) { return to_float(bf16{static_cast<std::uint16_t>(two & 0xffffU)}); }
-float high_of(std::uint32_t two) { return to_float(bf16{static_cast<std::uint16_t>(two >> 16)}); }
+template <class T>
+float low_of(std::uint32_t two) {
+    return to_float(T{static_cast<std::uint16_t>(two & 0xffffU)});
+}
+template <class T>
+float high_of(std::uint32_t two) {
+    return to_float(T{static_cast<std::uint16_t>(two >> 16)});
+}
 
 }  // namespace
 
@@ -268,6 +330,7 @@ void load_matrices_transposed(std::uint32_t (&to)[4], const void* row) {
                 one_element(row_of(slots, 8 * j + first + 1), column) << 16;
 }
 
+template <class T>
 void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
     struct Fragments {
         std::uint32_t a[4], b[2];
@@ -285,10 +348,12 @@ void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, 
             const Fragments row = of(4 * group + t), col = of(4 * n + t);  // a's row group, b's column n
             for (int half = 0; half < 2; ++half) {                         // k = 2 t, 2 t + 1, and 8 more
                 const std::uint32_t x = row.a[2 * half + upper], y = col.b[half];
-                c[i] += low_of(x) * low_of(y) + high_of(x) * high_of(y);
+                c[i] += low_of<T>(x) * low_of<T>(y) + high_of<T>(x) * high_of<T>(y);
             }
         }
     }
 }
+template void multiply_add<bf16>(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);
+template void multiply_add<f16>(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);
 
 }  // namespace wb::cuda

@@ -15,9 +15,9 @@
 
 namespace wb::cuda {
 
-// The host plays one block after the other, each thread of it a fiber that gives way at barriers and at what a warp
-// does together. Threads that miss a barrier, and shared memory read before it is written (it begins as NaN), show up
-// as errors; a missing barrier as results that depend on the order in which threads are played.
+// The host plays one block after the other, or some side by side, each thread of it a fiber that gives way at barriers
+// and at what a warp does together. Threads that miss a barrier, and shared memory read before it is written (it begins
+// as NaN), show up as errors; a missing barrier as results that depend on the order in which threads are played.
 
 int thread_index();
 int block_threads();
@@ -34,6 +34,10 @@ namespace emulated {
 /// How threads take turns: by index, backwards, or drawn anew in every round.
 enum class Order : std::uint8_t { forward, backward, drawn };
 void set_order(Order order);
+
+/// How many blocks of a launch are played side by side, by turns as well, and in which order they begin: one after the
+/// other by index, unless set. What they share in device memory shows who comes first.
+void set_blocks(int together, Order order);
 
 /// Plays every block of a launch. Throws ContractError if threads wait for each other for ever.
 void play(const Grid& grid, int threads, std::size_t shared_bytes, const std::function<void()>& kernel);
@@ -113,6 +117,7 @@ inline std::uint32_t two_f16(float low, float high) {
 
 void load_matrices(std::uint32_t (&to)[4], const void* row);
 void load_matrices_transposed(std::uint32_t (&to)[4], const void* row);
+template <class T>  // bf16 or f16
 void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);
 
 using std::fmaxf;

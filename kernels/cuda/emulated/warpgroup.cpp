@@ -3,134 +3,33 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <deque>
 #include <limits>
-#include <list>
-#include <map>
-#include <vector>
 
-#include "core/hash.hpp"
 #include "kernels/cuda/emulated/matrix_reader.hpp"
+#include "kernels/cuda/emulated/units.hpp"
 
 namespace wb::cuda {
+namespace emulated {
 namespace {
-
-using emulated::Defect;
-using emulated::Pace;
-using emulated::Request;
 
 thread_local Pace pace = Pace::late;
 thread_local Defect defect = Defect::none;
 
-constexpr std::uint64_t begun_mark = 0x6d62617272696572;  // stands where a barrier is, so that writing over it shows
-constexpr int group_warps = warpgroup_threads / warp_threads, k_step = 16;
+constexpr int k_step = 16;
 
-[[noreturn]] void fault(const std::string& what) { throw ContractError("emulated device: " + what); }
+bool products_now() { return pace_now() == Pace::products_at_once || (pace_now() == Pace::drawn && drawn_now()); }
 
-struct Phases {
-    std::int64_t expected = 0, pending = 0, bytes = 0, number = 0;
+}  // namespace
 
-    void settle() {
-        if (pending > 0 || bytes != 0) return;
-        ++number;
-        pending = expected;
-    }
-};
-
-struct Copy {
-    unsigned char* to;
-    std::vector<unsigned char> bytes;  // in the order of the box
-    std::uint32_t barrier;
-};
-
-/// The results of one warp that products under way will change: their values, while the registers hold NaN.
-struct Results {
-    std::array<float*, warp_threads> at;
-    std::vector<float> values;  // [lane, columns / 2]
-    int pending = 0;
-};
-
-struct Product {
-    Request what;
-    std::array<const std::uint32_t*, warp_threads> left_at;
-    std::array<std::array<std::uint32_t, 4>, warp_threads> left;
-    std::list<Results>::iterator to;
-};
-
-struct WarpUnit {
-    std::vector<Product> open;
-    std::deque<std::vector<Product>> groups;
-    std::list<Results> results;
-    bool fenced = false;
-    Digest asked;
-    std::int64_t count = 0;
-};
-
-class Units final : public emulated::Beside {
-public:
-    static Units& of_block() {
-        return static_cast<Units&>(
-            emulated::beside([]() -> std::unique_ptr<emulated::Beside> { return std::make_unique<Units>(); }));
-    }
-
-    Phases& barrier(const PhaseBarrier* at) {
-        const std::uint32_t address = shared_address(at);
-        if (address % 8 != 0 || address + 8 > emulated::shared_bytes()) fault("a barrier lies outside shared memory");
-        const auto found = barriers_.find(address);
-        if (found == barriers_.end()) fault("a barrier was used before it was begun");
-        if (*at != begun_mark) fault("something was written over a barrier");
-        return found->second;
-    }
-    void begin(PhaseBarrier* at, int arrivals) {
-        WB_EXPECT(arrivals > 0 && arrivals < (1 << 20));
-        *at = begun_mark;
-        barriers_[shared_address(at)] = {arrivals, arrivals, 0, 0};
-    }
-
-    void add(Copy copy) {
-        copies_.push_back(std::move(copy));
-        if (pace == Pace::copies_at_once || (pace == Pace::drawn && emulated::drawn_now())) land();
-    }
-    bool advance() override {
-        if (copies_.empty()) return false;
-        land();
-        return true;
-    }
-    void end() override;
-
-    WarpUnit& warp() {
-        units_.resize(static_cast<std::size_t>(block_threads() / warp_threads));
-        return units_[static_cast<std::size_t>(warp_index())];
-    }
-    void add(const unsigned char* requests);
-    void compute(WarpUnit& unit, int left);
-
-private:
-    void land();
-    void compute(const Product& p) const;
-    static void finish(WarpUnit& unit, const std::vector<Product>& group);
-
-    std::map<std::uint32_t, Phases> barriers_;
-    std::deque<Copy> copies_;
-    std::vector<WarpUnit> units_;
-};
-
-void Units::land() {
-    Copy c = std::move(copies_.front());
-    copies_.pop_front();
-    unsigned char* const memory = shared_memory();
-    const auto first = static_cast<std::uint32_t>(c.to - memory);
-    for (std::uint32_t i = 0; i < c.bytes.size(); ++i) {
-        const std::uint32_t at = first + i;
-        memory[at ^ ((at >> 7 & 7U) << 4)] = c.bytes[i];
-    }
-    Phases& b = barriers_.at(c.barrier);
-    b.bytes -= static_cast<std::int64_t>(c.bytes.size());
-    b.settle();
-}
+void set_pace(Pace p) { pace = p; }
+void set_defect(Defect d) { defect = d; }
+Pace pace_now() { return pace; }
+bool planted(Defect d) { return defect == d; }
+void fault(const std::string& what) { throw ContractError("emulated device: " + what); }
 
 void Units::end() {
+    for (const auto& [thread, sums] : sums_)
+        if (!sums.open.empty() || !sums.groups.empty()) fault("a block ended while its sums were under way");
     if (!copies_.empty()) fault("a block ended while copies were under way");
     for (const auto& [at, b] : barriers_)
         if (b.bytes != 0) fault(fmt::format("the barrier at {} still waits for {} bytes at the end", at, b.bytes));
@@ -147,12 +46,11 @@ void Units::end() {
 void Units::add(const unsigned char* requests) {
     WarpUnit& unit = warp();
     std::array<Request, warp_threads> all;
-    for (std::size_t i = 0; i < all.size(); ++i)
-        std::memcpy(&all[i], requests + i * emulated::slot_bytes, sizeof(Request));
+    for (std::size_t i = 0; i < all.size(); ++i) std::memcpy(&all[i], requests + i * slot_bytes, sizeof(Request));
     const Request& one = all[0];
     for (const Request& r : all)
         if (r.a != one.a || r.b != one.b || r.columns != one.columns || r.is_bf16 != one.is_bf16 || r.add != one.add ||
-            (r.left == nullptr) != (one.left == nullptr))
+            r.a_columns != one.a_columns || r.b_rows != one.b_rows || (r.left == nullptr) != (one.left == nullptr))
             fault("the threads of a warp asked for different products");
     if (!unit.fenced) fault("products without products_fence() before them");
     unit.asked.add(one.a).add(one.b).add(static_cast<std::int64_t>(one.columns)).add(std::int64_t{one.add});
@@ -190,34 +88,31 @@ void Units::compute(WarpUnit& unit, int left) {
 /// Rows 16 w to 16 w + 15 of the product of warp w of its group.
 void Units::compute(const Product& p) const {
     const int n = p.what.columns;
-    const emulated::MatrixReader shared(shared_memory(), emulated::shared_bytes(), p.what.is_bf16);
-    std::array<std::array<float, k_step>, k_step> a;  // [row, k]
-    for (int row = 0; row < k_step; ++row)
-        for (int k = 0; k < k_step; ++k) {
-            if (!p.what.left) {
-                a[static_cast<std::size_t>(row)][static_cast<std::size_t>(k)] =
-                    shared.by_rows(p.what.a, warp_index() % group_warps * k_step + row, k);
-                continue;
-            }
-            const auto lane = static_cast<std::size_t>(row % 8 * 4 + k % 8 / 2);
-            const std::uint32_t two = p.left[lane][static_cast<std::size_t>(row / 8 + 2 * (k / 8))];
-            a[static_cast<std::size_t>(row)][static_cast<std::size_t>(k)] =
-                shared.value(static_cast<std::uint16_t>(k % 2 == 0 ? two & 0xffffU : two >> 16));
+    const MatrixReader shared(shared_memory(), shared_bytes(), p.what.is_bf16, writers_);
+    const bool a_columns = p.what.a_columns != planted(Defect::no_turned),
+               b_rows = p.what.b_rows != planted(Defect::transposed);
+    std::array<std::array<float, k_step>, k_step> a;  // [k, row]
+    for (std::size_t row = 0; row < k_step; ++row)
+        for (std::size_t k = 0; k < k_step; ++k) {
+            const int i = warp_index() % group_warps * k_step + static_cast<int>(row), at = static_cast<int>(k);
+            const std::uint32_t two = p.left[row % 8 * 4 + k % 8 / 2][row / 8 + 2 * (k / 8)];
+            a[k][row] = p.what.left ? shared.value(static_cast<std::uint16_t>(k % 2 == 0 ? two & 0xffffU : two >> 16))
+                        : a_columns ? shared.by_columns(p.what.a, i, at)
+                                    : shared.by_rows(p.what.a, i, at);
         }
-    const bool b_rows = (p.what.left != nullptr) != (defect == Defect::transposed);
-    for (int column = 0; column < n; ++column) {
-        std::array<float, k_step> b;
-        for (int k = 0; k < k_step; ++k)
-            b[static_cast<std::size_t>(k)] =
-                b_rows ? shared.by_columns(p.what.b, column, k) : shared.by_rows(p.what.b, column, k);
-        for (int row = 0; row < k_step; ++row) {
-            const std::size_t lane = static_cast<std::size_t>(row % 8 * 4 + column % 8 / 2);
-            float& to = p.to->values[lane * static_cast<std::size_t>(n / 2) +
-                                     static_cast<std::size_t>(column / 8 * 4 + row / 8 * 2 + column % 2)];
-            float sum = p.what.add ? to : 0.0F;
-            for (std::size_t k = 0; k < k_step; ++k) sum += a[static_cast<std::size_t>(row)][k] * b[k];
-            to = sum;
+    const auto each = static_cast<std::size_t>(n / 2);
+    for (std::size_t column = 0; column < static_cast<std::size_t>(n); ++column) {
+        const auto to = [&](std::size_t row) -> float& {
+            return p.to->values[(row % 8 * 4 + column % 8 / 2) * each + column / 8 * 4 + row / 8 * 2 + column % 2];
+        };
+        std::array<float, k_step> sums{};
+        for (std::size_t row = 0; row < k_step && p.what.add; ++row) sums[row] = to(row);
+        for (std::size_t k = 0; k < k_step; ++k) {
+            const int i = static_cast<int>(column), at = static_cast<int>(k);
+            const float b = b_rows ? shared.by_columns(p.what.b, i, at) : shared.by_rows(p.what.b, i, at);
+            for (std::size_t row = 0; row < k_step; ++row) sums[row] += a[k][row] * b;
         }
+        for (std::size_t row = 0; row < k_step; ++row) to(row) = sums[row];
     }
 }
 
@@ -236,31 +131,13 @@ void Units::finish(WarpUnit& unit, const std::vector<Product>& group) {
     }
 }
 
-bool products_now() { return pace == Pace::products_at_once || (pace == Pace::drawn && emulated::drawn_now()); }
-
-struct Wait {
-    const Phases* barrier;
-    int parity;
-};
-bool over(const void* what) {
-    const Wait& wait = *static_cast<const Wait*>(what);
-    return (wait.barrier->number & 1) != wait.parity;
-}
-
-}  // namespace
-
-namespace emulated {
-
-void set_pace(Pace p) { pace = p; }
-void set_defect(Defect d) { defect = d; }
-
 void request(const Request& mine) {
     Request r = mine;
     constexpr std::uint64_t stride_field = std::uint64_t{0x3fff} << 32, swizzle_field = std::uint64_t{3} << 62;
     for (std::uint64_t* d : {&r.a, &r.b}) {
-        if (defect == Defect::stride) *d = (*d & ~stride_field) | ((*d & stride_field) << 1 & stride_field);
-        if (defect == Defect::swizzle) *d = (*d & ~swizzle_field) | std::uint64_t{2} << 62;
-        if (defect == Defect::address) *d += 2;
+        if (planted(Defect::stride)) *d = (*d & ~stride_field) | ((*d & stride_field) << 1 & stride_field);
+        if (planted(Defect::swizzle)) *d = (*d & ~swizzle_field) | std::uint64_t{2} << 62;
+        if (planted(Defect::address)) *d += 2;
     }
     static_assert(sizeof r <= slot_bytes);
     const unsigned char* const slots = warp_slots(&r, sizeof r);
@@ -268,7 +145,7 @@ void request(const Request& mine) {
 }
 
 void wait_products(int left) {
-    if (defect == Defect::no_wait) return;
+    if (planted(Defect::no_wait)) return;
     warp_slots(nullptr, 0);
     if (lane_index() == 0) {
         WarpUnit& unit = Units::of_block().warp();
@@ -281,64 +158,16 @@ void wait_products(int left) {
 
 }  // namespace emulated
 
-void barrier_begin(PhaseBarrier* barrier, int arrivals) { Units::of_block().begin(barrier, arrivals); }
-void all_barriers_begun() {}
-
-void barrier_arrive(PhaseBarrier* barrier) {
-    Phases& b = Units::of_block().barrier(barrier);
-    if (defect == Defect::no_release && b.expected > 1) return;
-    if (--b.pending < 0) fault("more arrivals at a barrier than it was begun with");
-    b.settle();
-}
-void barrier_expect(PhaseBarrier* barrier, int bytes) {
-    if (defect == Defect::few_bytes) bytes /= 2;
-    if (defect == Defect::many_bytes) bytes += 16;
-    Units::of_block().barrier(barrier).bytes += bytes;
-    barrier_arrive(barrier);
-}
-void barrier_wait(PhaseBarrier* barrier, int parity) {
-    WB_EXPECT(parity == 0 || parity == 1);
-    const Phases& b = Units::of_block().barrier(barrier);
-    if (defect == Defect::no_room && b.expected > 1) return;
-    const Wait wait{&b, defect == Defect::phase ? 1 - parity : parity};
-    emulated::wait_until(over, &wait);
-}
-
-void copy_box(void* to, const TensorMap& map, int c0, int c1, int c2, int c3, PhaseBarrier* barrier) {
-    emulated::Box from;
-    std::memcpy(&from, &map, sizeof from);
-    const std::array<std::int64_t, 4> first{c0, c1, c2, c3};
-    const auto& [extent, stride, box] = from.shape;
-    Copy copy{static_cast<unsigned char*>(to), {}, shared_address(barrier)};
-    Units::of_block().barrier(barrier);
-    std::array<std::int64_t, 4> i{};
-    for (i[3] = 0; i[3] < box[3]; ++i[3])
-        for (i[2] = 0; i[2] < box[2]; ++i[2])
-            for (i[1] = 0; i[1] < box[1]; ++i[1])
-                for (i[0] = 0; i[0] < box[0]; ++i[0]) {
-                    bool inside = true;
-                    std::int64_t at = (first[0] + i[0]) * 2;
-                    for (std::size_t d = 0; d < 4; ++d) {
-                        inside = inside && first[d] + i[d] >= 0 && first[d] + i[d] < extent[d];
-                        if (d > 0) at += (first[d] + i[d]) * stride[d - 1];
-                    }
-                    for (int byte = 0; byte < 2; ++byte) copy.bytes.push_back(inside ? from.base[at + byte] : 0);
-                }
-    const std::uint32_t address = shared_address(to);
-    if (address % 1024 != 0) fault("a swizzled box must begin on 1024 bytes");
-    if (address + copy.bytes.size() > emulated::shared_bytes()) fault("a box reaches over the end of shared memory");
-    Units::of_block().add(std::move(copy));
-}
-
 void products_fence() {
-    if (lane_index() == 0 && defect != Defect::no_fence) Units::of_block().warp().fenced = true;
+    if (lane_index() == 0 && !emulated::planted(emulated::Defect::no_fence))
+        emulated::Units::of_block().warp().fenced = true;
 }
 void products_end_group() {
     if (lane_index() != 0) return;
-    WarpUnit& unit = Units::of_block().warp();
+    emulated::WarpUnit& unit = emulated::Units::of_block().warp();
     unit.groups.push_back(std::move(unit.open));
     unit.open.clear();
-    if (products_now()) Units::of_block().compute(unit, 0);
+    if (emulated::products_now()) emulated::Units::of_block().compute(unit, 0);
 }
 
 }  // namespace wb::cuda

@@ -16,8 +16,11 @@ using PhaseBarrier = std::uint64_t;
 // memory is read through the bits of descriptors and written through those of tensor maps; a barrier counts arrivals
 // and bytes. Copies land, and products are computed, when they must be there or at once, as set: what uses a result too
 // early, or overwrites an operand too early, shows as a wrong result in one of the ways. Registers of results hold NaN
-// until they are waited for. A block that ends with copies, products or bytes left over, products without a fence, an
-// operand changed under way, and warps of a group that ask for different products are errors.
+// until they are waited for. Sums by cp.reduce.async.bulk are read of shared memory, and added, when they must be or at
+// once. What a thread put into shared memory for products and copies is theirs once the thread has passed a fence. A
+// block that ends with copies, products, sums or bytes left over, products without a fence, an operand changed under
+// way, what is read without a fence by its writer, a turn that is passed on without having come, and warps of a group
+// that ask for different products are errors.
 
 namespace emulated {
 
@@ -42,7 +45,13 @@ enum class Defect : std::uint8_t {
     no_fence,    ///< products_fence() is missing
     no_wait,     ///< products_wait() is missing
     no_release,  ///< a barrier that many arrive at is not arrived at
-    no_room      ///< a barrier that many arrive at is not waited for
+    no_room,     ///< a barrier that many arrive at is not waited for
+    no_turned,   ///< a left matrix in shared memory is taken the other way round
+    no_publish,  ///< units_fence() is missing
+    no_read,     ///< sums are not waited for before their place is given back
+    no_landing,  ///< sums are not waited for before the turn is passed on
+    no_turn,     ///< a turn is not waited for
+    no_pass      ///< a turn is not passed on
 };
 void set_defect(Defect defect);
 
@@ -58,9 +67,11 @@ struct Request {
     std::uint64_t a, b;
     std::int32_t columns;
     bool is_bf16, add;
+    bool a_columns, b_rows;  ///< rows of the panels are columns of a, rows of b
 };
 void request(const Request& mine);
 void wait_products(int left);
+void put_bytes(void* at, const void* from, std::size_t bytes);
 
 }  // namespace emulated
 
@@ -70,6 +81,22 @@ void barrier_arrive(PhaseBarrier* barrier);
 void barrier_expect(PhaseBarrier* barrier, int bytes);
 void barrier_wait(PhaseBarrier* barrier, int parity);
 void copy_box(void* to, const TensorMap& map, int c0, int c1, int c2, int c3, PhaseBarrier* barrier);
+void copy_bytes(void* to, const void* from, int bytes, PhaseBarrier* barrier);
+
+void add_floats(float* to, const void* from, int bytes);
+void sums_end_group();
+void sums_wait_read();
+void sums_wait();
+
+template <class V>
+void put(void* at, const V& value) {
+    emulated::put_bytes(at, &value, sizeof value);
+}
+void units_fence();
+
+inline int draw_number(int* at) { return (*at)++; }
+void take_turn(const int* at, int turn);
+void pass_turn(int* at, int turn);
 
 inline void sync_some(int number, int threads) { emulated::meet(number, threads, true); }
 inline void arrive_some(int number, int threads) { emulated::meet(number, threads, false); }
@@ -91,13 +118,13 @@ void products_wait() {
 template <int N>
 void products_settled(float (&)[N][4]) {}
 
-template <class T, int N>
+template <class T, int N, bool AColumns = false, bool BRows = false>
 void multiply_shared(float (&c)[N / 8][4], std::uint64_t a, std::uint64_t b, bool add) {
-    emulated::request({&c[0][0], nullptr, a, b, N, std::is_same_v<T, bf16>, add});
+    emulated::request({&c[0][0], nullptr, a, b, N, std::is_same_v<T, bf16>, add, AColumns, BRows});
 }
 template <class T, int N>
 void multiply_registers(float (&c)[N / 8][4], const std::uint32_t (&a)[4], std::uint64_t b, bool add) {
-    emulated::request({&c[0][0], a, 0, b, N, std::is_same_v<T, bf16>, add});
+    emulated::request({&c[0][0], a, 0, b, N, std::is_same_v<T, bf16>, add, false, true});
 }
 
 }  // namespace wb::cuda

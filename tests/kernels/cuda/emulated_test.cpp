@@ -1,5 +1,7 @@
 #include <thread>
 
+#include "core/fill.hpp"
+#include "kernels/cuda/emulated/products.hpp"
 #include "kernels/cuda/simt.hpp"
 #include "tests/kernels/cuda/judged.hpp"
 #include "tests/kernels/thread_comm.hpp"
@@ -33,6 +35,35 @@ TEST_CASE("cuda: a missing barrier would show: results do not depend on the orde
     }
 }
 
+TEST_CASE("cuda: what follows a product is computed with it where the library can, and its trial says it is faster") {
+    const auto detail_of = [](const cuda::emulated::Offers& offers) {
+        cuda::emulated::set_offers(offers);
+        Overrides with = model("tiny-gpt2", 8);
+        with.emplace_back("dtype", std::string("f32"));
+        const Case c = case_of(build_workload("train", with, files()));
+        const auto comm = single_process();
+        cuda::CudaSession session(c, *comm, 0);
+        cuda::emulated::set_offers({});
+        session.poison();
+        session.run();
+        CHECK(difference(*session.outputs(), reference::execute(*c.graph, c.seed, 1), *c.graph, 2e-4, 2 * rate) == "");
+        return session.usage().detail;
+    };
+    const auto fuses = [&](const cuda::emulated::Offers& offers, const char* what) {
+        const std::string detail = detail_of(offers);
+        const std::size_t at = detail.find("in the products: ");
+        return at != std::string::npos && detail.find(what, at) != std::string::npos;
+    };
+    CHECK(fuses({}, "gelu"));
+    CHECK(!fuses({.epilogues = false}, "gelu"));
+    CHECK(!fuses({.plain_seconds = 1e-12, .fused_seconds = 1e3}, "gelu"));
+    CHECK(fuses({.plain_seconds = 1e3, .fused_seconds = 1e-12}, "gelu"));
+    // The faster of two fusions: the bias's gradient is worth a kernel of its own, the rest is not.
+    const cuda::emulated::Offers sums_late{.plain_seconds = 1, .fused_seconds = 1, .summing_seconds = 1e3};
+    CHECK(fuses(sums_late, "gelu_backward"));
+    CHECK(!fuses(sums_late, "sum_rows"));
+}
+
 TEST_SUITE_BEGIN("nightly");
 
 TEST_CASE("cuda: every kernel of training and every tile of attention, in three orders of threads") {
@@ -56,11 +87,19 @@ TEST_SUITE_END();
 
 namespace {
 
-/// As a CUDA-aware MPI: sums of f32 alone.
+/// As a CUDA-aware MPI: it moves whatever lies in a device's memory, and adds f32, f64 and int32 alone.
 class DeviceComm final : public ThreadComm {
 public:
     using ThreadComm::ThreadComm;
     bool takes_device_memory() const override { return true; }
+    void allreduce(const void* in, void* out, std::int64_t n, DType type) override {
+        REQUIRE(bits(type) >= 32);
+        ThreadComm::allreduce(in, out, n, type);
+    }
+    void reduce_scatter(const void* in, void* out, std::int64_t n, DType type) override {
+        REQUIRE(bits(type) >= 32);
+        ThreadComm::reduce_scatter(in, out, n, type);
+    }
 };
 
 /// One run of `c` on ranks that are threads: outputs as rank 0 gathers them, and the FLOPs of all.
@@ -95,10 +134,10 @@ private:
     }
 };
 
-void check_together(const Case& c) {
+void check_together(const Case& c, double tolerance = 2e-4) {
     const Together found(c);
     REQUIRE(found.failure == "");
-    CHECK(difference(found.outputs, reference::execute(*c.graph, c.seed, 1), *c.graph, 2e-4, 2 * rate) == "");
+    CHECK(difference(found.outputs, reference::execute(*c.graph, c.seed, 1), *c.graph, tolerance, 2 * rate) == "");
     CHECK(found.useful == doctest::Approx(c.graph->flops().si()).epsilon(1e-12).scale(0));
 }
 
@@ -129,10 +168,47 @@ TEST_CASE("cuda: ranks speak by an MPI that takes device memory, and only by one
     Case c = case_of(build_workload("decode", with, files()), 2);
     c.mapping.algorithm = std::string(cuda::by_mpi);
     check_together(c);
+    with.back().second = std::string("bf16");
+    c.graph = std::make_shared<const Graph>(build_workload("train", with, files()));
+    check_together(c, tolerance_of("bf16"));
     c.mapping = {};
     c.mapping.algorithm = std::string(cuda::by_mpi);
     const auto alone = single_process();
     CHECK_THROWS_WITH(cuda::CudaSession(c, *alone, 0), doctest::Contains("takes no device memory"));
+}
+
+TEST_CASE("cuda: sums of 16 bits over ranks are made of moved blocks: in f32, rounded once, the same on every rank") {
+    constexpr int ranks = 3;
+    for (const DType type : {DType::bf16, DType::f16})
+        for (const auto& [kind, n] : {std::pair{CollectiveKind::allreduce, 37_i},
+                                      {CollectiveKind::allreduce, 48_i},
+                                      {CollectiveKind::reduce_scatter, 33_i}}) {
+            CAPTURE(n);
+            Team team(ranks);
+            std::vector<std::vector<std::byte>> in, out;
+            for (int r = 0; r < ranks; ++r) {
+                in.emplace_back(static_cast<std::size_t>(2 * n));
+                out.emplace_back(static_cast<std::size_t>(2 * n), std::byte{0xff});
+                const auto key = static_cast<std::uint64_t>(r + 1);
+                cuda::fill(nullptr, type, in.back().data(), n, {Fill::Kind::uniform, 1.0, key, 0, n, n});
+            }
+            std::vector<std::thread> threads;
+            for (int r = 0; r < ranks; ++r)
+                threads.emplace_back([&, r, kind = kind, n = n] {
+                    DeviceComm comm(team, r);
+                    const auto mine = static_cast<std::size_t>(r);
+                    cuda::make_direct(comm)->run(kind, in[mine].data(), out[mine].data(), n, type, nullptr);
+                });
+            for (std::thread& t : threads) t.join();
+            const std::int64_t each = kind == CollectiveKind::allreduce ? n : n / ranks;
+            for (int r = 0; r < ranks; ++r)
+                for (std::int64_t i = 0; i < each; ++i) {
+                    const std::int64_t at = kind == CollectiveKind::allreduce ? i : r * each + i;
+                    double sum = 0;
+                    for (const auto& from : in) sum += decode(type, from.data() + 2 * at);
+                    CHECK(decode(type, out[static_cast<std::size_t>(r)].data() + 2 * i) == rounded(sum, type));
+                }
+        }
 }
 
 TEST_CASE("cuda: a cache that is overwritten before every run changes no result, and is told") {
