@@ -72,6 +72,7 @@ bool Composition::begin() {
     losses_.clear();
     held_out_losses_.clear();
     done_ = resumed_ = saved_ = 0;
+    stopped_ = false;
     std::fill(taken_.begin(), taken_.end(), Taken{});
     players_->begin_counting();
     if (runs_ > 1 || !case_.storage || times_of(Does::train) == 0) return false;
@@ -96,16 +97,24 @@ Sample Composition::run() {
     bool restore_due = begin();
     Sample out;
     const std::vector<Phase> phases(case_.graph->phases().begin(), case_.graph->phases().end());
-    for (std::size_t i = 0; i < phases.size(); ++i) {
+    for (std::size_t i = 0; i < phases.size() && !stopped_; ++i) {
         const Phase& p = phases[i];
         const Does what = does(*p.graph);
         const bool earlier = (what == Does::train && done_ + p.times <= resumed_) ||
                              (what == Does::write && done_ > 0 && done_ <= resumed_);
         if (what == Does::train && earlier) done_ += p.times;
         Taken& taken = taken_[i];
-        if (!earlier) run_phase(p, restore_due, taken);
-        taken.append_to(out, p);
+        if (earlier)
+            taken.times = p.times;
+        else
+            run_phase(p, restore_due, taken);
+        taken.append_to(out, done_of(i));
+        stopped_ = stopped_ || (i + 1 < phases.size() && asked(comm_));
+        if (stopped_)
+            out.problem =
+                fmt::format("stopped from outside in the phase {}, after {} of {}", p.name, taken.times, p.times);
     }
+    if (stopped_ && saved_ > 0) out.problem += fmt::format("; a checkpoint of step {} is there", saved_);
     return out;
 }
 
@@ -126,8 +135,15 @@ void Composition::run_phase(const Phase& phase, bool& restore_due, Taken& taken)
     add_calls(taken.communication, said);
 }
 
+/// Whether a phase has another run. Collective.
+bool Composition::goes_on(std::int64_t done, std::int64_t times) {
+    if (done < times) stopped_ = asked(comm_);
+    return done < times && !stopped_;
+}
+
 void Composition::carry_out(const Phase& phase, Taken& taken) {
     const Does what = does(*phase.graph);
+    if (what != Does::train && what != Does::judge && what != Does::compute) taken.times = phase.times;
     if (what == Does::compile) {
         sessions_.clear();
         return open_sessions();
@@ -147,10 +163,10 @@ void Composition::carry_out(const Phase& phase, Taken& taken) {
         case Does::train: return train(*found->second, phase.times, taken);
         case Does::judge: return judge(*found->second, phase.times, taken);
         default:
-            for (std::int64_t k = 0; k < phase.times; ++k) {
+            do {
                 found->second->run();
                 add_calls(taken.communication, found->second->communication());
-            }
+            } while (goes_on(++taken.times, phase.times));
     }
 }
 
@@ -171,7 +187,7 @@ void Composition::stage() {
 
 void Composition::train(Player& session, std::int64_t times, Taken& taken) {
     session.at_step(done_);
-    for (std::int64_t k = 0; k < times; ++k) {
+    do {
         if (training_) training_->feed(session, done_);
         double loss = 0;
         session.run([&] {
@@ -181,16 +197,16 @@ void Composition::train(Player& session, std::int64_t times, Taken& taken) {
         add_calls(taken.communication, session.communication());
         losses_.push_back(loss);
         ++done_;
-    }
+    } while (goes_on(++taken.times, times));
 }
 
 void Composition::judge(Player& session, std::int64_t times, Taken& taken) {
-    for (std::int64_t k = 0; k < times; ++k) {
+    do {
         if (held_out_) held_out_->feed(session, static_cast<std::int64_t>(held_out_losses_.size()));
         session.run();
         add_calls(taken.communication, session.communication());
         held_out_losses_.push_back(mean_loss(session, case_.mapping, *booked_));
-    }
+    } while (goes_on(++taken.times, times));
 }
 
 /// Whole on rank 0. Collective.
@@ -245,6 +261,19 @@ std::string Composition::detail() const {
     return out;
 }
 
+Phase Composition::done_of(std::size_t phase) const {
+    Phase out = case_.graph->phases()[phase];
+    if (runs_ > 0) out.times = taken_[phase].times;
+    return out;
+}
+
+Graph Composition::performed() const {
+    Graph out(case_.graph->name());
+    for (std::size_t i = 0; i < taken_.size(); ++i)
+        if (const Phase p = done_of(i); p.times > 0) out.then(p.name, p.times, p.graph);
+    return out;
+}
+
 ResourceUse Composition::usage() const {
     ResourceUse use;
     std::map<std::string, Bytes> arenas;
@@ -256,7 +285,8 @@ ResourceUse Composition::usage() const {
     }
     Bytes held = players_->bytes(Role::weight) + players_->bytes(Role::state), stored;
     for (std::size_t i = 0; i < taken_.size(); ++i) {
-        const Phase& p = case_.graph->phases()[i];
+        const Phase p = done_of(i);
+        if (p.times == 0) continue;
         PhaseUse& at = taken_[i].report_to(use, p, held);
         stored += taken_[i].stored;
         const auto s = sessions_.find(p.graph.get());

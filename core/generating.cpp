@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <map>
 
@@ -18,6 +19,17 @@ constexpr std::int64_t kept_tokens = 8;     // whose logits a judge gets
 constexpr std::int64_t told_sequences = 8;  // whose tokens are told, where they were asked something
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// "2,151643".
+std::vector<std::int32_t> ids_of(const std::string& list) {
+    std::vector<std::int32_t> out;
+    for (const char *at = list.c_str(), *end = at + list.size(); at < end; ++at) {
+        std::int32_t id = 0;
+        at = std::from_chars(at, end, id).ptr;
+        out.push_back(id);
+    }
+    return out;
+}
 
 Case case_of(const Case& whole, const std::shared_ptr<const Graph>& graph) {
     Case c = whole;
@@ -37,6 +49,7 @@ GeneratingSession::GeneratingSession(const Case& c, const Generation& generation
       generation_(generation),
       programs_(generation),
       choice_{c.params.has("temperature") ? c.params.number("temperature") : 0, c.seed},
+      ends_(c.params.has("eos") ? ids_of(c.params.word("eos")) : std::vector<std::int32_t>{}),
       comm_(comm),
       players_(std::move(players)),
       prefill_(players_->open(case_of(c, programs_.prefill))),
@@ -44,8 +57,7 @@ GeneratingSession::GeneratingSession(const Case& c, const Generation& generation
     players_->fill();
     for (const Phase& p : c.graph->phases()) {
         const Graph local = part_of(*p.graph, c.mapping, comm.rank()).local;
-        const auto times = static_cast<double>(p.times);
-        taken_.push_back({{}, local.flops() * times, repeated_work(local) * times});
+        taken_.push_back({{}, local.flops(), repeated_work(local)});
     }
     read_prompt();
 }
@@ -60,16 +72,27 @@ void GeneratingSession::read_prompt() {
 Sample GeneratingSession::run() {
     tokens_.clear();
     kept_.clear();
+    lengths_.assign(static_cast<std::size_t>(generation_.prompt.batch), 0);
+    for (Taken& t : taken_) t.times = 0;
     players_->begin_counting();
     Sample out;
-    for (std::size_t i = 0; i < taken_.size(); ++i) {
+    bool more = true;
+    for (std::size_t i = 0; i < taken_.size() && more; ++i) {
         const Phase& p = case_.graph->phases()[i];
         Taken& taken = taken_[i];
         static_cast<PhaseTaken&>(taken) = {};
         const PhaseMeter meter(*players_);
-        for (std::int64_t k = 0; k < p.times; ++k) one_token(i == 0 ? *prefill_ : *decode_, taken);
+        while (more && taken.times < p.times) {
+            one_token(i == 0 ? *prefill_ : *decode_, taken);
+            ++taken.times;
+            const bool last = i + 1 == taken_.size() && taken.times == p.times;
+            if (!last && asked(comm_))
+                out.problem =
+                    fmt::format("stopped from outside after {} of {} tokens", tokens_.size(), generation_.tokens);
+            more = out.problem.empty() && !all_ended();
+        }
         meter.add_to(taken);
-        taken.append_to(out, p);
+        taken.append_to(out, done_of(i));
     }
     judged_ = false;
     return out;
@@ -135,6 +158,32 @@ void GeneratingSession::poison() {
     judged_ = true;
 }
 
+/// Notes which sequences end with the newest tokens; a judged run has all its tokens all the same.
+bool GeneratingSession::all_ended() {
+    if (ends_.empty()) return false;
+    bool all = true;
+    for (std::size_t s = 0; s < lengths_.size(); ++s) {
+        const std::int32_t newest = tokens_.back()[s];
+        if (lengths_[s] == 0 && std::find(ends_.begin(), ends_.end(), newest) != ends_.end())
+            lengths_[s] = tokens_.size();
+        all = all && lengths_[s] > 0;
+    }
+    return all && !judged_;
+}
+
+Phase GeneratingSession::done_of(std::size_t phase) const {
+    Phase out = case_.graph->phases()[phase];
+    if (!tokens_.empty()) out.times = taken_[phase].times;
+    return out;
+}
+
+Graph GeneratingSession::performed() const {
+    Graph out(case_.graph->name());
+    for (std::size_t i = 0; i < taken_.size(); ++i)
+        if (const Phase p = done_of(i); p.times > 0) out.then(p.name, p.times, p.graph);
+    return out;
+}
+
 Series GeneratingSession::chosen(std::int64_t sequence) const {
     Series out{"token", "id", "chosen for the first sequence", "token", {}, {}};
     if (sequence > 0) {
@@ -142,6 +191,8 @@ Series GeneratingSession::chosen(std::int64_t sequence) const {
         out.about = "chosen for it";
     }
     for (const std::vector<std::int32_t>& step : tokens_) {
+        const std::size_t length = lengths_[static_cast<std::size_t>(sequence)];
+        if (length > 0 && out.at.size() == length) break;
         out.at.push_back(static_cast<double>(out.at.size() + 1));
         out.values.push_back(step[static_cast<std::size_t>(sequence)]);
     }
@@ -157,12 +208,13 @@ ResourceUse GeneratingSession::usage() const {
         for (const MemoryUse& m : session->usage().memory)
             if (m.level == "inputs" || m.level == "activations") arenas[m.level] += m.peak, held += m.peak;
         for (std::size_t i = 0; i < taken_.size(); ++i) {
-            const Phase& p = case_.graph->phases()[i];
+            const Phase p = done_of(i);
             const Taken& t = taken_[i];
-            if ((i == 0) != (session == prefill_.get())) continue;
-            t.report_to(use, p, held).useful += t.useful;
-            use.useful += t.useful;
-            use.overhead += t.overhead;
+            if ((i == 0) != (session == prefill_.get()) || p.times == 0) continue;
+            const auto times = static_cast<double>(p.times);
+            t.report_to(use, p, held).useful += t.useful * times;
+            use.useful += t.useful * times;
+            use.overhead += t.overhead * times;
         }
     }
     for (const auto& [level, bytes] : {std::pair{"inputs", arenas["inputs"]},
@@ -177,6 +229,10 @@ ResourceUse GeneratingSession::usage() const {
     use.mapping = case_.mapping.text();
     use.detail = decode_->usage().detail;
     if (asked) use.detail += fmt::format("; asked with {} tokens", generation_.prompt.step);
+    if (const auto ended = std::count_if(lengths_.begin(), lengths_.end(), [](std::size_t n) { return n > 0; });
+        ended > 0)
+        use.detail += fmt::format("; {} of {} sequences ended, the last after {} tokens", ended, lengths_.size(),
+                                  *std::max_element(lengths_.begin(), lengths_.end()));
     return use;
 }
 

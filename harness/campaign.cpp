@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -16,6 +15,7 @@
 #include "core/units.hpp"
 #include "harness/catalogue.hpp"
 #include "harness/checkpoint.hpp"
+#include "harness/core_clock.hpp"
 #include "harness/host.hpp"
 #include "harness/mpi_comm.hpp"
 #include "harness/progress.hpp"
@@ -25,8 +25,6 @@
 
 namespace wb {
 namespace {
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::string outcome(const Result& r) {
     if (r.m.status != Status::ok) return fmt::format("{}: {}", name(r.m.status), r.m.reason);

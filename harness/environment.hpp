@@ -4,13 +4,9 @@
 #include <string>
 #include <vector>
 
-namespace wb {
+#include "harness/core_clock.hpp"
 
-/// What reading the clock itself costs.
-struct TimerCost {
-    double overhead_s = 0;    ///< one reading, median
-    double resolution_s = 0;  ///< smallest step seen between two readings that differ
-};
+namespace wb {
 
 /// What the machine looked like at one moment. Empty or nullopt: this system does not tell.
 struct Environment {
@@ -58,8 +54,5 @@ void check_threads(int threads, int allowed_cpus, bool oversubscribe_allowed, co
 
 /// CPUs this process may use, ascending: its OpenMP places where threads are bound, else the calling thread's mask.
 std::vector<int> allowed_cpus();
-/// Ticks per second of this core, from a chain of dependent one-cycle additions; best of several runs of 2 ms.
-double measured_core_clock_hz(int runs = 5);
-TimerCost measured_timer_cost();
 
 }  // namespace wb

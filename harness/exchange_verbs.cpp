@@ -44,7 +44,7 @@ Exit import_file(const ExchangeOptions& o, Comm& comm) {
     }
     fmt::print("{}: {} benchmarks, {} samples", o.input, read.set.results.size(), samples);
     if (failed > 0) fmt::print(", {} failed", failed);
-    if (read.left_out > 0) fmt::print(", {} entries of complexity fits left out", read.left_out);
+    if (read.left_out > 0) fmt::print(", {} entries without a time left out", read.left_out);
     fmt::print(" -> {}\n", out);
     return Exit::ok;
 }
@@ -71,9 +71,7 @@ void define_exchange_verbs(CLI::App& app, const VerbContext& context) {
         "  waferbench import gemm.json -o gemm.h5 && waferbench show gemm.h5");
     import_verb->add_option("json", in->input, "file of --benchmark_out, format json")->required();
     import_verb->add_option("--output,-o", in->output, "results file (default: the same name with .h5)");
-    import_verb->callback(
-        [in, context] { context.chosen = [in, context] { return import_file(*in, context.comm); }; }  // namespace wb
-    );
+    import_verb->callback([in, context] { context.chosen = [in, context] { return import_file(*in, context.comm); }; });
     auto* export_verb = app.add_subcommand("export", "write stored results in another program's form");
     export_verb->footer(
         "Example:\n  waferbench export --google-benchmark before.h5 -o before.json\n"

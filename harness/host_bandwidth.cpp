@@ -1,5 +1,6 @@
 #include "harness/host_bandwidth.hpp"
 
+#include <chrono>
 #include <cmath>
 #include <memory>
 #include <new>

@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <limits>
 #include <new>
@@ -11,10 +10,10 @@
 #include <emmintrin.h>
 #endif
 
+#include "harness/core_clock.hpp"
+
 namespace wb {
 namespace {
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// GCC and Clang: arithmetic of 16-byte vectors on every processor.
 using Pair = double __attribute__((vector_size(16), may_alias));

@@ -1,8 +1,8 @@
 // Reads and prints: compiled at -O1.
 #include <limits>
 
+#include "harness/case_rows.hpp"
 #include "harness/result_tables.hpp"
-#include "harness/table_builder.hpp"
 
 namespace wb {
 namespace {
@@ -10,11 +10,9 @@ namespace {
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 Table phases_table(const ResultSet& set) {
-    TableBuilder t("phases", "phases of composed workloads: all runs of a phase in one run of the case");
-    std::int64_t id = 0;
-    for (const Result& r : set.results) {
-        for (const PhaseUse& p : r.m.phases) {
-            t.whole({"case_id", "1", "row of cases", "input"}, id);
+    return case_rows(
+        set, {"phases", "phases of composed workloads: all runs of a phase in one run of the case"},
+        &Measurement::phases, [](TableBuilder& t, const PhaseUse& p, std::int64_t) {
             t.text("phase", "phase of the workload", p.name);
             t.whole({"times", "1", "runs of the phase", "input"}, p.times);
             t.real({"time_s", "s", "slowest rank", "by case, see cases/kind", "lower"}, p.time.si());
@@ -41,11 +39,7 @@ Table phases_table(const ResultSet& set) {
                     "misses of the last-level cache in lines, as the processor counted; NaN where it does not tell",
                     "measured", "lower"},
                    p.counted ? p.counted->si() : nan);
-            t.end_row();
-        }
-        ++id;
-    }
-    return t.take();
+        });
 }
 
 Table phase_memory_table(const ResultSet& set) {

@@ -18,7 +18,10 @@ struct Section {
     std::vector<const Result*> results;
 };
 
-bool composed(const Result& r) { return r.m.status == Status::ok && !r.m.phases.empty(); }
+/// What was cut short is told as far as it came.
+bool composed(const Result& r) {
+    return (r.m.status == Status::ok || r.m.status == Status::timeout) && !r.m.phases.empty();
+}
 
 /// Results with phases by label, in the order of the run. Bounds are set beside what they bound, phase by phase; they
 /// have rows of their own only where there is nothing else.
@@ -54,6 +57,7 @@ std::string name_of(const Result& r) {
     if (r.units > 1) out += fmt::format(" x{}", r.units);
     if (!r.mesh.empty()) out += " " + r.mesh;
     if (r.ranks > 1) out += fmt::format(", {} ranks", r.ranks);
+    if (r.m.status == Status::timeout) out += ", cut short";
     return out;
 }
 

@@ -3,9 +3,10 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
 #include <vector>
+
+#include "harness/core_clock.hpp"
 
 namespace wb {
 
@@ -40,9 +41,6 @@ public:
 private:
     /// Failure leaves the thread where it is: the figures are then lower, not wrong.
     static void bind(const std::vector<int>& cpus);
-    static double now_s() {
-        return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-    }
     std::vector<std::vector<int>> before_;
 };
 

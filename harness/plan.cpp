@@ -9,6 +9,7 @@
 
 #include "core/suggest.hpp"
 #include "core/tables.hpp"
+#include "harness/end_of_text.hpp"
 #include "harness/validate/bands.hpp"
 
 namespace wb {
@@ -320,7 +321,7 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
     for (const WorkloadChoice& w : e.workloads)
         for (const Params& asked : w.points) {
             const std::shared_ptr<Prompt> prompt = read_prompt(asked, near);
-            const Params p = prompt ? with_prompt(asked, *prompt) : asked;
+            const Params p = with_end_of_text(prompt ? with_prompt(asked, *prompt) : asked, near);
             Point point(w, p, near);
             for (const SystemChoice& s : e.systems) {
                 if (!takes_part(s, *w.workload, p)) continue;
@@ -340,6 +341,9 @@ std::vector<PlannedCase> expand(const Experiment& e, const Files& files, const B
                             if (!passes(x.c.key, filter)) continue;
                             point.resolve(x);
                             if (prompt) answer_to(prompt, x);
+                            if (p.has("eos") && x.kind != Kind::measured)
+                                x.refused =
+                                    "how many tokens there are until \"eos\" is known only where they are computed";
                             spread(x, backends);
                             if (x.band) give_phases_bands(x, bands);
                             plan.push_back(std::move(x));

@@ -4,28 +4,16 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
 #include "core/suggest.hpp"
+#include "harness/end_of_text.hpp"
 
 namespace wb {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr std::size_t name_bytes = 24;
-
-/// Beside the model's config.json; nothing if there is none.
-std::string tokenizer_file(const std::string& model, const Files& files) {
-    if (std::string named = files.find("models/" + model + "/tokenizer.json"); !named.empty()) return named;
-    fs::path at = files.locate(model);
-    std::error_code ignored;
-    if (at.empty()) return {};
-    if (!fs::is_directory(at, ignored)) at = at.parent_path();
-    return fs::exists(at / "tokenizer.json", ignored) ? (at / "tokenizer.json").string() : std::string();
-}
 
 std::vector<std::int32_t> ids_of(const std::string& list) {
     std::vector<std::int32_t> out;
@@ -112,7 +100,7 @@ std::shared_ptr<Prompt> read_prompt(const Params& params, const Files& files) {
     if (!params.has("prompt") || params.word("prompt").empty()) return nullptr;
     const std::string& asked = params.word("prompt");
     auto out = std::make_shared<Prompt>();
-    const std::string tables = tokenizer_file(params.word("model"), files);
+    const std::string tables = beside_config(params.word("model"), "tokenizer.json", files);
     out->bytes = tables.empty();
     out->tokenizer = tables.empty() ? byte_tokenizer() : bpe_tokenizer(read_text(tables), tables);
     out->sequences = params.positive("batch");

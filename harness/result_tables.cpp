@@ -6,9 +6,9 @@
 #include <limits>
 
 #include "core/system.hpp"
+#include "harness/case_rows.hpp"
 #include "harness/result_rows.hpp"
 #include "harness/stats.hpp"
-#include "harness/table_builder.hpp"
 
 namespace wb {
 namespace {
@@ -95,17 +95,10 @@ Table cases_table(const ResultSet& set) {
 }
 
 Table samples_table(const ResultSet& set) {
-    TableBuilder t("samples", "every timed run: the slowest rank");
-    std::int64_t id = 0;
-    for (const Result& r : set.results) {
-        for (double s : r.m.samples_s) {
-            t.whole({"case_id", "1", "row of cases", "input"}, id);
-            t.real({"time_s", "s", "one run", "by case, see cases/kind", "lower"}, s);
-            t.end_row();
-        }
-        ++id;
-    }
-    return t.take();
+    return case_rows(set, {"samples", "every timed run: the slowest rank"}, &Measurement::samples_s,
+                     [](TableBuilder& t, double s, std::int64_t) {
+                         t.real({"time_s", "s", "one run", "by case, see cases/kind", "lower"}, s);
+                     });
 }
 
 Table rank_samples_table(const ResultSet& set) {
@@ -125,61 +118,41 @@ Table rank_samples_table(const ResultSet& set) {
 }
 
 Table spans_table(const ResultSet& set) {
-    TableBuilder t("spans", "parts of the last run of each case, on rank 0");
-    std::int64_t id = 0;
-    for (const Result& r : set.results) {
-        for (const Span& s : r.m.spans) {
-            t.whole({"case_id", "1", "row of cases", "input"}, id);
-            t.text("phase", "phase of the workload", s.phase);
-            t.text("resource", "what was busy", s.resource, "derived");
-            t.real({"start_s", "s", "from the begin of the run", "by case, see cases/kind"}, s.start.si());
-            t.real({"duration_s", "s", "length", "by case, see cases/kind", "lower"}, s.duration.si());
-            t.real({"bytes", "B", "moved", "derived"}, s.bytes.si());
-            t.real({"flops", "FLOP", "done", "derived"}, s.flops.si());
-            t.whole({"op", "1", "operator of the graph; -1: of no single one", "derived"}, s.op);
-            t.end_row();
-        }
-        ++id;
-    }
-    return t.take();
+    return case_rows(set, {"spans", "parts of the last run of each case, on rank 0"}, &Measurement::spans,
+                     [](TableBuilder& t, const Span& s, std::int64_t) {
+                         t.text("phase", "phase of the workload", s.phase);
+                         t.text("resource", "what was busy", s.resource, "derived");
+                         t.real({"start_s", "s", "from the begin of the run", "by case, see cases/kind"}, s.start.si());
+                         t.real({"duration_s", "s", "length", "by case, see cases/kind", "lower"}, s.duration.si());
+                         t.real({"bytes", "B", "moved", "derived"}, s.bytes.si());
+                         t.real({"flops", "FLOP", "done", "derived"}, s.flops.si());
+                         t.whole({"op", "1", "operator of the graph; -1: of no single one", "derived"}, s.op);
+                     });
 }
 
 Table memory_table(const ResultSet& set) {
-    TableBuilder t("memory", "what each level of memory held, largest rank");
-    std::int64_t id = 0;
-    for (const Result& r : set.results) {
-        for (const MemoryUse& u : r.m.memory) {
-            t.whole({"case_id", "1", "row of cases", "input"}, id);
-            t.text("level", "component or level", u.level, "derived");
-            t.real({"capacity_B", "B", "capacity; 0 = not known", "input"}, u.capacity.si());
-            t.real({"peak_B", "B", "held at most", "by case, see cases/kind", "lower"}, u.peak.si());
-            t.real({"traffic_B", "B", "moved in one run; 0 = not known", "by case, see cases/kind", "lower"},
-                   u.traffic.si());
-            t.end_row();
-        }
-        ++id;
-    }
-    return t.take();
+    return case_rows(set, {"memory", "what each level of memory held, largest rank"}, &Measurement::memory,
+                     [](TableBuilder& t, const MemoryUse& u, std::int64_t) {
+                         t.text("level", "component or level", u.level, "derived");
+                         t.real({"capacity_B", "B", "capacity; 0 = not known", "input"}, u.capacity.si());
+                         t.real({"peak_B", "B", "held at most", "by case, see cases/kind", "lower"}, u.peak.si());
+                         t.real(
+                             {"traffic_B", "B", "moved in one run; 0 = not known", "by case, see cases/kind", "lower"},
+                             u.traffic.si());
+                     });
 }
 
 Table communication_table(const ResultSet& set) {
-    TableBuilder t("communication",
-                   "collectives of one run: calls and bytes of all ranks together, slowest rank's time");
-    std::int64_t id = 0;
-    for (const Result& r : set.results) {
-        for (const CommUse& u : r.m.communication) {
-            t.whole({"case_id", "1", "row of cases", "input"}, id);
+    return case_rows(
+        set, {"communication", "collectives of one run: calls and bytes of all ranks together, slowest rank's time"},
+        &Measurement::communication, [](TableBuilder& t, const CommUse& u, std::int64_t) {
             t.text("fabric", "over what", u.fabric, "derived");
             t.text("operation", "collective", u.operation, "derived");
             t.whole({"calls", "1", "calls of all ranks", "measured"}, u.calls);
             t.real({"bytes_B", "B", "handed to the calls by all ranks", "measured", "lower"}, u.bytes.si());
             t.real({"time_s", "s", "in the calls", "by case, see cases/kind", "lower"}, u.time.si());
             t.real({"exposed_s", "s", "not hidden behind compute", "by case, see cases/kind", "lower"}, u.exposed.si());
-            t.end_row();
-        }
-        ++id;
-    }
-    return t.take();
+        });
 }
 
 /// The rates of the machine that measured, with where they come from.
@@ -224,26 +197,17 @@ Table series_table(const ResultSet& set) {
 }
 
 Table texts_table(const ResultSet& set) {
-    TableBuilder t("texts", "what a generation was asked, and what it answered");
-    std::int64_t id = 0;
-    for (const Result& r : set.results) {
-        for (const Text& text : r.m.texts) {
-            t.whole({"case_id", "1", "row of cases", "input"}, id);
-            t.text("name", "prompt, answer, or the answer of another sequence", text.name, "derived");
-            t.text("text", "in the words of the model's tokeniser", text.text, "derived");
-            t.end_row();
-        }
-        ++id;
-    }
-    return t.take();
+    return case_rows(set, {"texts", "what a generation was asked, and what it answered"}, &Measurement::texts,
+                     [](TableBuilder& t, const Text& text, std::int64_t) {
+                         t.text("name", "prompt, answer, or the answer of another sequence", text.name, "derived");
+                         t.text("text", "in the words of the model's tokeniser", text.text, "derived");
+                     });
 }
 
 Table grids_table(const ResultSet& set) {
-    TableBuilder t("grids", "heat maps over the PEs of a mesh: what they show, and which dataset holds them");
-    std::int64_t id = 0;
-    for (const Result& r : set.results) {
-        for (const Grid& g : r.m.grids) {
-            t.whole({"case_id", "1", "row of cases", "input"}, id);
+    return case_rows(
+        set, {"grids", "heat maps over the PEs of a mesh: what they show, and which dataset holds them"},
+        &Measurement::grids, [](TableBuilder& t, const Grid& g, std::int64_t id) {
             t.text("name", "what is shown", g.name, "derived");
             t.text("units", "of mean, largest and the dataset", g.unit, "derived");
             t.text("about", "what is shown, in words", g.about, "derived");
@@ -255,11 +219,7 @@ Table grids_table(const ResultSet& set) {
             t.whole({"columns_per_cell", "1", "columns of PEs a cell is the mean of", "derived"}, g.columns_per_cell);
             t.real({"mean", "by row", "over all PEs", "by case, see cases/kind"}, g.mean);
             t.real({"largest", "by row", "of all PEs", "by case, see cases/kind"}, g.largest);
-            t.end_row();
-        }
-        ++id;
-    }
-    return t.take();
+        });
 }
 
 Table warnings_table(const ResultSet& set) {

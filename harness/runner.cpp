@@ -3,14 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <map>
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
+#include "core/interruptible.hpp"
 #include "harness/ceilings.hpp"
 #include "harness/composed_session.hpp"
+#include "harness/core_clock.hpp"
 #include "harness/declined.hpp"
 #include "harness/rank_use.hpp"
 #include "harness/stopping.hpp"
@@ -19,8 +20,6 @@
 
 namespace wb {
 namespace {
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 void fail(Measurement& m, Status status, std::string reason) {
     m.status = status;
@@ -143,16 +142,26 @@ void Runner::measure(const PlannedCase& planned, Result& r) {
         m.verify_s += now_s() - t;
         if (!(m.verification.error <= m.verification.tolerance)) return fail(m, Status::failed, m.verification.method);
     }
+    auto* const cut = dynamic_cast<Interruptible*>(session.get());
+    if (cut && hooks_.stop) cut->stop_when([this] { return hooks_.stop() != Stop::none; });
     if (!guarded([&] { sample(*session, c, together, m); }))
         return fail(m, agree(together, declined) ? Status::skipped : Status::failed, problem);
     if (m.status == Status::ok || ended_early_) {
         ResourceUse use;
         if (!guarded([&] { use = session->usage(); })) return fail(m, Status::failed, problem);
-        collect(use, together, c, m);
+        Case done = c;
+        if (cut) {  // rates are those of the work that was done
+            done.graph = std::make_shared<const Graph>(cut->performed());
+            r.flops = done.graph->flops().si();
+            r.matmul_flops = done.graph->matmul_flops().si();
+            r.compulsory_bytes = done.graph->compulsory_bytes().si();
+        }
+        collect(use, together, done, m);
         if (!m.verification.done && c.protocol.verify) m.verification = use.verification;
         if (planned.band) m.band = *planned.band;
         if (!planned.phase_bands.empty()) apply_bands(planned, m);
-        if (m.kind == Kind::measured && comm.rank() == 0) add_ceilings(c, *backends_.find("roofline"), comm.size(), m);
+        if (m.kind == Kind::measured && comm.rank() == 0)
+            add_ceilings(done, *backends_.find("roofline"), comm.size(), m);
     }
 }
 
@@ -184,15 +193,15 @@ void Runner::sample(Session& session, const Case& c, bool together, Measurement&
         m.spans = std::move(s.spans);
         return slowest;
     };
-    for (int i = 0; real && i < p.warmup; ++i) once(false);
+    for (int i = 0; real && i < p.warmup && broken.empty(); ++i) once(false);
     const bool judge = !together || comm_.rank() == 0;
     Stopping stopping({p.min_samples, p.max_samples, p.min_time.si(), p.timeout.si(), p.max_noise});
     for (;;) {
-        const double elapsed = once(true);
+        const double elapsed = broken.empty() ? once(true) : 0;
         ended_early_ = !broken.empty();
         if (ended_early_) {  // its timeline is worth keeping, the time is not that of the workload
             m.samples_s.clear();
-            return fail(m, Status::failed, broken);
+            return fail(m, verdict(together, false) > 1 ? Status::timeout : Status::failed, broken);
         }
         if (!real) {
             if (!(elapsed >= 0) || !std::isfinite(elapsed))
@@ -201,12 +210,7 @@ void Runner::sample(Session& session, const Case& c, bool together, Measurement&
         }
         if (judge) stopping.add(std::isfinite(elapsed) ? elapsed : -1);  // clocks differ: one rank decides for all
         if (hooks_.progress && mine.size() % 16 == 1) hooks_.progress(fmt::format("{} samples", mine.size()));
-        const Stop asked = hooks_.stop ? hooks_.stop() : Stop::none;
-        double verdict = stopping.finished() ? 1 : 0;
-        if (asked != Stop::none) verdict = 1 + static_cast<double>(asked);
-        if (together && comm_.size() > 1) verdict = comm_.max(verdict);
-        if (verdict >= 2) stopped_ = static_cast<Stop>(static_cast<int>(verdict) - 1);
-        if (verdict > 0) break;
+        if (verdict(together, stopping.finished()) > 0) break;
     }
     m.reason =
         stopping.finished() ? stopping.reason() : fmt::format("stopped from outside after {} samples", mine.size());
@@ -220,6 +224,15 @@ void Runner::sample(Session& session, const Case& c, bool together, Measurement&
             fmt::format("only {} of {} samples fitted into the timeout; the interval is wide. Raise protocol.timeout.",
                         mine.size(), p.min_samples));
     if (together) m.rank_samples_s = comm_.gather(mine);
+}
+
+/// Of all ranks: 0 to go on, 1 for enough, more for a stop from outside, which is remembered.
+double Runner::verdict(bool together, bool finished) {
+    const Stop asked = hooks_.stop ? hooks_.stop() : Stop::none;
+    double found = asked != Stop::none ? 1 + static_cast<double>(asked) : finished ? 1 : 0;
+    if (together && comm_.size() > 1) found = comm_.max(found);
+    if (found >= 2) stopped_ = static_cast<Stop>(static_cast<int>(found) - 1);
+    return found;
 }
 
 void Runner::collect(const ResourceUse& use, bool together, const Case& c, Measurement& m) {

@@ -15,7 +15,7 @@ enum class Stop { none, interrupt, terminate, budget };
 class Runner {
 public:
     struct Hooks {
-        std::function<Stop()> stop;                        ///< asked between samples; may be empty
+        std::function<Stop()> stop;  ///< asked between samples, and between steps of long ones; may be empty
         std::function<void(const std::string&)> progress;  ///< a detail to show, rank 0
     };
     Runner(const BackendSet& backends, Comm& comm, Hooks hooks);
@@ -31,6 +31,7 @@ private:
     void measure(const PlannedCase& planned, Result& r);
     void sample(Session& session, const Case& c, bool together, Measurement& m);
     void collect(const ResourceUse& use, bool together, const Case& c, Measurement& m);
+    double verdict(bool together, bool finished);
     bool agree(bool together, bool mine) const { return together ? comm_.all(mine) : mine; }
 
     const BackendSet& backends_;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "harness/checkpoint.hpp"
 #include "harness/journal.hpp"
 #include "harness/result_file.hpp"
 #include "harness/runner.hpp"
@@ -101,6 +102,27 @@ void publish_cases(benchmark::State& state) {
     std::filesystem::remove(path);
 }
 BENCHMARK(publish_cases)->Arg(20000)->Unit(benchmark::kMillisecond);
+
+/// A checkpoint of so many MiB: written aside, sealed, synced and renamed, or read back into memory.
+void checkpoint(benchmark::State& state, bool write) {
+    const auto comm = single_process();
+    const auto folder = std::filesystem::temp_directory_path() / ("wb_bench_" + std::to_string(getpid()));
+    const auto storage = file_storage(nullptr, folder, true, *comm);
+    std::vector<float> weights(static_cast<std::size_t>(state.range(0)) << 18, 1.0F);
+    StoredPiece piece;
+    piece.name = "weights";
+    piece.whole = piece.local = {static_cast<std::int64_t>(weights.size())};
+    piece.data = reinterpret_cast<std::byte*>(weights.data());
+    piece.stride = static_cast<std::int64_t>(weights.size() * sizeof(float));
+    std::int64_t bytes = 0, step = 1;
+    if (!write) storage->save({step, {}, ""}, {&piece, 1});
+    for (auto _ : state)
+        bytes += write ? storage->save({step++, {}, ""}, {&piece, 1}) : storage->restore(1, {&piece, 1});
+    state.SetBytesProcessed(bytes);
+    std::filesystem::remove_all(folder);
+}
+BENCHMARK_CAPTURE(checkpoint, write, true)->Arg(64)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK_CAPTURE(checkpoint, read, false)->Arg(64)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 }  // namespace
 

@@ -42,6 +42,8 @@ void parity_row(const Study& study, const Row& row, const Row& other, const std:
     const std::string letters = marks(study.book(), used, today) + marks(row.yield);
     std::vector<Cell> cells{row.yield.name(), other.yield.name()};
     add(cells, p.price, letters);
+    for (std::size_t i = 2; i < 5; ++i)  // median and both ends of the interval
+        if (cells[i].number < 0) cells[i].text = "no price";
     const double possible = part_above(p.price, 0);
     cells.push_back({fmt::format("{:.0f} %", 100 * possible), possible});
     const Assumption& price = study.book()[row.bill.price];
@@ -138,7 +140,7 @@ Page parity_page(const Study& study, const std::string& subject, const std::stri
     }
     page.notes.push_back(
         "Where no list price is public, the price at which both cost the same for the same product comes first; below "
-        "zero not even a gift is level. Of each system its cheapest row; without --parity against the cheapest of all "
+        "zero, \"no price\", not even a gift is level: what else an hour costs is more than the other's whole. Of each system its cheapest row; without --parity against the cheapest of all "
         "others. Else, at the price now assumed: how many times as fast it must "
         "be, or what part of its hours it must be busy while the other keeps its own utilisation.");
     return page;

@@ -21,8 +21,8 @@ struct Operator {
 /// Every operator of the graphs that computes or copies in a rank, some in several shapes, in f32 or bf16.
 std::vector<Operator> operators(DType type);
 
-/// Kinds of op that operators() leaves out although a rank computes them; what moves between ranks and storage is no
-/// business of it.
+/// Kinds of op that operators() leaves out although a rank computes them; what moves between ranks (ranks_bench) and
+/// storage (harness_bench) is no business of it.
 std::vector<OpKind> without_operator();
 
 }  // namespace wb::cpu

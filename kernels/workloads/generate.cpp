@@ -47,6 +47,13 @@ Workload generate() {
          std::string(),
          {},
          true});
+    params.push_back({"eos",
+                      "\"model\" or ids as 2,151643: the run ends when all sequences have said such a token, at most "
+                      "tokens of each; where nobody says, all have a fixed length and nothing ends them (as with "
+                      "--ignore-eos of vLLM), so that every machine does the same work",
+                      std::string(),
+                      {},
+                      true});
     params.push_back({"temperature", "0: always the likeliest token; else drawn, by the seed", 0.0, {}, true});
     return {"generate", "a transformer answers prompts: prefill, then one token after the other", params, build,
             [](const Params& p) {

@@ -23,7 +23,7 @@ TEST_CASE("benchmarks of other programs are imported, shown, compared and export
     CHECK(box.run({"check", "a.h5"}).code == 0);
     CHECK(box.run({"show", "a.h5"}).says("google-benchmark  measured  2.50 ms"));
     CHECK(box.run({"compare", "a.h5", "b.h5"}).code == 0);
-    CHECK(box.run({"export", "--google-benchmark", "a.h5"}).says("\"real_time\": 2500000.0"));
+    CHECK(box.run({"export", "--google-benchmark", "a.h5"}).says("\"real_time\": 2.5"));
     CHECK(box.run({"export", "--google-benchmark", "a.h5", "-o", "c.json"}).code == 0);
     CHECK(box.run({"import", "c.json"}).code == 0);
 }

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "core/error.hpp"
+#include "core/interruptible.hpp"
 #include "core/tables.hpp"
 #include "kernels/cpu/counter.hpp"
 #include "tests/kernels/memory_storage.hpp"
@@ -74,6 +75,38 @@ ResourceUse run_shared(const Case& c) {
 }
 
 }  // namespace
+
+TEST_CASE("a composition that is asked to stop does so at the next step, on all ranks, and tells how far it came") {
+    for (const int data : {1, 2}) {
+        Case c = pipeline(60, 20);
+        c.mapping.data = data;
+        std::vector<std::string> problems(static_cast<std::size_t>(data));
+        Team team(data);
+        std::vector<std::thread> ranks;
+        for (int r = 0; r < data; ++r)
+            ranks.emplace_back([&, r] {
+                ThreadComm comm(team, r);
+                const auto session = make_cpu()->prepare(c, comm);
+                auto* const cut = dynamic_cast<Interruptible*>(session.get());
+                int steps = 0;
+                cut->stop_when([&] { return r == 0 && ++steps >= 30; });
+                const Sample s = session->run();
+                const ResourceUse use = session->usage();
+                const std::int64_t times = cut->performed().phases().empty() ? 0 : use.phases.front().times;
+                problems[static_cast<std::size_t>(r)] =
+                    s.problem + (times > 0 && std::isfinite(s.elapsed.si()) ? "" : " nothing was run");
+                if (use.series.size() != 1 || use.series[0].values.size() >= 60) problems[0] += " all losses";
+                cut->stop_when({});
+                if (!session->run().problem.empty()) problems[0] += " again";
+            });
+        for (std::thread& t : ranks) t.join();
+        for (const std::string& problem : problems) {
+            CHECK(problem.starts_with("stopped from outside in the phase train, after "));
+            CHECK(problem.find(" of 20; a checkpoint of step 20 is there") != std::string::npos);
+            CHECK(problem.ends_with("is there"));
+        }
+    }
+}
 
 TEST_CASE("a pipeline trains: the loss falls below that of a guess, on held-out tokens too") {
     Case c = pipeline(60, 20);

@@ -1,4 +1,5 @@
 // How fast the closed form of a cluster is: a product, one step of a mapping, a whole search, a schedule played.
+// items_per_second: products, mappings, ops of the graph, steps of the schedule.
 
 #include <benchmark/benchmark.h>
 
@@ -47,6 +48,7 @@ void product_estimate(benchmark::State& state) {
         p.m = p.m == 4096 ? 8192 : 4096;
         benchmark::DoNotOptimize(product(device, p));
     }
+    state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(product_estimate);
 
@@ -61,6 +63,7 @@ void evaluate_known(benchmark::State& state) {
         m.virtual_stages = m.virtual_stages == 3 ? 6 : 3;
         benchmark::DoNotOptimize(planner.evaluate(m));
     }
+    state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(evaluate_known)->Unit(benchmark::kMicrosecond);
 
@@ -72,6 +75,7 @@ void evaluate_afresh(benchmark::State& state) {
     const Mapping m = Mapping::parse("tp8 pp8 dp64 mb24 vp3 sp zero1");
     const Graph& local = planner.part(8).local;
     for (auto _ : state) benchmark::DoNotOptimize(model_step(local, device, m));
+    state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(local.ops().size()));
 }
 BENCHMARK(evaluate_afresh)->Unit(benchmark::kMicrosecond);
 
@@ -92,8 +96,13 @@ void schedule(benchmark::State& state) {
     Planner planner(g, device);
     const Mapping m = Mapping::parse("tp8 pp8 dp64 mb24 vp3 sp zero1");
     const ModelWork& work = planner.work(m);
-    for (auto _ : state)
-        benchmark::DoNotOptimize(play(pipeline_steps(work, device, m), step_seconds(device, m)).seconds);
+    std::size_t steps = 0;
+    for (auto _ : state) {
+        const auto all = pipeline_steps(work, device, m);
+        for (const auto& stage : all) steps += stage.size();
+        benchmark::DoNotOptimize(play(all, step_seconds(device, m)).seconds);
+    }
+    state.SetItemsProcessed(static_cast<std::int64_t>(steps));
 }
 BENCHMARK(schedule)->Unit(benchmark::kMillisecond);
 

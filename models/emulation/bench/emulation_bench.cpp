@@ -95,7 +95,7 @@ void carried(benchmark::State& state) {
     program.payload = Payload::full;
     program.element_bytes = 4;
     run(state, program);
-    state.counters["FLOP"] =
+    state.counters["FLOP/s"] =
         benchmark::Counter(static_cast<double>(bytes) / 4 * (units - 1), benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK(carried)->Arg(8)->Arg(64)->Unit(benchmark::kMillisecond);

@@ -82,7 +82,7 @@ void sum_over_wafer(benchmark::State& state, ReduceAlgorithm algorithm) {
                                                 reduce_cycles(algorithm, m, rows, elements) +
                                                 broadcast_2d_cycles(m, rows, columns, elements));
     state.counters["hops"] = benchmark::Counter(hops, benchmark::Counter::kIsRate);
-    state.counters["FLOP"] =
+    state.counters["FLOP/s"] =
         benchmark::Counter(static_cast<double>(elements) * (static_cast<double>(rows) * columns - 1),
                            benchmark::Counter::kIsIterationInvariantRate);
     state.SetBytesProcessed(4 * static_cast<std::int64_t>(hops));

@@ -50,7 +50,7 @@ void run(benchmark::State& state, int rows, int columns, bool data, int threads,
     state.counters["hops"] = Counter(hops, Counter::kIsRate);
     state.counters["taken"] = Counter(taken, Counter::kIsRate);
     state.counters["B/rc"] = bytes;
-    state.counters["FLOP"] = Counter(flops, Counter::kIsRate);
+    state.counters["FLOP/s"] = Counter(flops, Counter::kIsRate);
     state.SetBytesProcessed(static_cast<std::int64_t>(hops) * wavelet_bytes);
 }
 

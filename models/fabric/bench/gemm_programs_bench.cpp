@@ -77,7 +77,7 @@ void product(benchmark::State& state, const GemmPlan& plan, bool data) {
     using benchmark::Counter;
     state.counters["cycles"] = cycles;
     state.counters["hops"] = Counter(hops, Counter::kIsRate);
-    if (data) state.counters["FLOP"] = Counter(2 * fma, Counter::kIsRate);
+    if (data) state.counters["FLOP/s"] = Counter(2 * fma, Counter::kIsRate);
     state.SetBytesProcessed(4 * static_cast<std::int64_t>(hops));
     if (data) state.counters["error"] = error;
 }

@@ -73,6 +73,26 @@ TEST_CASE("cuda: generation chooses the reference's tokens, from caches that gro
     }
 }
 
+TEST_CASE("cuda: a generation ends with the tokens that end a sequence, all its sequences having said one") {
+    Case c = generation_case("tiny-gpt2", "f32", 1.0);
+    const auto answers = [&](int runs) {
+        const auto comm = single_process();
+        GeneratingSession session(c, generation_of(*c.graph).value(), *comm,
+                                  std::make_unique<cuda::CudaPlayers>(c.seed, *comm, 0));
+        for (int i = 0; i < runs; ++i) session.run();
+        CHECK(session.usage().useful.si() == session.performed().flops().si());
+        return session.usage().series.at(0).values;
+    };
+    const std::vector<double> all = answers(1);
+    REQUIRE(all.size() == 5);
+    std::string every;
+    for (int id = 0; id < 256; ++id) every += (id > 0 ? "," : "") + std::to_string(id);
+    c.params.set("eos", every);
+    CHECK(answers(2) == std::vector<double>{all[0]});  // whatever they say
+    c.params.set("eos", std::string("999999"));
+    CHECK(answers(2) == all);
+}
+
 TEST_CASE("cuda: a pipeline learns, and goes on from a checkpoint with the same losses") {
     const auto whole = std::make_shared<MemoryStorage>();
     const ResourceUse use = piped(whole);
