@@ -21,9 +21,10 @@ constexpr Count counts[] = {{"tp", &Mapping::tensor},        {"pp", &Mapping::pi
                             {"cp", &Mapping::context},       {"ep", &Mapping::expert},   {"mb", &Mapping::microbatches},
                             {"vp", &Mapping::virtual_stages}};
 
-/// Words for ways to run: of a pipeline's microbatches, of a product spread over ranks, of sums over the ranks of a
-/// model.
-constexpr std::string_view algorithms[] = {"gpipe", "summa", "cannon", "2.5d", "distributed", "blocking", "overlapped"};
+/// Words for ways to run: of a pipeline's microbatches, of recomputation, of a product spread over ranks, of sums over
+/// the ranks of a model.
+constexpr std::string_view algorithms[] = {"gpipe", "early-stop",  "summa",    "cannon",
+                                           "2.5d",  "distributed", "blocking", "overlapped"};
 
 /// A whole number of at least `least` and nothing after it, or -1.
 int number(std::string_view text, int least) {
@@ -84,9 +85,10 @@ std::vector<std::string> words_of(std::string_view text) {
 }  // namespace
 
 Mapping Mapping::parse(std::string_view text) {
-    static const std::vector<std::string> known{
-        "tp8",       "pp4",       "dp2",   "cp2",   "ep2",    "mb16", "vp2",         "sp",       "zero1",     "offload",
-        "selective", "recompute", "gpipe", "summa", "cannon", "2.5d", "distributed", "blocking", "overlapped"};
+    static const std::vector<std::string> known{"tp8",       "pp4",         "dp2",      "cp2",        "ep2",
+                                                "mb16",      "vp2",         "sp",       "zero1",      "offload",
+                                                "selective", "recompute",   "gpipe",    "summa",      "cannon",
+                                                "2.5d",      "distributed", "blocking", "overlapped", "early-stop"};
     Mapping m;
     if (text == "1") return m;
     std::set<std::string> seen;

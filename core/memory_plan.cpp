@@ -22,7 +22,7 @@ const Carry* carry_with(const Block& block, TensorId id, TensorId Carry::*member
 }
 
 /// Lifetimes of all stored tensors, in op positions; whole blocks where an iteration may come back to a value.
-std::vector<Lifetime> lifetimes(const Graph& g, std::span<const Hold> holds) {
+std::vector<Lifetime> lifetimes(const Graph& g, const FusedOps& fused, std::span<const Hold> holds) {
     std::vector<Lifetime> life(g.tensors().size());
     const auto follow = [&](const auto& self, TensorId id, const Block& user, int op, std::size_t depth) -> void {
         bool last_only = false;
@@ -56,8 +56,8 @@ std::vector<Lifetime> lifetimes(const Graph& g, std::span<const Hold> holds) {
     const auto touch = [&](TensorId id, const Block& user, int op) { follow(follow, id, user, op, 0); };
     for (const Block& block : g.blocks()) {
         for (int i = block.first; i < block.last; ++i) {
-            for (TensorId id : g.ops()[i].in) touch(id, block, i);
-            for (TensorId id : g.ops()[i].out) touch(id, block, i);
+            for (TensorId id : g.ops()[i].in) touch(id, block, fused.place_of(i));
+            for (TensorId id : g.ops()[i].out) touch(id, block, fused.place_of(i));
         }
         for (const Carry& c : block.carries)
             for (TensorId id : {c.init, c.out}) {
@@ -107,7 +107,7 @@ Location locate(const Graph& g, TensorId id, std::int64_t iteration) {
     }
 }
 
-MemoryPlan plan_memory(const Graph& g, std::int64_t alignment, std::span<const Hold> holds) {
+MemoryPlan plan_memory(const Graph& g, std::int64_t alignment, const FusedOps& fused, std::span<const Hold> holds) {
     MemoryPlan plan;
     const std::size_t n = g.tensors().size();
     plan.places.resize(n);
@@ -118,7 +118,7 @@ MemoryPlan plan_memory(const Graph& g, std::int64_t alignment, std::span<const H
             carried[index(c.out)] = true;
             if (g.tensor(c.result).role == Role::output) carried[index(c.out)] = true;
         }
-    const std::vector<Lifetime> life = lifetimes(g, holds);
+    const std::vector<Lifetime> life = lifetimes(g, fused, holds);
     std::vector<Lifetime> spans = life;
     for (const Block& block : g.blocks())
         for (const Carry& c : block.carries)
@@ -128,7 +128,7 @@ MemoryPlan plan_memory(const Graph& g, std::int64_t alignment, std::span<const H
         const TensorId id = tensor_id(i);
         const Tensor& t = g.tensors()[i];
         MemoryPlan::Place& p = plan.places[i];
-        p.stored = !alias[i];
+        p.stored = !alias[i] && !fused.is_absent(id);
         if (!p.stored) continue;
         const std::int64_t copies = g.instances(id);
         const bool kept = t.role != Role::activation;

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "core/fusion.hpp"
 #include "core/graph.hpp"
 
 namespace wb {
@@ -40,7 +41,9 @@ struct Hold {
     int op;
 };
 
-/// First fit by lifetime; every place is aligned to `alignment` bytes.
-MemoryPlan plan_memory(const Graph& g, std::int64_t alignment = 64, std::span<const Hold> holds = {});
+/// First fit by lifetime; every place is aligned to `alignment` bytes. What fused ops read and write lives at one
+/// place.
+MemoryPlan plan_memory(const Graph& g, std::int64_t alignment = 64, const FusedOps& fused = {},
+                       std::span<const Hold> holds = {});
 
 }  // namespace wb

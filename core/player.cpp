@@ -54,12 +54,13 @@ double mean_loss(const Player& player, const Mapping& mapping, Comm& comm) {
 
 std::string first_nonfinite(const Graph& local,
                             const std::function<void(std::size_t block, std::int64_t k, int op)>& run,
-                            const std::function<bool(TensorId id, std::int64_t iteration)>& finite) {
+                            const std::function<bool(TensorId id, std::int64_t iteration)>& finite,
+                            const FusedOps& fused) {
     std::string first;
     const auto look = [&](const std::vector<TensorId>& ids, const Block& block, std::int64_t iteration) {
         for (const TensorId id : ids) {
             const Tensor& t = local.tensor(id);
-            if (!first.empty() || t.dtype == DType::int32 || finite(id, iteration)) continue;
+            if (!first.empty() || t.dtype == DType::int32 || fused.is_absent(id) || finite(id, iteration)) continue;
             first = block.repeat > 1 ? fmt::format("{} of layer {}", t.name, iteration) : t.name;
         }
     };
@@ -69,9 +70,11 @@ std::string first_nonfinite(const Graph& local,
         for (std::int64_t k = 0; k < block.repeat; ++k)
             for (int i = block.first; i < block.last; ++i) {
                 run(b, k, i);
-                const Op& op = local.ops()[static_cast<std::size_t>(i)];
-                for (const std::vector<TensorId>* ids : {&op.in, &op.out})
-                    look(*ids, block, block.reversed ? block.repeat - 1 - k : k);
+                for (const int together : fused.computed_at(i)) {
+                    const Op& op = local.ops()[static_cast<std::size_t>(together)];
+                    for (const std::vector<TensorId>* ids : {&op.in, &op.out})
+                        look(*ids, block, block.reversed ? block.repeat - 1 - k : k);
+                }
             }
     }
     return first;

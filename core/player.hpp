@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/backend.hpp"
+#include "core/fusion.hpp"
 #include "core/generation.hpp"
 #include "core/partition.hpp"
 #include "core/storage.hpp"
@@ -86,10 +87,11 @@ struct LogitsPart {
 /// Of the last run, over the batch of all ranks. Collective.
 double mean_loss(const Player& player, const Mapping& mapping, Comm& comm);
 /// What a player's first_nonfinite() says. `run` plays one op of a block the k-th time; `finite` says whether a tensor
-/// of an iteration has numbers only.
+/// of an iteration has numbers only. What `fused` ops do is asked for at the place of their product.
 std::string first_nonfinite(const Graph& local,
                             const std::function<void(std::size_t block, std::int64_t k, int op)>& run,
-                            const std::function<bool(TensorId id, std::int64_t iteration)>& finite);
+                            const std::function<bool(TensorId id, std::int64_t iteration)>& finite,
+                            const FusedOps& fused = {});
 /// Names the first tensor that has a value that is no number. Collective.
 [[noreturn]] void stop_at_nan(Player& player, Comm& comm, const std::string& where);
 

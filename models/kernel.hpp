@@ -17,7 +17,8 @@ struct Kernel {
 };
 
 /// Seconds of a kernel that runs by itself. The host needs `<family>_launch_time` for the call whatever the device does
-/// meanwhile, and the device begins `<family>_start_time` after it: without the second, one follows the other.
+/// meanwhile, and the device begins `<family>_start_time` (or `start_time`) after it: without the second, one follows
+/// the other.
 double alone(const Device& device, const Kernel& kernel);
 
 /// A product of `groups` independent pairs, each C[m,n] = A[m,k] B[k,n].

@@ -6,7 +6,8 @@ namespace wb::cluster {
 
 double alone(const Device& d, const Kernel& k) {
     const double call = d.family_constant_or(k.family, "_launch_time", d.constant("launch_time"));
-    return std::max(call, d.family_constant_or(k.family, "_start_time", call) + k.time);
+    const double start = d.constant_or("start_time", call);
+    return std::max(call, d.family_constant_or(k.family, "_start_time", start) + k.time);
 }
 
 Kernel moving(const Device& d, const char* family, double bytes, double row_bytes) {

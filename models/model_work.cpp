@@ -40,7 +40,7 @@ public:
           device_(d),
           mapping_(m),
           training_(is_training(g)),
-          job_(training_ || has_loss(g)),
+          job_(training_ || (has_loss(g) && !d.has("fused_memory_fraction"))),
           tokens_(1.0 / (static_cast<double>(m.data) * m.context * m.expert * m.microbatches)),
           gap_(d.constant("gap_time")),
           prefill_gap_(d.constant_or("prefill_gap_time", gap_)),
@@ -48,12 +48,15 @@ public:
           dataflow_(!job_ && d.has("fused_memory_fraction")),
           sustained_(d.constant_or("sustained_fraction", 1)),
           expert_launches_(held_experts(g, m) * d.constant_or("expert_launch_time", 0)),
+          expert_casts_(expert_launches_ * d.constant_or("expert_cast_launches", 1)),
           type_(multiplied_type(d, g, job_)) {}
 
     ModelWork read() {
         weights();
         for (const Block& block : graph_.blocks()) {
+            closing_ = 0;
             for (int i = block.first; i < block.last; ++i) add(block, graph_.ops()[static_cast<std::size_t>(i)]);
+            if (block.phase == "forward") work_.forward.closing += closing_;
             if (dataflow_) add_fused(block);
         }
         for (const Block& block : graph_.blocks())
@@ -126,6 +129,7 @@ private:
             fused_.experts |= op.kind == OpKind::grouped_matmul;
         } else {
             (block.repeat > 1 ? pass.layers : pass.ends) += times * (k.time + gap);
+            if (block.repeat > 1 && !is_vector(op.kind)) closing_ = times * (k.time + gap);
         }
         if (job_ && block.repeat > 1) pass.kernels += times;  // an inference replays a graph of launches
         if (is_light(op.kind) && block.repeat > 1 && !unfused_) pass.light += times * (k.time + gap_);
@@ -160,7 +164,7 @@ private:
             const Kernel k = moving(device_, "elementwise", tokens_ * copies * kept(op.in[i]));
             pass.layers += times * (k.time + gap_);
             pass.kernels += times;
-            if (op.kind == OpKind::grouped_matmul) pass.layers += times * expert_launches_;
+            if (op.kind == OpKind::grouped_matmul) pass.layers += times * expert_casts_;
         }
     }
 
@@ -186,15 +190,17 @@ private:
     const Graph& graph_;
     const Device& device_;
     const Mapping& mapping_;
-    bool training_, job_;  ///< job: a training step, or the held-out loss of one, by the same program
+    bool training_, job_;  ///< job: a training step, or, unless layers are fused, the held-out loss of one
     double tokens_, gap_, prefill_gap_;
     bool unfused_, dataflow_;  ///< dataflow: the layers of an inference are one kernel each
     double sustained_;         ///< speed of 16-bit products in a step, where power runs short, over that of single ones
     double expert_launches_;   ///< s of a kernel that is launched expert by expert once their tokens are counted
+    double expert_casts_;  ///< the same of rounding their tokens, which scales of a whole tensor make several kernels
     struct {
         double arithmetic = 0, stored = 0, network = 0;
         bool experts = false;
-    } fused_;  ///< one layer so far: s, bytes, s
+    } fused_;             ///< one layer so far: s, bytes, s
+    double closing_ = 0;  ///< of the last product of the block at hand
     std::optional<DType> type_;
     std::set<TensorId> cast_, trained_, normed_;
     ModelWork work_;
@@ -211,12 +217,14 @@ double layer_seconds(const Device& device, const Pass& pass) {
     return layer_seconds(device.constant_or("host_launch_time", 0), pass);
 }
 
-double repeated_seconds(const Device& device, const ModelWork& w, Mapping::Recompute recompute) {
-    return repeated_seconds(device.constant_or("host_launch_time", 0), w, recompute);
+double repeated_seconds(const Device& device, const ModelWork& w, const Mapping& m) {
+    return repeated_seconds(device.constant_or("host_launch_time", 0), w, m);
 }
-double repeated_seconds(double launch, const ModelWork& w, Mapping::Recompute recompute) {
-    if (recompute == Mapping::Recompute::full) return layer_seconds(launch, w.forward) + w.forward.network;
-    return recompute == Mapping::Recompute::selective ? w.forward.attention + w.forward.light : 0;
+double repeated_seconds(double launch, const ModelWork& w, const Mapping& m) {
+    if (m.recompute == Mapping::Recompute::full)
+        return layer_seconds(launch, w.forward) + w.forward.network -
+               (m.algorithm == "early-stop" ? w.forward.closing : 0);
+    return m.recompute == Mapping::Recompute::selective ? w.forward.attention + w.forward.light : 0;
 }
 
 bool is_light(OpKind kind) {

@@ -16,6 +16,7 @@ struct Pass {
     double attention = 0;  ///< of all layers: what selective recomputation repeats
     double light = 0;      ///< of their norms and activation functions: repeated too where attention is fused
     double kernels = 0;    ///< launched in all layers of a training step: the host issues them one by one
+    double closing = 0;    ///< of the last product of all layers, whose output no backward pass reads
 };
 
 /// Calls of one sort that a microbatch makes in all layers together.
@@ -52,9 +53,10 @@ ModelWork model_work(const Graph& local, const Device& device, const Mapping& ma
 double layer_seconds(const Device& device, const Pass& pass);
 /// The same where the s of a launch are known.
 double layer_seconds(double host_launch_time, const Pass& pass);
-/// Seconds a microbatch's backward pass repeats of its forward pass.
-double repeated_seconds(const Device& device, const ModelWork& work, Mapping::Recompute recompute);
-double repeated_seconds(double host_launch_time, const ModelWork& work, Mapping::Recompute recompute);
+/// Seconds a microbatch's backward pass repeats of its forward pass. With the algorithm "early-stop" a layer is made
+/// again up to the last value that the backward pass asks for, as PyTorch's checkpoints are since 2.1.
+double repeated_seconds(const Device& device, const ModelWork& work, const Mapping& mapping);
+double repeated_seconds(double host_launch_time, const ModelWork& work, const Mapping& mapping);
 
 /// Norms and activation functions: quickly made again from what is kept of a layer.
 bool is_light(OpKind kind);

@@ -73,7 +73,7 @@ private:
     int run_of(const Turn& t) const { return t.chunk * m_.pipeline + stage_; }
 
     double backward_seconds() const {
-        return training_ ? layer_seconds(device_, w_.backward) + repeated_seconds(device_, w_, m_.recompute) : 0;
+        return training_ ? layer_seconds(device_, w_.backward) + repeated_seconds(device_, w_, m_) : 0;
     }
 
     void take(const Turn& t) {
@@ -115,7 +115,7 @@ private:
         const Pass& pass = t.backward ? w_.backward : w_.forward;
         double seconds = layer_seconds(device_, pass);
         if (t.backward) {
-            seconds += repeated_seconds(device_, w_, m_.recompute);
+            seconds += repeated_seconds(device_, w_, m_);
             if (m_.recompute == Mapping::Recompute::full) seconds -= w_.forward.network;  // played as calls
         }
         seconds /= chunks_;
@@ -179,7 +179,7 @@ private:
                 data += times * seconds(step);
             }
         const double layers = layer_seconds(device_, w_.forward) + layer_seconds(device_, w_.backward) +
-                              repeated_seconds(device_, w_, m_.recompute);
+                              repeated_seconds(device_, w_, m_);
         const double room = (m_.shard >= 2 ? m_.microbatches : 1) * layers / m_.pipeline;
         return data > 0 ? std::max(gradient_exposed_, 1 - room / data) : 1;
     }

@@ -40,12 +40,27 @@ Case with_graph(const Case& c, std::shared_ptr<const Graph> graph) {
 
 /// Can operators be shared by so many ranks at all?
 bool lawful(const Division& d) {
+    Mapping stage = d.replica.mapping;
+    stage.pipeline = 1;
     try {
-        partition(*d.replica.graph, d.replica.mapping, 0);
+        partition(*d.replica.graph, stage, 0);
         return true;
     } catch (const Error&) {
         return false;
     }
+}
+
+/// The ways to make a pipeline of `per` units: the fewest stages first, each of as many tensor ranks as are left.
+std::vector<Mapping> pipelines(const Mapping& base, int per) {
+    std::vector<Mapping> out;
+    for (int stages = 2; stages <= per; ++stages)
+        if (per % stages == 0) {
+            out.push_back(base);
+            out.back().data = 1;
+            out.back().pipeline = stages;
+            out.back().tensor = per / stages;
+        }
+    return out;
 }
 
 /// The ways to cut the units into equal replicas, the smallest first.
@@ -56,7 +71,7 @@ std::vector<Division> candidates(const Case& c, const StepGraphs& graphs) {
     one.cached = std::min<std::int64_t>(one.cached, 1);
     const Case base = with_graph(c, std::make_shared<const Graph>(resized(*graph, one)));
     const auto divided = [&](int replicas, int tensor) {
-        Division d{base, replicas, 0, ""};
+        Division d{base, replicas, 1, 0, ""};
         d.replica.units = c.units / replicas;
         d.replica.mapping.data = 1;
         if (tensor > 0) d.replica.mapping.tensor = tensor;
@@ -93,14 +108,14 @@ Divisions divisions(const Backend& backend, const Case& c, const Serving& servin
     const auto refuse = [&](const Division& d, std::string why) {  // the largest replica is what comes nearest
         if (out.refusal.empty() || lawful(d)) out.refusal = std::move(why);
     };
-    for (Division& d : candidates(c, step_graphs(*c.graph))) {
+    const auto enter = [&](Division d) {
         if (serving.policy == BatchPolicy::disaggregated && d.replicas < 2) {
             refuse(d, "prompts and answers on machines of their own need two replicas at least");
-            continue;
+            return false;
         }
         if (const Support s = backend.supports(d.replica, ranks); !s.yes) {
             refuse(d, s.reason);
-            continue;
+            return false;
         }
         StepShape shape = step_shape(*d.replica.graph);
         shape.batch = usual_batch;
@@ -108,16 +123,28 @@ Divisions divisions(const Backend& backend, const Case& c, const Serving& servin
         std::optional<double> tokens = backend.cache_tokens(usual);
         d.limit = tokens ? "cache as the model places it" : "cache by the capacity of the memory";
         if (!tokens) tokens = room_for_cache(usual);
-        d.cache_tokens = tokens ? std::floor(*tokens * serving.cache_fraction) : 0;
+        d.cache_tokens = tokens ? std::floor(*tokens * serving.cache_fraction / d.in_flight) : 0;
         if (tokens && d.cache_tokens < longest) {
             refuse(d, fmt::format(
                           "a request of {:.0f} tokens is more than the {:.0f} that fit beside the weights on {} units",
                           longest, std::max(0.0, d.cache_tokens), d.replica.units));
-            continue;
+            return false;
         }
         out.all.push_back(std::move(d));
-    }
-    if (!out.all.empty()) out.refusal.clear();
+        return true;
+    };
+    const std::vector<Division> whole = candidates(c, step_graphs(*c.graph));
+    for (const Division& d : whole) enter(d);
+    // Where no tensor ranks hold the model together, stages may.
+    const std::string alone = out.refusal;
+    if (out.all.empty() && c.system->kind == SystemKind::cluster && c.mapping.units() == 1)
+        for (Division d : whole)
+            for (const Mapping& m : pipelines(d.replica.mapping, d.replica.units)) {
+                d.replica.mapping = m;
+                d.in_flight = m.pipeline;
+                if (enter(d)) break;
+            }
+    out.refusal = out.all.empty() ? alone : "";
     return out;
 }
 
@@ -139,7 +166,7 @@ std::vector<std::int64_t> prompts_together(const Serving& serving, StepTimes& ti
 
 std::int64_t best_batch(const Division& d, const Serving& serving, StepTimes& times) {
     const auto [input, output] = mean_lengths(serving);
-    double most = std::floor(static_cast<double>(serving.requests.size()) / d.replicas);
+    double most = std::floor(static_cast<double>(serving.requests.size()) / d.engines());
     if (d.cache_tokens > 0) most = std::min(most, std::floor(d.cache_tokens / (input + output)));
     if (serving.max_batch > 0) most = std::min(most, static_cast<double>(serving.max_batch));
     if (output <= 1 || most <= 1) return serving.max_batch;

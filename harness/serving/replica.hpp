@@ -21,8 +21,11 @@ StepGraphs step_graphs(const Graph& composition);
 struct Division {
     Case replica;  ///< of one of them: its units and mapping; the graph is a decode, or prefill, of one sequence
     int replicas = 1;
-    double cache_tokens = 0;  ///< of one replica; 0: unlimited
+    int in_flight = 1;        ///< batches of a replica, one behind the other in the stages of its pipeline
+    double cache_tokens = 0;  ///< of one of those batches; 0: unlimited
     std::string limit;        ///< what bounds the cache
+
+    int engines() const { return replicas * in_flight; }
 };
 
 /// Those that the mapping of the case allows and the backend supports, or the reason why there are none.

@@ -77,8 +77,9 @@ public:
         const double per_token = cache_bytes_per_token(*division_.replica.graph) / division_.replica.units;
         use.memory.push_back(
             {"weights", Bytes(0), weight_bytes(*division_.replica.graph) / division_.replica.units, Bytes(0)});
-        use.memory.push_back({"cache", Bytes(division_.cache_tokens * per_token),
-                              Bytes(run_.sum.peak_cache_tokens * per_token), Bytes(0)});
+        const double batches = division_.in_flight;
+        use.memory.push_back({"cache", Bytes(batches * division_.cache_tokens * per_token),
+                              Bytes(batches * run_.sum.peak_cache_tokens * per_token), Bytes(0)});
         use.phases = phases();
         for (const PhaseUse& p : use.phases)
             if (first_) use.useful += p.useful;
@@ -113,10 +114,10 @@ private:
     Fleet fleet_of(const Case& c, const Division& d) const {
         Fleet out;
         out.engine = {serving_.policy, serving_.max_batch, serving_.token_budget, d.cache_tokens, 1, false};
-        out.replicas = d.replicas;
+        out.replicas = d.engines();
         if (serving_.policy == BatchPolicy::disaggregated) {
-            const double share = std::round(serving_.prefill_share * d.replicas);
-            out.prefill_replicas = std::clamp(static_cast<int>(share), 1, d.replicas - 1);
+            const double share = std::round(serving_.prefill_share * d.engines());
+            out.prefill_replicas = std::clamp(static_cast<int>(share), 1, d.engines() - 1);
             out.transfer_s_per_token = transfer_s_per_token(c, d);
         }
         return out;
@@ -156,7 +157,7 @@ private:
     void add_energy(ResourceUse& use) const {
         const auto work = system_->power.find("unit"), waiting = system_->power.find("idle");
         if (!modelled_ || work == system_->power.end()) return;
-        const double units = division_.replica.units * fleet_.replicas, watts = units * work->second.value;
+        const double units = division_.replica.units * division_.replicas, watts = units * work->second.value;
         double busy_s = 0;
         for (PhaseUse& p : use.phases) {
             p.energy = Joules(watts * p.time.si());
@@ -194,6 +195,8 @@ private:
         if (fleet_.engine.max_batch != serving_.max_batch)
             out += fmt::format("; {} at most, more take longer for each", fleet_.engine.max_batch);
         if (fleet_.engine.together > 1) out += fmt::format("; prompts enter {} at a time", fleet_.engine.together);
+        if (division_.in_flight > 1)
+            out += fmt::format("; {} batches in flight in the stages of a replica", division_.in_flight);
         if (fleet_.prefill_replicas > 0)
             out += fmt::format("; {} of {} replicas read prompts", fleet_.prefill_replicas, fleet_.replicas);
         if (report_.excess > 1)

@@ -74,10 +74,13 @@ Question ask_train(const Point& p, CaseMaker& make) {
         throw Unanswerable(fmt::format("no workload for fine-tuning ({}) yet", tuned));
     const Setting s = make.setting(p);
     const std::int64_t batch = p.integer("global_batch");
+    const std::int64_t seq = p.integer("seq"), alone = p.integer_or("packed", seq);  // tokens that see one another
+    if (alone < 1 || seq % alone != 0)
+        throw Unanswerable(fmt::format("{} tokens hold no whole number of {} packed ones", seq, alone));
     Question q;
     q.search_units = !s.units_known;
     q.terms.push_back(
-        {make.make(tuned == "lora" ? "finetune" : "train", model_params(p, make, batch, p.integer("seq")), s), 1});
+        {make.make(tuned == "lora" ? "finetune" : "train", model_params(p, make, batch * (seq / alone), alone), s), 1});
     const Graph& g = *q.terms[0].c.graph;
     set_metric(q, p,
                {.tokens = static_cast<double>(batch * p.integer("seq")),

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "harness/validate/case_maker.hpp"
 
 namespace wb {
@@ -21,6 +23,20 @@ std::int64_t requests_of_length(std::int64_t tokens) {
     return tokens < 20000 ? 1500 : 1000;
 }
 
+/// The machine under a limit of power below its own: cores slow down, memory does not.
+std::shared_ptr<const System> limited(const System& whole, double watts) {
+    const auto power = whole.power.find("unit");
+    const auto exponent = whole.fitted.find("power_exponent");
+    if (power == whole.power.end() || exponent == whole.fitted.end() || !(watts > 0) || watts > power->second.value)
+        throw Unanswerable("no model of a limit of power below the machine's own");
+    System out = whole;
+    const double slower = std::pow(watts / power->second.value, exponent->second.value);
+    for (auto& [type, peak] : out.peak) peak.value *= slower;
+    out.power["unit"].value = watts;
+    out.chosen["power"] = fmt::format("{:.0f}W", watts);  // another machine, by another name
+    return std::make_shared<const System>(std::move(out));
+}
+
 /// Products in 4 bits beside a cache of 8, as the engines of these rows have it.
 bool four_bits(const Point& p) { return p.word_or("dtype", "") == "nvfp4" || p.word_or("dtype", "") == "fp4"; }
 
@@ -28,7 +44,7 @@ bool four_bits(const Point& p) { return p.word_or("dtype", "") == "nvfp4" || p.w
 
 Question ask_in_flight(const Point& p, CaseMaker& make) {
     Setting s = make.setting(p);
-    if (p.has("power_limit_w")) throw Unanswerable("no model of a limit of power below the machine's own");
+    if (p.has("power_limit_w")) s.system = limited(*s.system, p.number("power_limit_w"));
     if (!p.has("tp") && !p.has("pp") && !p.has("dp")) s.mapping = {};  // replicas by what serves most
     const bool poisson = p.word_or("load", "max") == "poisson", stated = p.has("input");
     const double input = stated ? p.number("input") : unstated_prompt, output = p.number("output");

@@ -183,7 +183,9 @@ Question question_of(const Point& row, CaseMaker& make) {
     Question q;
     try {
         const auto at = table.find(point.workload);
-        q = at == table.end() ? ask_other(point, make) : at->second(point, make);
+        q = !point.run.empty()  ? ask_run(point, make)
+            : at == table.end() ? ask_other(point, make)
+                                : at->second(point, make);
     } catch (const std::exception& e) {
         q = {};
         q.reason = without_stop(e.what());

@@ -61,6 +61,7 @@ Question ask_in_flight(const Point& point, CaseMaker& make);  ///< serve with ba
 Question ask_pipeline(const Point& point, CaseMaker& make);   ///< stages of a training job
 Question ask_program(const Point& point, CaseMaker& make);    ///< hpc: programs that no graph states
 Question ask_link(const Point& point, CaseMaker& make);       ///< a link or a memory by itself
+Question ask_run(const Point& point, CaseMaker& make);        ///< what a run of this program measured
 Question ask_other(const Point& point, CaseMaker& make);      ///< memory, energy, and what has no workload
 
 /// What follows a product that tensor ranks share: each has its columns, and needs all.

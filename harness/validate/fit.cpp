@@ -131,6 +131,10 @@ Exit fit(const FitOptions& o, const Files& files, Comm& comm) {
     });
     for (const FitSpec& spec : fits) {
         backends.require(spec.backend, spec.where);
+        if (spec.awaited && !fitter.decided(spec)) {
+            fmt::print("{} ({}): not yet measured; --points FILE.h5 of a run there\n\n", spec.name, spec.backend);
+            continue;
+        }
         const FitResult r = fitter.run(spec);
         print_fit(spec, r, o);
         if (o.write) write_constants(spec, r, files, systems);

@@ -57,6 +57,7 @@ std::vector<FitSpec> read_fits(const Files& files) {
         f.groups = c.texts("groups");
         f.leave_out = c.text_or("leave_out", "");
         if (c.has("objective")) f.objective = c.choice("objective", {"mean", "rms", "worst"});
+        f.awaited = c.flag_or("awaited", false);
         if (f.constants.empty() || f.groups.empty() || f.systems.empty())
             throw Error({f.where, fmt::format("the fit {} names no constants, groups or systems", in_quotes(f.name)),
                          "there is nothing to derive, or nothing to derive it from", ""});

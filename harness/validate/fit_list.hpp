@@ -23,6 +23,7 @@ struct FitSpec {
     std::vector<std::string> groups;  ///< "prefix*" or whole names
     std::string leave_out;            ///< rows with the same value of this key are left out together; empty: groups
     std::string objective = "mean";   ///< of |log(predicted / measured)|: mean, rms or worst
+    bool awaited = false;  ///< its rows are measured where the machine is at hand: left out while there are too few
     std::string where;
 
     bool uses(const Point& point) const;

@@ -120,15 +120,21 @@ void Fitter::leave_out(const FitSpec& spec, const std::vector<std::string>& also
     result.left_out = summary(judged);
 }
 
-FitResult Fitter::run(const FitSpec& spec, const std::vector<std::string>& also) {
-    FitResult result;
+Fitter::Rows Fitter::rows_of(const FitSpec& spec) const {
+    Rows rows;
     for (const Point& p : points_) {
         const auto of = [&](const std::string& system) {
             return std::find(spec.systems.begin(), spec.systems.end(), system) != spec.systems.end();
         };
         // A ratio of energies tells of the machine it refers to as well.
-        if ((of(p.system) || of(p.word_or("reference", ""))) && spec.uses(p)) result.points.push_back(&p);
+        if ((of(p.system) || of(p.word_or("reference", ""))) && spec.uses(p)) rows.push_back(&p);
     }
+    return rows;
+}
+
+FitResult Fitter::run(const FitSpec& spec, const std::vector<std::string>& also) {
+    FitResult result;
+    result.points = rows_of(spec);
     for (const FitSpec::Constant& c : spec.constants)
         result.stored.push_back(systems_.constant(c.in(spec.systems.front())).value);
     Rows rows;

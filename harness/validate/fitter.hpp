@@ -32,12 +32,15 @@ public:
            std::function<void()> check_stop)
         : systems_(systems), make_(make), predictor_(predictor), points_(points), check_stop_(std::move(check_stop)) {}
 
+    /// Whether there are as many rows as constants; a fit whose rows are awaited is left out until then.
+    bool decided(const FitSpec& spec) const { return rows_of(spec).size() >= spec.constants.size(); }
     /// Throws Error if no point of the list's groups can be predicted. Systems are as before afterwards. The backends
     /// of `also` read the same constants: they too are judged on each part by constants fitted without it.
     FitResult run(const FitSpec& spec, const std::vector<std::string>& also = {});
 
 private:
     using Rows = std::vector<const Point*>;
+    Rows rows_of(const FitSpec& spec) const;
     void set(const FitSpec& spec, const std::vector<double>& values);
     std::vector<Judged> judge(const FitSpec& spec, const Rows& rows, const std::vector<double>& values,
                               const std::string& backend);

@@ -31,9 +31,11 @@ std::string family_of_workload(const std::string& workload);
 struct Point {
     std::string id, system, workload, params_text, metric, value_text, unit, group, quality, source, locator;
     std::vector<std::pair<std::string, std::string>> params;
-    double value = 0;      ///< SI
-    std::string place;     ///< file:line
-    bool shipped = false;  ///< of configs/validation, or a newer version of such a row
+    double value = 0;         ///< SI
+    std::string place;        ///< file:line
+    bool shipped = false;     ///< of configs/validation, or a newer version of such a row
+    std::string run;          ///< of a results file: the workload that was run with just these params; else empty
+    std::string run_mapping;  ///< and how it was spread
 
     const std::string* find(const std::string& key) const;
     bool has(const std::string& key) const { return find(key) != nullptr; }

@@ -11,6 +11,7 @@
 
 #include "core/error.hpp"
 #include "core/suggest.hpp"
+#include "harness/validate/measured_points.hpp"
 
 namespace wb {
 namespace {
@@ -158,6 +159,7 @@ Point read_row(const std::string& line, const std::string& place, const std::vec
 }  // namespace
 
 std::vector<Point> read_points(const std::string& path, const std::vector<std::string>& systems) {
+    if (is_results_file(path)) return measured_points(path, systems);
     std::ifstream in(path, std::ios::binary);
     if (!in) throw Error({path, "cannot be opened", "it should hold published measurements", "Check the path."});
     std::vector<Point> points;
@@ -184,6 +186,8 @@ std::vector<Point> read_all_points(const Files& files, const std::vector<std::st
     if (!only_more)
         for (const std::string& name : files.names("validation", ".csv"))
             paths.push_back(files.find("validation/" + name + ".csv"));
+    if (!only_more)
+        for (std::string& path : kept_measurements(files.roots())) paths.push_back(std::move(path));
     const std::size_t shipped = paths.size();
     paths.insert(paths.end(), more.begin(), more.end());
     std::vector<Point> all;

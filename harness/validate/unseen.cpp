@@ -1,7 +1,9 @@
 #include "harness/validate/unseen.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "core/error.hpp"
@@ -39,14 +41,33 @@ std::vector<std::string> relatives(const std::string& system, const Keys& keys, 
     return out;
 }
 
+/// Whether what a file says under an option another one has was measured alike: it offers the same alternative, or
+/// knows no such option and the alternative is what is usual.
+bool alike(SystemBook& systems, const ConstantName& own, const std::string& relative) {
+    if (own.alternative.empty()) return true;
+    const auto mine = systems.load(own.system), theirs = systems.load(relative);
+    for (const auto& [option, names] : mine->options) {
+        if (std::find(names.begin(), names.end(), own.alternative) == names.end()) continue;
+        const auto offered = theirs->options.find(option);
+        if (offered == theirs->options.end()) return mine->chosen.at(option) == own.alternative;
+        return std::find(offered->second.begin(), offered->second.end(), own.alternative) != offered->second.end();
+    }
+    return true;
+}
+
 /// Puts the constants of a relative in the place of a system's own, and takes away those its file does not know.
 void borrow(SystemBook& systems, const std::set<ConstantName>& constants, const std::string& relative) {
     for (const ConstantName& own : constants) {
+        std::optional<double> theirs;
         try {
-            systems.replace(own, systems.constant({relative, own.table, own.key, own.alternative}).value);
-        } catch (const Error&) {
-            systems.withhold(own);
+            if (alike(systems, own, relative))
+                theirs = systems.constant({relative, own.table, own.key, own.alternative}).value;
+        } catch (const Error&) {  // its file does not know it
         }
+        if (theirs)
+            systems.replace(own, *theirs);
+        else
+            systems.withhold(own);
     }
 }
 

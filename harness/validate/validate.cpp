@@ -154,11 +154,12 @@ Exit validate(const ValidateOptions& o, const Files& files, Comm& comm) {
         if (!reasons.empty()) fmt::print("\n{}", reasons);
     }
     if (o.update_bands) {
-        const std::vector<FitSpec> fits = read_fits(files);
+        std::vector<FitSpec> fits = read_fits(files);
         Fitter fitter(systems, make, predictor, all, [&signals] {
             if (signals.asked() != Stop::none)
                 throw Error({"validate", "interrupted", "the bands are as they were", ""}, Exit::interrupted);
         });
+        std::erase_if(fits, [&](const FitSpec& f) { return f.awaited && !fitter.decided(f); });
         std::map<std::pair<std::string, std::string>, double> left_out;
         for (const FitSpec& spec : fits)
             if (std::find(names.begin(), names.end(), spec.backend) != names.end())

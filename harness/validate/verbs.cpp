@@ -14,6 +14,7 @@ constexpr const char* validate_footer = R"help(Examples:
   waferbench validate                                     every model against every published measurement
   waferbench validate --group "summa-*" --backend wafer   one model, some groups
   waferbench validate --points mine.csv --csv rows.csv    with measurements of your own; a row per point
+  waferbench validate --points gpu.h5 --points-only       by what `waferbench run` measured on a machine of configs/systems
   waferbench validate --backend roofline                  nothing measured may lie below the bound
   waferbench validate --json errors.json --out errors.h5
   waferbench validate --update-bands                      derive the error bands anew
@@ -24,7 +25,8 @@ void define_validate(CLI::App& app, const VerbContext& context) {
     const auto o = std::make_shared<ValidateOptions>();
     auto* verb = app.add_subcommand("validate", "judge the models by what others measured");
     verb->footer(validate_footer);
-    verb->add_option("--points", o->points, "further CSV file of published measurements; repeatable")
+    verb->add_option("--points", o->points,
+                     "further CSV file of published measurements, or results of a run; repeatable")
         ->allow_extra_args(false);
     verb->add_flag("--points-only", o->points_only, "without those of configs/validation");
     verb->add_option("--group", o->group, "only this group; \"prefix*\" for several");
@@ -51,6 +53,7 @@ constexpr const char* fit_footer = R"help(Examples:
   waferbench fit                       every fitted constant of every system, from configs/validation/fits.toml
   waferbench fit my-wafer              those of one system
   waferbench fit my-wafer --write      and put the values into its file
+  waferbench fit my-gpu --points gpu.h5   from what a run measured: errors before and after
 
 Exit codes: 0 done; 1 usage or a bad file; 2 a constant is called fitted and no entry derives it; 130 interrupted.)help";
 
@@ -59,7 +62,8 @@ void define_fit(CLI::App& app, const VerbContext& context) {
     auto* verb = app.add_subcommand("fit", "derive the fitted constants of system files from published measurements");
     verb->footer(fit_footer);
     verb->add_option("systems", o->systems, "only fits of these systems");
-    verb->add_option("--points", o->points, "further CSV file of published measurements; repeatable")
+    verb->add_option("--points", o->points,
+                     "further CSV file of published measurements, or results of a run; repeatable")
         ->allow_extra_args(false);
     verb->add_option("--budget", o->budget, "leave out simulated cases expected to take longer")->capture_default_str();
     verb->add_flag("--write", o->write, "put the values into the system files, in place");

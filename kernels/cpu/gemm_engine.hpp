@@ -23,6 +23,11 @@ using GemmFactory = std::unique_ptr<GemmEngine> (*)(const GemmShape&, GemmType, 
 
 // Each factory returns null for what it cannot compute.
 std::unique_ptr<GemmEngine> make_onednn_matmul(const GemmShape& shape, GemmType type, int threads);
+/// Elements from row to row of A and C, where these are parts of wider matrices; 0 where rows follow each other.
+struct RowSteps {
+    std::int64_t a = 0, c = 0;
+};
+std::unique_ptr<GemmEngine> make_onednn_matmul(const GemmShape& shape, GemmType type, int threads, RowSteps steps);
 std::unique_ptr<GemmEngine> make_onednn_sgemm(const GemmShape& shape, GemmType type, int threads);
 std::unique_ptr<GemmEngine> make_openblas_gemm(const GemmShape& shape, GemmType type, int threads);
 /// bf16 operands widened panel by panel to f32 scratch, then sgemm: on processors whose bf16 dot product is slow.

@@ -25,10 +25,11 @@ DataType out_type(GemmType type) {
     return type == GemmType::int8_int32 ? DataType::s32 : DataType::f32;
 }
 
-/// A matrix of rows x cols per batch, stored transposed or not; a shared operand has one batch.
+/// A matrix of rows x cols per batch, stored transposed or not; a shared operand has one batch. `step`: from row to row
+/// of one that is not transposed, 0 where they follow each other.
 dnnl::memory::desc describe(std::int64_t batch, std::int64_t rows, std::int64_t cols, bool trans, std::int64_t stride,
-                            DataType type) {
-    const Dims steps = trans ? Dims{1, rows} : Dims{cols, 1};
+                            DataType type, std::int64_t step = 0) {
+    const Dims steps = trans ? Dims{1, rows} : Dims{step > 0 ? step : cols, 1};
     if (batch == 1) return {Dims{rows, cols}, type, steps};
     const std::int64_t batches = stride == 0 ? 1 : batch;
     return {Dims{batches, rows, cols}, type, Dims{stride == 0 ? rows * cols : stride, steps[0], steps[1]}};
@@ -36,11 +37,11 @@ dnnl::memory::desc describe(std::int64_t batch, std::int64_t rows, std::int64_t 
 
 class OneDnnMatmul final : public GemmEngine {
 public:
-    OneDnnMatmul(const GemmShape& s, GemmType type, int threads) : threads_(threads) {
+    OneDnnMatmul(const GemmShape& s, GemmType type, int threads, RowSteps steps = {}) : threads_(threads) {
         const ThreadScope scope(threads);
-        const auto a = describe(s.batch, s.m, s.k, s.trans_a, s.stride_a, in_type(type));
+        const auto a = describe(s.batch, s.m, s.k, s.trans_a, s.stride_a, in_type(type), steps.a);
         const auto b = describe(s.batch, s.k, s.n, s.trans_b, s.stride_b, in_type(type));
-        const auto c = describe(s.batch, s.m, s.n, false, s.stride_c, out_type(type));
+        const auto c = describe(s.batch, s.m, s.n, false, s.stride_c, out_type(type), steps.c);
         dnnl::primitive_attr attributes;
         attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
         if (s.accumulate) {
@@ -128,9 +129,13 @@ void onednn_sgemm(const BlasProduct<float>& p) {
 }
 
 std::unique_ptr<GemmEngine> make_onednn_matmul(const GemmShape& shape, GemmType type, int threads) {
+    return make_onednn_matmul(shape, type, threads, {});
+}
+
+std::unique_ptr<GemmEngine> make_onednn_matmul(const GemmShape& shape, GemmType type, int threads, RowSteps steps) {
     if (type == GemmType::f64) return nullptr;
     try {
-        return std::make_unique<OneDnnMatmul>(shape, type, threads);
+        return std::make_unique<OneDnnMatmul>(shape, type, threads, steps);
     } catch (const dnnl::error&) {
         return nullptr;
     }

@@ -1,4 +1,5 @@
 #include "kernels/cpu/runner.hpp"
+#include "kernels/cpu/vector_loop.hpp"
 #include "kernels/cpu/vector_ops.hpp"
 
 namespace wb::cpu {
@@ -9,13 +10,15 @@ template <class T>
 void softmax_backward(const T* dy, const T* y, T* dx, std::int64_t rows, std::int64_t cols, int threads) {
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (std::int64_t r = 0; r < rows; ++r) {
-        const std::int64_t at = r * cols;
-        float mean = 0;
-#pragma omp simd reduction(+ : mean)
-        for (std::int64_t j = 0; j < cols; ++j) mean += to_float(dy[at + j]) * to_float(y[at + j]);
-#pragma omp simd
-        for (std::int64_t j = 0; j < cols; ++j)
-            dx[at + j] = from_float<T>(to_float(y[at + j]) * (to_float(dy[at + j]) - mean));
+        Apart products;
+        const std::int64_t first = r * cols;
+        each_vector(first, first + cols, [&](const auto& at, int k) { products.of[k] += at.load(dy) * at.load(y); });
+        const float mean = products.sum();
+        each_vector(first, first + cols, [&](const auto& at, int) {
+            ask_for(dy + at.i, cols);
+            ask_for(y + at.i, cols);
+            at.store(dx, at.load(y) * (at.load(dy) - mean));
+        });
     }
 }
 

@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "kernels/cpu/runner.hpp"
-#include "kernels/cpu/vector_math.hpp"
 #include "kernels/cpu/vector_rows.hpp"
 
 namespace wb::cpu {
@@ -15,8 +14,8 @@ struct Part {
 
 template <class T>
 Part part(const T* x, std::int64_t n, std::int64_t target) {
-    const float largest = row_max(x, n);
-    Part p{largest, sum_of_exp(x, n, 1.0F, largest), 0};
+    const RowSum row = row_sum_of_exp(x, n);
+    Part p{row.largest, row.sum, 0};
     if (target >= 0 && target < n) p.target = to_float(x[target]);
     return p;
 }
@@ -61,8 +60,7 @@ Runner backward(const Site& site) {
                     const T* x = logits + r * n;
                     T* to = dx + r * n;
                     const float whole = lse[r];
-#pragma omp simd
-                    for (std::int64_t j = 0; j < n; ++j) to[j] = from_float<T>(scale * exp_of(to_float(x[j]) - whole));
+                    each_vector(0, n, [=](const auto& at, int) { at.store(to, scale * exp_of(at.load(x) - whole)); });
                     const std::int64_t t = target[r] - offset;
                     if (t >= 0 && t < n) to[t] = from_float<T>(scale * (exp_of(to_float(x[t]) - whole) - 1.0F));
                 }

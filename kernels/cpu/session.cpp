@@ -56,7 +56,7 @@ CpuSession::CpuSession(const Case& c, Comm& comm, int threads, Pool* pool)
     const Setup replicated{g, replicas_ ? *replicas_ : *counted_, threads_, scratch_, step_, missing_};
     for (std::size_t i = 0; i < g.ops().size(); ++i)
         runners_.push_back(make_runner({part_.among_replicas[i] ? replicated : setup, g.ops()[i]}));
-    storage_ = std::make_unique<Storage>(g, part_.pieces, *whole_, plan_memory(g, 64, plan_.holds), c.seed, comm.rank(),
+    storage_ = std::make_unique<Storage>(g, part_.pieces, *whole_, plan_memory(g, 64, {}, plan_.holds), c.seed, comm.rank(),
                                          threads, pool);
     for (const Overlap& o : plan_.sums) {
         const Site sum{setup, g.ops()[o.sum]};

@@ -49,6 +49,27 @@ inline Vec load(const bf16* from) noexcept {
     return reinterpret_cast<Vec>(bits);
 }
 inline void store(float* to, Vec value) noexcept { std::memcpy(to, &value, sizeof value); }
+/// Rounds as to_bf16 does; where the processor has an instruction for it, what is below 1.2e-38 becomes 0.
+inline void store(bf16* to, Vec value) noexcept {
+#if defined(__AVX512BF16__)
+    const __m256bh half = _mm512_cvtneps_pbh(value);
+    std::memcpy(static_cast<void*>(to), &half, sizeof half);
+#elif defined(__AVX2__)
+    const IntVec bits = reinterpret_cast<IntVec>(value);
+    IntVec rounded = bits + 0x7fff + ((bits >> 16) & 1);
+    rounded = value == value ? rounded : bits | 0x400000;  // a NaN becomes quiet
+#if defined(__AVX512F__)
+    const __m256i half = _mm512_maskz_cvtepi32_epi16(0xffff, reinterpret_cast<__m512i>(rounded >> 16));
+    std::memcpy(static_cast<void*>(to), &half, sizeof half);
+#else
+    const auto wide = reinterpret_cast<__m256i>(rounded >> 16 & 0xffff);
+    const __m128i half = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    std::memcpy(static_cast<void*>(to), &half, sizeof half);
+#endif
+#else
+    for (int i = 0; i < width; ++i) to[i] = to_bf16(value[i]);
+#endif
+}
 
 /// Keeps a value in a register: GCC would rather load it again for every use, and loads are the scarcer unit.
 inline void pin(Vec& value) noexcept {
@@ -73,8 +94,25 @@ template <int count, class Body>
 /// x - 0 keeps every x, the sign of zero and NaN included.
 inline Vec broadcast(float x) noexcept { return x - Vec{}; }
 
-/// Larger of the two per lane; `a` where `b` is NaN.
-inline Vec max(Vec a, Vec b) noexcept { return b > a ? b : a; }
+/// Larger and smaller of the two per lane; `a` where either is NaN.
+inline Vec max(Vec a, Vec b) noexcept {
+#if defined(__AVX512F__)
+    return _mm512_maskz_max_ps(0xffff, b, a);  // the plain one draws a false warning from GCC 12
+#elif defined(__AVX__)
+    return _mm256_max_ps(b, a);
+#else
+    return b > a ? b : a;
+#endif
+}
+inline Vec min(Vec a, Vec b) noexcept {
+#if defined(__AVX512F__)
+    return _mm512_maskz_min_ps(0xffff, b, a);
+#elif defined(__AVX__)
+    return _mm256_min_ps(b, a);
+#else
+    return b < a ? b : a;
+#endif
+}
 
 /// Lane i of the result: lane i ^ distance of v.
 template <int distance, int... lane>
@@ -121,7 +159,7 @@ template <int stride = 1>
 inline Vec exp2(Vec x) noexcept {
     const Vec low = broadcast(-127.0F);
     const Vec magic = broadcast(12583039.0F);  // 1.5 * 2^23 + 127: the sum's low bits hold the rounded integer + 127
-    const Vec clamped = low > x ? low : x;     // this way round it is one instruction, and NaN passes
+    const Vec clamped = max(x, low);           // this way round NaN passes
     const Vec shifted = clamped + magic;
     const Vec r = clamped - (shifted - magic);
     Vec p = broadcast(1.5594677549651608e-4F);

@@ -1,4 +1,5 @@
 #include "core/error.hpp"
+#include "kernels/cpu/vector_loop.hpp"
 #include "kernels/cpu/vector_math.hpp"
 #include "kernels/cpu/vector_ops.hpp"
 
@@ -11,17 +12,17 @@ constexpr float cubic = 0.044715F;  // Hendrycks & Gimpel, 2016
 
 /// 0.5 (1 + tanh(u)) is sigmoid(2u): no cancellation for negative u.
 struct TanhGelu {
-    static float gate(float x) { return sigmoid_of(2.0F * root_2_over_pi * (x + cubic * x * x * x)); }
-    static float value(float x) { return x * gate(x); }
-    static float slope(float x) {
-        const float s = gate(x);
+    static Vec gate(Vec x) { return sigmoid_of(2.0F * root_2_over_pi * (x + cubic * x * x * x)); }
+    static Vec value(Vec x) { return x * gate(x); }
+    static Vec slope(Vec x) {
+        const Vec s = gate(x);
         return s + x * s * (1.0F - s) * (2.0F * root_2_over_pi * (1.0F + 3.0F * cubic * x * x));
     }
 };
 
 struct ErfGelu {
-    static float value(float x) { return x * normal_cdf(x); }
-    static float slope(float x) {
+    static Vec value(Vec x) { return x * normal_cdf(x); }
+    static Vec slope(Vec x) {
         constexpr float inv_root_2_pi = 0.398942280F;
         return normal_cdf(x) + x * inv_root_2_pi * exp_of(-0.5F * x * x);
     }
@@ -29,14 +30,12 @@ struct ErfGelu {
 
 template <class Form, class T>
 void forward(const T* x, T* y, std::int64_t n, int threads) {
-#pragma omp parallel for simd num_threads(threads) schedule(static) if (parallel : threads > 1)
-    for (std::int64_t i = 0; i < n; ++i) y[i] = from_float<T>(Form::value(to_float(x[i])));
+    each_vector_by(threads, n, [=](const auto& at, int) { at.store(y, Form::value(at.load(x))); });
 }
 
 template <class Form, class T>
 void backward(const T* x, const T* dy, T* dx, std::int64_t n, int threads) {
-#pragma omp parallel for simd num_threads(threads) schedule(static) if (parallel : threads > 1)
-    for (std::int64_t i = 0; i < n; ++i) dx[i] = from_float<T>(to_float(dy[i]) * Form::slope(to_float(x[i])));
+    each_vector_by(threads, n, [=](const auto& at, int) { at.store(dx, at.load(dy) * Form::slope(at.load(x))); });
 }
 
 }  // namespace
@@ -58,23 +57,21 @@ void gelu_backward(const T* x, const T* dy, T* dx, std::int64_t n, GeluForm form
 template <class T>
 void silu_mul(const T* g, const T* u, T* y, std::int64_t n, int threads) {
     WB_EXPECT(n >= 0 && threads >= 1);
-#pragma omp parallel for simd num_threads(threads) schedule(static) if (parallel : threads > 1)
-    for (std::int64_t i = 0; i < n; ++i) {
-        const float x = to_float(g[i]);
-        y[i] = from_float<T>(x * sigmoid_of(x) * to_float(u[i]));
-    }
+    each_vector_by(threads, n, [=](const auto& at, int) {
+        const Vec x = at.load(g);
+        at.store(y, x * sigmoid_of(x) * at.load(u));
+    });
 }
 
 template <class T>
 void silu_mul_backward(const T* g, const T* u, const T* dy, T* dg, T* du, std::int64_t n, int threads) {
     WB_EXPECT(n >= 0 && threads >= 1);
-#pragma omp parallel for simd num_threads(threads) schedule(static) if (parallel : threads > 1)
-    for (std::int64_t i = 0; i < n; ++i) {
-        const float x = to_float(g[i]), other = to_float(u[i]), d = to_float(dy[i]);
-        const float s = sigmoid_of(x);
-        dg[i] = from_float<T>(d * other * (s + x * s * (1.0F - s)));
-        du[i] = from_float<T>(d * x * s);
-    }
+    each_vector_by(threads, n, [=](const auto& at, int) {
+        const Vec x = at.load(g), other = at.load(u), d = at.load(dy);
+        const Vec s = sigmoid_of(x);
+        at.store(dg, d * other * (s + x * s * (1.0F - s)));
+        at.store(du, d * x * s);
+    });
 }
 
 template void gelu(const float*, float*, std::int64_t, GeluForm, int);

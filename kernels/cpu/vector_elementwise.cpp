@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/error.hpp"
+#include "kernels/cpu/vector_loop.hpp"
 #include "kernels/cpu/vector_ops.hpp"
 
 namespace wb::cpu {
@@ -8,8 +9,7 @@ namespace wb::cpu {
 template <class T>
 void add(const T* a, const T* b, T* y, std::int64_t n, int threads) {
     WB_EXPECT(n >= 0 && threads >= 1);
-#pragma omp parallel for simd num_threads(threads) schedule(static) if (parallel : threads > 1)
-    for (std::int64_t i = 0; i < n; ++i) y[i] = from_float<T>(to_float(a[i]) + to_float(b[i]));
+    each_vector_by(threads, n, [=](const auto& at, int) { at.store(y, at.load(a) + at.load(b)); });
 }
 
 template <class T>
@@ -24,8 +24,10 @@ void sum_rows(const T* x, float* out, std::int64_t rows, std::int64_t cols, int 
         const std::int64_t count = std::min(block, cols - j0);
         for (std::int64_t r = 0; r < rows; ++r) {
             const T* row = x + r * cols + j0;
-#pragma omp simd
-            for (std::int64_t j = 0; j < count; ++j) sums[j] += to_float(row[j]);
+            each_vector(0, count, [&](const auto& at, int) {
+                ask_for(row + at.i, 2 * cols);
+                at.store(sums, at.load(static_cast<const float*>(sums)) + at.load(row));
+            });
         }
         std::copy_n(sums, count, out + j0);
     }

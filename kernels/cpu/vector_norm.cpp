@@ -1,100 +1,101 @@
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "core/error.hpp"
-#include "kernels/cpu/vector_math.hpp"
+#include "kernels/cpu/vector_loop.hpp"
 #include "kernels/cpu/vector_ops.hpp"
 
 namespace wb::cpu {
 
 namespace {
 
-/// Columns one thread sums over all rows at a time: a column's order of summation does not depend on the threads.
-constexpr std::int64_t block = 128;
+constexpr std::int64_t columns = 512;  // whose sums one thread adds up at a time
 
 struct Moments {
     float mean, inv_std;
 };
 
-/// Two passes over a row in cache: the one-pass formula cancels.
+/// Two passes over a row in cache: the one-pass formula cancels. Asks for the next row meanwhile.
 template <class T>
 Moments moments(const T* x, std::int64_t cols, float eps) {
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (std::int64_t j = 0; j < cols; ++j) sum += to_float(x[j]);
-    const float mean = sum / static_cast<float>(cols);
-    float squares = 0;
-#pragma omp simd reduction(+ : squares)
-    for (std::int64_t j = 0; j < cols; ++j) {
-        const float d = to_float(x[j]) - mean;
-        squares += d * d;
-    }
-    return {mean, 1.0F / std::sqrt(squares / static_cast<float>(cols) + eps)};
+    Apart sums, squares;
+    each_vector(0, cols, [&](const auto& at, int k) { sums.of[k] += at.load(x); });
+    const float mean = sums.sum() / static_cast<float>(cols);
+    each_vector(0, cols, [&](const auto& at, int k) {
+        ask_for(x + at.i, cols);
+        const Vec d = at.filled(at.load(x) - mean, 0);
+        squares.of[k] += d * d;
+    });
+    return {mean, 1.0F / std::sqrt(squares.sum() / static_cast<float>(cols) + eps)};
 }
 
 template <class T>
 float inverse_rms(const T* x, std::int64_t cols, float eps) {
-    float squares = 0;
-#pragma omp simd reduction(+ : squares)
-    for (std::int64_t j = 0; j < cols; ++j) squares += to_float(x[j]) * to_float(x[j]);
-    return 1.0F / std::sqrt(squares / static_cast<float>(cols) + eps);
+    Apart squares;
+    each_vector(0, cols, [&](const auto& at, int k) {
+        const Vec value = at.load(x);
+        squares.of[k] += value * value;
+    });
+    return 1.0F / std::sqrt(squares.sum() / static_cast<float>(cols) + eps);
 }
 
-/// dx = inv (dy gamma - a - xhat b), a and b the means of dy gamma and of dy gamma xhat (a = 0 for rmsnorm).
+/// dx = inv (dy gamma - a - xhat b), a and b the means of dy gamma and of dy gamma xhat (a = 0 for rmsnorm). Adds
+/// dy xhat to dgamma and, where centred, dy to dbeta.
 template <bool centred, class T>
-void row_backward(const T* x, const T* gamma, float mean, float inv, const T* dy, T* dx, std::int64_t cols) {
-    float sum = 0, weighted = 0;
-#pragma omp simd reduction(+ : sum, weighted)
-    for (std::int64_t j = 0; j < cols; ++j) {
-        const float g = to_float(dy[j]) * to_float(gamma[j]);
-        sum += g;
-        weighted += g * ((to_float(x[j]) - mean) * inv);
-    }
-    const float a = centred ? sum / static_cast<float>(cols) : 0.0F;
-    const float b = weighted / static_cast<float>(cols);
-#pragma omp simd
-    for (std::int64_t j = 0; j < cols; ++j) {
-        const float g = to_float(dy[j]) * to_float(gamma[j]);
-        dx[j] = from_float<T>(inv * (g - a - (to_float(x[j]) - mean) * inv * b));
-    }
+void row_backward(const T* x, const T* gamma, float mean, float inv, const T* dy, T* dx, float* dgamma, float* dbeta,
+                  std::int64_t cols) {
+    Apart sum, weighted;
+    each_vector(0, cols, [&](const auto& at, int k) {
+        const Vec g = at.load(dy) * at.load(gamma);
+        if constexpr (centred) sum.of[k] += g;
+        weighted.of[k] += g * (at.load(x) - mean);
+    });
+    const float a = centred ? sum.sum() / static_cast<float>(cols) : 0.0F;
+    const float b = weighted.sum() * inv / static_cast<float>(cols);
+    each_vector(0, cols, [&](const auto& at, int) {
+        ask_for(x + at.i, cols);
+        ask_for(dy + at.i, cols);
+        const Vec d = at.load(dy), hat = (at.load(x) - mean) * inv;
+        at.store(dx, inv * (d * at.load(gamma) - a - hat * b));
+        at.store(dgamma, at.load(static_cast<const float*>(dgamma)) + d * hat);
+        if constexpr (centred) at.store(dbeta, at.load(static_cast<const float*>(dbeta)) + d);
+    });
 }
 
-/// dgamma and, where asked for, dbeta of a block of columns.
-template <bool centred, class T>
-void block_backward(const T* x, const float* mean, const float* inv, const T* dy, float* dgamma, float* dbeta,
-                    std::int64_t rows, std::int64_t cols, std::int64_t count) {
-    float scales[block] = {}, shifts[block] = {};
-    for (std::int64_t r = 0; r < rows; ++r) {
-        const float m = centred ? mean[r] : 0.0F;
-        const float i = inv[r];
-        const T* xs = x + r * cols;
-        const T* ds = dy + r * cols;
-#pragma omp simd
-        for (std::int64_t j = 0; j < count; ++j) {
-            const float d = to_float(ds[j]);
-            scales[j] += d * ((to_float(xs[j]) - m) * i);
-            shifts[j] += d;
-        }
-    }
-    std::copy_n(scales, count, dgamma);
-    if (dbeta != nullptr) std::copy_n(shifts, count, dbeta);
-}
-
+/// Every row is read once: blocks of rows, whose size does not depend on the threads, have sums of their own, which are
+/// added in order. dbeta: where centred.
 template <bool centred, class T>
 void backward(const T* x, const T* gamma, const float* mean, const float* inv, const T* dy, T* dx, float* dgamma,
               float* dbeta, std::int64_t rows, std::int64_t cols, int threads) {
     WB_EXPECT(rows >= 0 && cols >= 0 && threads >= 1);
     WB_EXPECT(dx != x && dx != dy);
+    const std::int64_t block = std::clamp<std::int64_t>(rows / 16, 8, 64), blocks = (rows + block - 1) / block;
+    const std::int64_t each = (centred ? 2 : 1) * cols;
+    const std::unique_ptr<float[]> sums(new float[static_cast<std::size_t>(blocks * each)]);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-#pragma omp for schedule(static) nowait
-        for (std::int64_t r = 0; r < rows; ++r)
-            row_backward<centred>(x + r * cols, gamma, centred ? mean[r] : 0.0F, inv[r], dy + r * cols, dx + r * cols,
-                                  cols);
 #pragma omp for schedule(static)
-        for (std::int64_t j = 0; j < cols; j += block)
-            block_backward<centred>(x + j, mean, inv, dy + j, dgamma + j, dbeta == nullptr ? nullptr : dbeta + j, rows,
-                                    cols, std::min(block, cols - j));
+        for (std::int64_t n = 0; n < blocks; ++n) {
+            float *scales = sums.get() + n * each, *shifts = scales + cols;
+            std::fill_n(scales, each, 0.0F);
+            for (std::int64_t r = n * block; r < std::min(rows, (n + 1) * block); ++r)
+                row_backward<centred>(x + r * cols, gamma, centred ? mean[r] : 0.0F, inv[r], dy + r * cols,
+                                      dx + r * cols, scales, shifts, cols);
+        }
+#pragma omp for schedule(static)
+        for (std::int64_t j = 0; j < cols; j += columns) {
+            const std::int64_t count = std::min(columns, cols - j);
+            std::fill_n(dgamma + j, count, 0.0F);
+            if constexpr (centred) std::fill_n(dbeta + j, count, 0.0F);
+            for (std::int64_t n = 0; n < blocks; ++n)
+                each_vector(j, j + count, [&](const auto& at, int) {
+                    const float* from = sums.get() + n * each;
+                    at.store(dgamma, at.load(static_cast<const float*>(dgamma)) + at.load(from));
+                    if constexpr (centred)
+                        at.store(dbeta, at.load(static_cast<const float*>(dbeta)) + at.load(from + cols));
+                });
+        }
     }
 }
 
@@ -109,9 +110,9 @@ void layernorm(const T* x, const T* gamma, const T* beta, T* y, float* mean, flo
         const T* from = x + r * cols;
         T* to = y + r * cols;
         const Moments m = moments(from, cols, eps);
-#pragma omp simd
-        for (std::int64_t j = 0; j < cols; ++j)
-            to[j] = from_float<T>((to_float(from[j]) - m.mean) * m.inv_std * to_float(gamma[j]) + to_float(beta[j]));
+        each_vector(0, cols, [&](const auto& at, int) {
+            at.store(to, (at.load(from) - m.mean) * m.inv_std * at.load(gamma) + at.load(beta));
+        });
         if (mean != nullptr) mean[r] = m.mean;
         if (inv_std != nullptr) inv_std[r] = m.inv_std;
     }
@@ -144,8 +145,10 @@ void rmsnorm(const T* x, const T* gamma, T* y, float* inv_rms, std::int64_t rows
         const T* from = x + r * cols;
         T* to = y + r * cols;
         const float inv = inverse_rms(from, cols, eps);
-#pragma omp simd
-        for (std::int64_t j = 0; j < cols; ++j) to[j] = from_float<T>(to_float(from[j]) * inv * to_float(gamma[j]));
+        each_vector(0, cols, [&](const auto& at, int) {
+            ask_for(from + at.i, cols);
+            at.store(to, at.load(from) * inv * at.load(gamma));
+        });
         if (inv_rms != nullptr) inv_rms[r] = inv;
     }
 }

@@ -2,24 +2,22 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <tuple>
 #include <vector>
 
-#include "core/element.hpp"
 #include "core/error.hpp"
-#include "kernels/cuda/check.hpp"
-#include "kernels/cuda/kernels.hpp"
 #include "kernels/cuda/library.hpp"
 #include "kernels/cuda/products.hpp"
+#include "kernels/cuda/trial.hpp"
 
 namespace wb::cuda {
 namespace {
 
 constexpr std::int64_t workspace_bytes = std::int64_t{64} << 20;
-constexpr int most_offers = 16, trials = 3;
+constexpr int most_offers = 16;
 
 /// What is called of cuBLASLt.
 struct Lt {
@@ -126,10 +124,25 @@ private:
     Owned<cublasLtMatrixLayout_t> layout_{lt().matrix_layout_destroy};
 };
 
+/// The library's epilogue. Its result is our y transposed, [n, m]: a bias as long as its rows runs along our n, as do
+/// the sums of its first matrix, our second; sums of its second, our first, run along m. Its GELU is the tanh form
+/// (PyTorch pull request 104061). Its matrix added stands apart, as beta.
+cublasLtEpilogue_t epilogue_of(const ProductShape& s) {
+    using Activation = Epilogue::Activation;
+    const Epilogue& e = s.epilogue;
+    if (e.activation == Activation::gelu_backward)
+        return e.sum == Fusion::Summed::result ? CUBLASLT_EPILOGUE_DGELU_BGRAD : CUBLASLT_EPILOGUE_DGELU;
+    if (e.activation == Activation::gelu && e.kept)
+        return s.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+    if (e.activation == Activation::gelu) return s.bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+    if (e.sum == Fusion::Summed::first) return CUBLASLT_EPILOGUE_BGRADB;
+    if (e.sum == Fusion::Summed::second) return CUBLASLT_EPILOGUE_BGRADA;
+    return s.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+}
 /// y^T = b^T a^T: the library's first matrix is our second.
-class Way {
+class LtProduct {
 public:
-    explicit Way(const ProductShape& s)
+    explicit LtProduct(const ProductShape& s)
         : shape(s),
           left_(s.in, s.trans_b ? s.n : s.k, s.trans_b ? s.k : s.n, s.b_row, s.batch, s.b_batch),
           right_(s.in, s.trans_a ? s.k : s.m, s.trans_a ? s.m : s.k, s.a_row, s.batch, s.a_batch),
@@ -138,7 +151,17 @@ public:
         check(lt().matmul_desc_create(&product_.it, compute, scale), "a product");
         set(CUBLASLT_MATMUL_DESC_TRANSA, s.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N);
         set(CUBLASLT_MATMUL_DESC_TRANSB, s.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-        if (s.bias) set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+        set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(s));
+        if (!uses_argument(s.epilogue)) return;
+        set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, s.y_row);
+        set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_BATCH_STRIDE, s.batch > 1 ? s.y_batch : std::int64_t{0});
+    }
+
+    /// The heuristic reads how vectors and matrices of epilogues are aligned from their addresses.
+    void point(const ProductOperands& p) {
+        const bool sums = shape.epilogue.sum != Fusion::Summed::none;
+        if (shape.bias || sums) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, sums ? p.sum : p.bias);
+        if (uses_argument(shape.epilogue)) set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.argument);
     }
 
     std::vector<cublasLtMatmulAlgo_t> offers(cublasLtHandle_t handle, int alignment) const {
@@ -167,9 +190,9 @@ public:
         return out;
     }
 
-    cublasStatus_t run(cublasLtHandle_t handle, const cublasLtMatmulAlgo_t& how, const void* a, const void* b,
-                       const void* bias, void* y, void* workspace, Stream stream) {
-        if (bias) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    cublasStatus_t run(cublasLtHandle_t handle, const cublasLtMatmulAlgo_t& how, const ProductOperands& p,
+                       void* workspace, Stream stream) {
+        point(p);
         const double one_f64 = 1, zero_f64 = 0;
         const float one_f32 = 1, zero_f32 = 0;
         const std::int32_t one_int = 1, zero_int = 0;
@@ -177,8 +200,10 @@ public:
         const void *one = &one_f32, *zero = &zero_f32;
         if (scale == CUDA_R_64F) one = &one_f64, zero = &zero_f64;
         if (scale == CUDA_R_32I) one = &one_int, zero = &zero_int;
-        return lt().matmul(handle, product_.it, one, b, left_.get(), a, right_.get(), zero, y, result_.get(), y,
-                           result_.get(), &how, workspace, static_cast<std::size_t>(workspace_bytes), stream);
+        const bool adds = shape.epilogue.add;
+        return lt().matmul(handle, product_.it, one, p.b, left_.get(), p.a, right_.get(), adds ? one : zero,
+                           adds ? p.added : p.y, result_.get(), p.y, result_.get(), &how, workspace,
+                           static_cast<std::size_t>(workspace_bytes), stream);
     }
 
     ProductShape shape;
@@ -194,50 +219,39 @@ private:
 };
 
 auto key_of(const ProductShape& s, int alignment) {
+    const Epilogue& e = s.epilogue;
     return std::tuple(s.m, s.n, s.k, s.batch, s.trans_a, s.trans_b, s.bias, s.a_row, s.b_row, s.y_row, s.a_batch,
-                      s.b_batch, s.y_batch, s.in, s.out, alignment);
+                      s.b_batch, s.y_batch, s.in, s.out, e.activation, e.kept, e.add, e.sum, alignment);
 }
-using Known = std::map<decltype(key_of({}, 0)), cublasLtMatmulAlgo_t>;
-
-/// Room for one operand of a trial, with random values: zeros would be multiplied faster than data.
-class Trial {
-public:
-    Trial(std::int64_t rows, std::int64_t row, std::int64_t batch, std::int64_t batch_stride, DType type, Stream stream)
-        : memory_(((batch - 1) * batch_stride + rows * row) * stored_bytes(type)) {
-        const std::int64_t count = memory_.bytes() / stored_bytes(type);
-        const bool integers = type == DType::int8 || type == DType::int32;
-        fill(stream, type, memory_.data(), count,
-             {integers ? Fill::Kind::integers : Fill::Kind::uniform, integers ? 3.0 : 1.0, 1, 0, count, count});
-    }
-    std::byte* data() const { return memory_.data(); }
-
-private:
-    Memory memory_;
+struct Chosen {
+    cublasLtMatmulAlgo_t algorithm{};
+    double seconds = 0;  // 0: not timed
 };
+using Known = std::map<decltype(key_of({}, 0)), std::optional<Chosen>>;
 
 class CublasLt final : public Products {
 public:
     CublasLt() : workspace_(workspace_bytes) { check(lt().create(&handle_.it), "starting cuBLASLt"); }
 
-    int prepare(const ProductShape& shape, int alignment, Stream stream) override {
-        auto way = std::make_unique<Way>(shape);
+    std::optional<Way> find(const ProductShape& shape, int alignment, Stream stream) override {
+        if (!has_word(shape)) return {};
+        auto way = std::make_unique<LtProduct>(shape);
         static std::mutex mutex;
         static std::map<int, Known> known;  // by device: one search for all sessions of the process
         const std::scoped_lock lock(mutex);
-        int device = 0;
-        cuda::check(cudaGetDevice(&device), "the device in use");
-        Known& mine = known[device];
+        Known& mine = known[used_device()];
         const auto key = key_of(shape, alignment);
         auto found = mine.find(key);
         if (found == mine.end()) found = mine.emplace(key, fastest(*way, alignment, stream)).first;
-        way->algorithm = found->second;
+        if (!found->second) return {};
+        way->algorithm = found->second->algorithm;
         ways_.push_back(std::move(way));
-        return static_cast<int>(ways_.size()) - 1;
+        return Way{static_cast<int>(ways_.size()) - 1, found->second->seconds};
     }
 
-    void run(int way, const void* a, const void* b, const void* bias, void* y, Stream stream) override {
-        Way& w = *ways_[static_cast<std::size_t>(way)];
-        check(w.run(handle_.it, w.algorithm, a, b, bias, y, workspace_.data(), stream), "a product");
+    void run(int way, const ProductOperands& operands, Stream stream) override {
+        LtProduct& w = *ways_[static_cast<std::size_t>(way)];
+        check(w.run(handle_.it, w.algorithm, operands, workspace_.data(), stream), "a product");
     }
 
     std::string library() const override {
@@ -247,52 +261,41 @@ public:
     }
 
 private:
-    cublasLtMatmulAlgo_t fastest(Way& way, int alignment, Stream stream) {
-        const ProductShape& s = way.shape;
+    std::optional<Chosen> fastest(LtProduct& way, int alignment, Stream stream) {
+        std::byte* const somewhere = workspace_.data();
+        way.point({somewhere, somewhere, somewhere, somewhere, somewhere, somewhere, somewhere});
         const std::vector<cublasLtMatmulAlgo_t> all = way.offers(handle_.it, alignment);
-        if (all.empty())
-            throw Error(
-                {"a product",
-                 "cuBLASLt has no algorithm for " + std::string(name(s.in)) + " [" + std::to_string(s.m) + ", " +
-                     std::to_string(s.k) + "] x [" + std::to_string(s.k) + ", " + std::to_string(s.n) + "]",
-                 "the case cannot run on this device", ""},
-                Exit::failed);
-        if (all.size() == 1) return all.front();
+        if (all.empty()) return {};
         try {
             return timed(way, all, stream);
         } catch (const Error&) {  // no room for trial operands: the library's own first choice
-            cudaGetLastError();
-            return all.front();
+            forget_error();
+            return Chosen{all.front()};
         }
     }
 
-    cublasLtMatmulAlgo_t timed(Way& way, const std::vector<cublasLtMatmulAlgo_t>& all, Stream stream) {
+    std::optional<Chosen> timed(LtProduct& way, const std::vector<cublasLtMatmulAlgo_t>& all, Stream stream) {
         const ProductShape& s = way.shape;
-        const Trial a(s.trans_a ? s.k : s.m, s.a_row, s.batch, s.a_batch, s.in, stream);
-        const Trial b(s.trans_b ? s.n : s.k, s.b_row, s.batch, s.b_batch, s.in, stream);
-        const Trial y(s.m, s.y_row, s.batch, s.y_batch, s.out, stream);
-        const Trial bias(1, s.bias ? s.n : 1, 1, 0, s.out, stream);
-        const Event start, end;
-        double best = std::numeric_limits<double>::infinity();
-        cublasLtMatmulAlgo_t chosen = all.front();
+        const Trial a((s.batch - 1) * s.a_batch + (s.trans_a ? s.k : s.m) * s.a_row, s.in, stream);
+        const Trial b((s.batch - 1) * s.b_batch + (s.trans_b ? s.n : s.k) * s.b_row, s.in, stream);
+        const std::int64_t count = (s.batch - 1) * s.y_batch + s.m * s.y_row;
+        const Trial y(count, s.out, stream), added(s.epilogue.add ? count : 1, s.out, stream),
+            argument(uses_argument(s.epilogue) ? count : 1, s.out, stream), vector(std::max(s.m, s.n), s.out, stream);
+        const ProductOperands p{a.data(),     b.data(),        y.data(),     vector.data(),
+                                added.data(), argument.data(), vector.data()};
+        std::optional<Chosen> best;
         for (const cublasLtMatmulAlgo_t& algorithm : all) {
-            const auto once = [&] {
-                return way.run(handle_.it, algorithm, a.data(), b.data(), s.bias ? bias.data() : nullptr, y.data(),
-                               workspace_.data(), stream);
-            };
+            const auto once = [&] { return way.run(handle_.it, algorithm, p, workspace_.data(), stream); };
             if (once() != CUBLAS_STATUS_SUCCESS) continue;
-            start.record(stream);
-            for (int i = 0; i < trials; ++i) check(once(), "a product");
-            end.record(stream);
-            end.wait();
-            if (const double elapsed = end.seconds_since(start); elapsed < best) best = elapsed, chosen = algorithm;
+            const double elapsed = trial_seconds(stream, [&] { check(once(), "a product"); });
+            if (!best || elapsed < best->seconds) best = {algorithm, elapsed};
         }
-        return chosen;
+        return best;
     }
 
     Owned<cublasLtHandle_t> handle_{lt().destroy};
     Memory workspace_;
-    std::vector<std::unique_ptr<Way>> ways_;
+    std::vector<std::unique_ptr<LtProduct>> ways_;
 };
 
 }  // namespace

@@ -71,7 +71,8 @@ public:
     Kind kind() const override { return Kind::measured; }
     bool suits(SystemKind kind) const override { return kind == SystemKind::cluster; }
     std::vector<std::string> algorithms() const override {
-        return {std::string(cuda::cold), std::string(cuda::unrecorded), std::string(cuda::by_mpi)};
+        return {std::string(cuda::cold), std::string(cuda::unrecorded), std::string(cuda::separate),
+                std::string(cuda::by_mpi)};
     }
 
     Support supports(const Case& c, int ranks) const override {

@@ -99,13 +99,12 @@ struct ColumnMove {
 };
 void move_columns(Stream stream, DType type, const void* from, void* to, std::int64_t rows, const ColumnMove& rule);
 
-// choose.cu
+// choices.cu: choices of tokens and experts, and rows sent to experts
 /// By row of logits [rows, columns], of ids from `first` on: the best id and its score, as TokenChoice has them; `keys`
 /// on the device, one a row, null without a temperature.
 void choose(Stream stream, DType type, const void* logits, BestToken* best, const Matrix& shape, std::int64_t first,
             const std::uint64_t* keys, double temperature);
 
-// experts.cu
 struct Gate {
     std::int64_t tokens, experts, topk;
     float scale;

@@ -57,10 +57,11 @@ std::string CudaSession::first_nonfinite() {
         runners_[i].run(operands_.data() + block_operands_[b] + static_cast<std::size_t>(k) * iteration_operands_[b] +
                         op_operands_[i]);
     };
-    return wb::first_nonfinite(part_.local, run, [this](TensorId id, std::int64_t iteration) {
+    const auto finite = [this](TensorId id, std::int64_t iteration) {
         const std::vector<double> all = values(id, iteration);
         return std::all_of(all.begin(), all.end(), [](double x) { return std::isfinite(x); });
-    });
+    };
+    return wb::first_nonfinite(part_.local, run, finite, fused_);
 }
 
 }  // namespace wb::cuda

@@ -8,37 +8,6 @@ namespace {
 
 constexpr std::int64_t byte_granule = 16;  // rows of 8-bit matrices begin on 16-byte boundaries
 
-ProductShape shape_of(const Site& site) {
-    const Shape &y = site.out(0).shape, &b = site.in(1).shape;
-    ProductShape s;
-    s.trans_a = site.a().trans_a;
-    s.trans_b = site.a().trans_b;
-    s.m = y[y.size() - 2];
-    s.n = y[y.size() - 1];
-    s.k = b[b.size() - (s.trans_b ? 1 : 2)];
-    s.batch = elements(y) / (s.m * s.n);
-    s.bias = site.inputs() > 2;
-    s.in = site.in(0).dtype;
-    s.out = site.out(0).dtype;
-    const bool shared = b.size() == 2 && s.batch > 1;
-    if (shared && !s.trans_a) {  // one second matrix for all: one product of more rows
-        s.m *= s.batch;
-        s.batch = 1;
-    }
-    s.lie_densely();
-    if (shared && s.batch > 1) s.b_batch = 0;
-    return s;
-}
-
-/// Elements of a's rows and batches that every address is a multiple of, in bytes, at most the storage's own.
-int alignment_of(const ProductShape& s) {
-    std::int64_t bytes = place_alignment;
-    for (const std::int64_t step : {s.a_batch, s.b_batch})
-        while (s.batch > 1 && step * stored_bytes(s.in) % bytes != 0) bytes /= 2;
-    while (s.batch > 1 && s.y_batch * stored_bytes(s.out) % bytes != 0) bytes /= 2;
-    return static_cast<int>(bytes);
-}
-
 std::int64_t padded(std::int64_t n) { return (n + byte_granule - 1) / byte_granule * byte_granule; }
 
 /// 8-bit products exist for rows of a against rows of b only, in multiples of 16: other layouts and sizes are brought
@@ -69,7 +38,7 @@ Runner packed_bytes(const Site& site, const ProductShape& given) {
                          *result = scratch->as<std::byte>(y_at);
                     pack_bytes(stream, as<std::byte>(p, 0) + g * given.a_batch, a, given.trans_a, left, {m, k});
                     pack_bytes(stream, as<std::byte>(p, 1) + g * given.b_batch, b, !given.trans_b, right, {n, k});
-                    products->run(way, left, right, nullptr, result, stream);
+                    products->run(way, {left, right, result}, stream);
                     unpack(stream, static_cast<int>(y_bytes), result, {m, n},
                            as<std::byte>(p, 2) + g * given.y_batch * y_bytes, {given.m, given.n});
                 }
@@ -79,8 +48,38 @@ Runner packed_bytes(const Site& site, const ProductShape& given) {
 
 }  // namespace
 
+ProductShape product_of(const Site& site) {
+    const Shape &y = site.out(0).shape, &b = site.in(1).shape;
+    ProductShape s;
+    s.trans_a = site.a().trans_a;
+    s.trans_b = site.a().trans_b;
+    s.m = y[y.size() - 2];
+    s.n = y[y.size() - 1];
+    s.k = b[b.size() - (s.trans_b ? 1 : 2)];
+    s.batch = elements(y) / (s.m * s.n);
+    s.bias = site.inputs() > 2;
+    s.in = site.in(0).dtype;
+    s.out = site.out(0).dtype;
+    const bool shared = b.size() == 2 && s.batch > 1;
+    if (shared && !s.trans_a) {  // one second matrix for all: one product of more rows
+        s.m *= s.batch;
+        s.batch = 1;
+    }
+    s.lie_densely();
+    if (shared && s.batch > 1) s.b_batch = 0;
+    return s;
+}
+
+int alignment_of(const ProductShape& s) {
+    std::int64_t bytes = place_alignment;
+    for (const std::int64_t step : {s.a_batch, s.b_batch})
+        while (s.batch > 1 && step * stored_bytes(s.in) % bytes != 0) bytes /= 2;
+    while (s.batch > 1 && s.y_batch * stored_bytes(s.out) % bytes != 0) bytes /= 2;
+    return static_cast<int>(bytes);
+}
+
 Runner make_matmul(const Site& site) {
-    const ProductShape s = shape_of(site);
+    const ProductShape s = product_of(site);
     if (bits(s.in) == 8) {
         WB_EXPECT(!s.bias);
         const bool ready =
@@ -90,8 +89,8 @@ Runner make_matmul(const Site& site) {
     const Stream stream = site.stream();
     Products* const products = &site.setup.products;
     const int way = products->prepare(s, alignment_of(s), stream);
-    if (s.bias) return {[=](Operands p) { products->run(way, p[0], p[1], p[2], p[3], stream); }, products->library()};
-    return {[=](Operands p) { products->run(way, p[0], p[1], nullptr, p[2], stream); }, products->library()};
+    if (s.bias) return {[=](Operands p) { products->run(way, {p[0], p[1], p[3], p[2]}, stream); }, products->library()};
+    return {[=](Operands p) { products->run(way, {p[0], p[1], p[2]}, stream); }, products->library()};
 }
 
 /// One product for each head, side by side in the rows of x and y; the last features of each head pass unchanged.
@@ -116,7 +115,7 @@ Runner make_head_matmul(const Site& site) {
     const int way = products->prepare(s, alignment_of(s), stream);
     const ColumnMove rule{heads, passing, s.k + passing, s.k, s.n + passing, s.n};
     return {[=](Operands p) {
-                products->run(way, p[0], p[1], nullptr, p[2], stream);
+                products->run(way, {p[0], p[1], p[2]}, stream);
                 if (passing > 0) move_columns(stream, s.out, p[0], p[2], s.m, rule);
             },
             products->library()};

@@ -94,6 +94,10 @@ T* as(Operands p, std::size_t i) {
 
 Runner make_runner(const Site& site);
 
+/// The product that a matmul asks for, and the bytes that all its operands' addresses are multiples of.
+ProductShape product_of(const Site& site);  // run_products.cpp
+int alignment_of(const ProductShape& shape);
+
 Runner make_matmul(const Site& site);  // run_products.cpp
 Runner make_head_matmul(const Site& site);
 Runner make_grouped_matmul(const Site& site);  // run_experts.cpp

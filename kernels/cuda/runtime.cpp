@@ -53,6 +53,12 @@ Device device(int index) {
 }
 
 void use_device(int index) { check(cudaSetDevice(index), "choosing a device"); }
+int used_device() {
+    int device = 0;
+    check(cudaGetDevice(&device), "the device in use");
+    return device;
+}
+void forget_error() { cudaGetLastError(); }
 
 std::int64_t free_bytes() {
     std::size_t free = 0, total = 0;

@@ -34,6 +34,7 @@ struct Device {
 Device device(int index);
 /// Work of this thread goes to this device from now on.
 void use_device(int index);
+int used_device();
 std::int64_t free_bytes();
 
 /// Device memory on 256-byte boundaries.
@@ -76,6 +77,8 @@ struct alignas(64) TensorMap {
 TensorMap tensor_map(const void* base, const BoxShape& shape);
 
 void wait_for(Stream stream);
+/// A failure that was dealt with must not be taken for a later call's.
+void forget_error();
 
 class Queue {
 public:

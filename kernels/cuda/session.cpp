@@ -10,6 +10,7 @@
 #include "core/element.hpp"
 #include "core/error.hpp"
 #include "core/gather.hpp"
+#include "kernels/cuda/fused.hpp"
 
 namespace wb::cuda {
 namespace {
@@ -48,16 +49,36 @@ CudaSession::CudaSession(const Case& c, Comm& comm, int index, Pool* pool)
     if (pool) missing_ = Memory(sizeof(std::int64_t));
     if (pool) set_bytes(missing_.data(), 0, missing_.bytes(), queue_.stream());
     const Setup setup = among(*collectives_), replicated = among(among_replicas_ ? *among_replicas_ : *collectives_);
-    for (std::size_t i = 0; i < g.ops().size(); ++i)
-        runners_.push_back(make_runner({part_.among_replicas[i] ? replicated : setup, g.ops()[i]}));
+    if (mapping_.algorithm != separate) fused_ = fuse_products(setup);
+    make_runners([&](std::size_t op) -> const Setup& { return part_.among_replicas[op] ? replicated : setup; });
     scratch_.allocate();
     steps_.allocate(queue_.stream());
-    storage_ = std::make_unique<DeviceStorage>(g, part_.pieces, *whole_, plan_memory(g, place_alignment), c.seed,
-                                               comm.rank(), queue_.stream(), pool);
+    storage_ = std::make_unique<DeviceStorage>(g, part_.pieces, *whole_, plan_memory(g, place_alignment, fused_),
+                                               c.seed, comm.rank(), queue_.stream(), pool);
     if (mapping_.algorithm == cold) cache_filler_ = Memory(2 * device_.l2_bytes);
     bind();
     queue_.wait();
     forget_peak();  // of the trials of products
+}
+
+void CudaSession::make_runners(const std::function<const Setup&(std::size_t op)>& setup_of) {
+    const Graph& g = part_.local;
+    for (std::size_t i = 0; i < g.ops().size(); ++i) {
+        if (fused_.place_of(static_cast<int>(i)) != static_cast<int>(i)) {
+            runners_.push_back({[](Operands) {}});  // in the product before
+            reads_.emplace_back();
+            continue;
+        }
+        runners_.push_back(make_runner({setup_of(i), g.ops()[i]}));
+        reads_.push_back(g.ops()[i].in);
+        reads_.back().insert(reads_.back().end(), g.ops()[i].out.begin(), g.ops()[i].out.end());
+    }
+    for (const Fusion& f : fused_.fusions) {
+        const auto i = static_cast<std::size_t>(f.product);
+        FusedRunner fused = make_fused(setup_of(i), f);
+        runners_[i] = std::move(fused.runner);
+        reads_[i] = std::move(fused.operands);
+    }
 }
 
 void CudaSession::bind() {
@@ -68,19 +89,16 @@ void CudaSession::bind() {
         block_operands_.push_back(operands_.size());
         std::size_t at = 0;
         for (int i = block.first; i < block.last; ++i) {
-            const Op& op = g.ops()[static_cast<std::size_t>(i)];
             op_operands_[static_cast<std::size_t>(i)] = at;
-            at += op.in.size() + op.out.size();
+            at += reads_[static_cast<std::size_t>(i)].size();
         }
         iteration_operands_.push_back(at);
         executions_ += block.repeat * (block.last - block.first);
         for (std::int64_t k = 0; k < block.repeat; ++k) {
             const std::int64_t iteration = block.reversed ? block.repeat - 1 - k : k;
-            for (int i = block.first; i < block.last; ++i) {
-                const Op& op = g.ops()[static_cast<std::size_t>(i)];
-                for (TensorId id : op.in) operands_.push_back(storage_->at(id, iteration));
-                for (TensorId id : op.out) operands_.push_back(storage_->at(id, iteration));
-            }
+            for (int i = block.first; i < block.last; ++i)
+                for (TensorId id : reads_[static_cast<std::size_t>(i)])
+                    operands_.push_back(storage_->at(id, iteration));
         }
         if (stretches_.empty() || stretches_.back().phase != block.phase)
             stretches_.push_back({block.phase, b, b + 1, nullptr});
@@ -195,6 +213,7 @@ std::string CudaSession::detail() const {
     const bool recorded = !stretches_.empty() && stretches_.front().recording != nullptr;
     std::string out = fmt::format("{}{}{} on {}, {}", fmt::join(libraries, ", "), libraries.empty() ? "" : ", ",
                                   recorded ? "CUDA graph" : "launched from the host", device_.name, device_.versions);
+    if (const std::string fused = text_of(fused_, part_.local); !fused.empty()) out += ", " + fused;
     if (cache_filler_.bytes() > 0) out += ", L2 overwritten before every run";
     if (const std::string clocks = telemetry_.text(); !clocks.empty()) out += ", " + clocks;
     return out;

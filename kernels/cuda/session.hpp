@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/backend.hpp"
+#include "core/fusion.hpp"
 #include "core/part.hpp"
 #include "core/player.hpp"
 #include "kernels/cuda/runner.hpp"
@@ -17,7 +18,8 @@ namespace wb::cuda {
 /// Words for Mapping::algorithm.
 inline constexpr std::string_view cold = "cold";  ///< the L2 cache is overwritten before every run
 inline constexpr std::string_view unrecorded =
-    "stream";                                      ///< every kernel is launched from the host, nothing is recorded
+    "stream";  ///< every kernel is launched from the host, nothing is recorded
+inline constexpr std::string_view separate = "separate";  ///< no op is computed in the epilogue of a product
 inline constexpr std::string_view by_mpi = "mpi";  ///< ranks speak by an MPI that takes device memory, not by NCCL
 
 /// One rank's program on one device: every op of every block bound to its memory, played from recordings (CUDA graphs)
@@ -53,6 +55,7 @@ private:
         std::unique_ptr<Recording> recording;
     };
 
+    void make_runners(const std::function<const Setup&(std::size_t op)>& setup_of);
     void bind();
     void execute(std::size_t block);
     void execute(const Stretch& stretch);
@@ -76,8 +79,10 @@ private:
     mutable Memory best_, keys_;  // of the tokens to choose
     std::unique_ptr<DeviceStorage> storage_;
     Memory cache_filler_;
-    std::vector<Runner> runners_;  // by local op
-    std::vector<void*> operands_;  // block by block, iteration by iteration, op by op: in, then out
+    FusedOps fused_;
+    std::vector<Runner> runners_;               // by local op
+    std::vector<std::vector<TensorId>> reads_;  // by local op: what its runner is given; nothing if another computes it
+    std::vector<void*> operands_;               // block by block, iteration by iteration, op by op
     std::vector<std::size_t> block_operands_, op_operands_, iteration_operands_;
     std::vector<Stretch> stretches_;
     std::vector<Event> events_;  // before the first stretch, and after each

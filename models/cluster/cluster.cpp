@@ -289,6 +289,7 @@ public:
     std::vector<std::string> algorithms() const override {
         auto names = cluster::collective_algorithm_names();
         names.push_back("gpipe");
+        names.push_back("early-stop");
         return names;
     }
 

@@ -25,6 +25,8 @@ ScheduleConstants::ScheduleConstants(const Device& device)
       send_exposed(device.constant_or("send_exposed_fraction", 0.5)),
       stage_exposed(stage_exposed_fraction(device)),
       gradient_exposed(device.constant_or("gradient_exposed_fraction", 0.3)),
+      step_time(device.constant_or("step_time", 0)),
+      program_time(device.constant_or("program_time", 0)),
       host(host_of(device)) {}
 
 Exchange exchange(const ModelWork& w, const Device& device, const Mapping& m) {
@@ -64,7 +66,7 @@ ModelStep compose(const ModelWork& w, const Exchange& x, const ScheduleConstants
     const bool training = w.update > 0;
     const double pp = m.pipeline, mb = m.microbatches;
     const double layers = layer_seconds(c.launch_time, w.forward) + layer_seconds(c.launch_time, w.backward) +
-                          (training ? repeated_seconds(c.launch_time, w, m.recompute) : 0);
+                          (training ? repeated_seconds(c.launch_time, w, m) : 0);
     const double network = w.forward.network + w.backward.network;
     // Keys and values are gathered again for the backward pass, and their gradients scattered.
     const double context = training ? ring_exposed(w, 3 * x.context, c.send_exposed) * 3 * x.context : x.context;
@@ -74,7 +76,7 @@ ModelStep compose(const ModelWork& w, const Exchange& x, const ScheduleConstants
     // Or the host of the stage is the slower one: it launches the kernels and hands the microbatch on.
     const double kernels = w.forward.kernels * (m.recompute == Mapping::Recompute::full ? 2 : 1) + w.backward.kernels;
     const double host = training && pp > 1 ? kernels / pp * c.launch_time + c.stage_time : 0;
-    const double repeated = training ? repeated_seconds(c.launch_time, w, m.recompute) : 0;
+    const double repeated = training ? repeated_seconds(c.launch_time, w, m) : 0;
     const Offload off = offload(w, c.host, m, (layer_seconds(c.launch_time, w.backward) + repeated) / pp);
     const double stage =
         std::max(layers / pp, host) + (network + context) / pp + (pp > 1 ? ends * c.end_stage_share : ends) + off.stall;
@@ -97,9 +99,13 @@ ModelStep compose(const ModelWork& w, const Exchange& x, const ScheduleConstants
         // Behind which the passes run slower: collectives hold part of their cores.
         step.compute += stolen_seconds(device, data - step.data_network, m.units() > domain_units(device.system()));
         step.update = m.offload ? off.update : w.update / pp / (m.shard > 0 ? m.data * m.context * m.expert : 1);
+        step.update += c.step_time;
     }
     step.time = step.compute + step.tensor_network + step.context_network + step.pipeline_network + step.bubble +
                 step.data_network + step.host + step.update;
+    // The host hands over the next pass while the units work on this one.
+    step.dispatch = std::max(0.0, c.program_time - step.time);
+    step.time += step.dispatch;
     return step;
 }
 
@@ -110,9 +116,10 @@ ModelStep model_step(const Graph& local, const Device& device, const Mapping& m)
 
 ModelStep blend(const ModelStep& a, const ModelStep& b, double of_b) {
     ModelStep out = a;
-    for (double ModelStep::*part : {&ModelStep::time, &ModelStep::compute, &ModelStep::tensor_network,
-                                    &ModelStep::context_network, &ModelStep::pipeline_network, &ModelStep::bubble,
-                                    &ModelStep::data_network, &ModelStep::update, &ModelStep::host})
+    for (double ModelStep::*part :
+         {&ModelStep::time, &ModelStep::compute, &ModelStep::tensor_network, &ModelStep::context_network,
+          &ModelStep::pipeline_network, &ModelStep::bubble, &ModelStep::data_network, &ModelStep::update,
+          &ModelStep::host, &ModelStep::dispatch})
         out.*part += of_b * (b.*part - a.*part);
     return out;
 }
@@ -133,6 +140,7 @@ std::vector<Span> ModelStep::spans() const {
     put("network", "gradients", data_network, gradient_bytes);
     put("host link", "gradients to the host", host, host_bytes);
     put(host_bytes > 0 ? "host" : "compute", "update", update, 0);
+    put("idle", "host calls the program", dispatch, 0);
     return out;
 }
 

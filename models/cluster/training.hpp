@@ -20,9 +20,10 @@ namespace wb::cluster {
 struct ModelStep {
     double time = 0;
     double compute = 0, tensor_network = 0, context_network = 0, pipeline_network = 0, bubble = 0, data_network = 0,
-           update = 0;                                ///< s
-    double host = 0;                                  ///< s of gradients on their way to the host that nothing hides
-    double host_bytes = 0;                            ///< a unit sends there; 0: the units themselves update
+           update = 0;      ///< s
+    double host = 0;        ///< s of gradients on their way to the host that nothing hides
+    double host_bytes = 0;  ///< a unit sends there; 0: the units themselves update
+    double dispatch = 0;    ///< s the units are done before their host has the next pass ready
     double gradient_bytes = 0, activation_bytes = 0;  ///< a rank hands to data-parallel and to tensor-parallel calls
     std::vector<Span> spans() const;
 };
@@ -49,6 +50,9 @@ struct ScheduleConstants {
         stage_time;  ///< the latter: s the host of a pipeline stage needs for one microbatch beside the launches
     double send_exposed, stage_exposed,
         gradient_exposed;  ///< shares of messages around a context ring, to the next stage, of gradients, that wait
+    double step_time;      ///< s from one optimizer step to the next that the host needs and nothing hides
+    double
+        program_time;  ///< s of the host for a call of the compiled program that a pass is; 0 where kernels are called
     Host host;
 };
 

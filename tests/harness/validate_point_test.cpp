@@ -1,8 +1,12 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <fstream>
 
 #include "core/error.hpp"
+#include "core/measurement.hpp"
+#include "harness/result_file.hpp"
+#include "harness/validate/fitter.hpp"
 #include "harness/validate/point_file.hpp"
 #include "tests/temp_folder.hpp"
 
@@ -124,4 +128,98 @@ TEST_CASE("every metric has a unit, and every family a name") {
     CHECK(family_of_workload("gemv") == "gemm");
     CHECK(family_of_workload("train") == "train_step");
     CHECK(family_of_workload("decode") == "decode");
+}
+
+namespace {
+
+Result measured(const std::string& system, const std::string& workload, const std::string& params, double seconds) {
+    Result r;
+    r.workload = workload;
+    r.params = params;
+    r.system = system;
+    r.backend = "cuda";
+    r.key = r.m.key = workload + " " + params + " | " + system + " | cuda";
+    r.label = workload;
+    r.m.mapping = "1";
+    r.m.detail = "cuBLASLt, launched from the host";
+    r.m.samples_s = {seconds, 2 * seconds, seconds};
+    return r;
+}
+
+std::string gemm(std::int64_t m, std::int64_t n) {
+    return "m=" + std::to_string(m) + " n=" + std::to_string(n) +
+           " k=4096 batch=1 trans_a=false trans_b=true dtype=16-bit";
+}
+
+}  // namespace
+
+TEST_CASE("a results file is a file of points: the measured cases of machines that are known, asked as they were run") {
+    const Folder folder;
+    const std::string path = (folder.path / "gpu.h5").string();
+    ResultSet set;
+    set.results = {measured("h200-sxm", "gemm", gemm(4096, 8192), 4e-4), measured("host", "gemm", gemm(64, 64), 1e-3),
+                   measured("h200-sxm", "gemm", gemm(512, 8192), 1e-4)};
+    set.results[2].m.kind = Kind::modelled;
+    write_results(path, set);
+    const std::vector<Point> points = read_points(path, {"h200-sxm"});
+    REQUIRE(points.size() == 1);
+    const Point& p = points.front();
+    CHECK(p.group == "run-h200-sxm-gemm");
+    CHECK(p.value == 4e-4);
+    CHECK(p.id == read_points(path, {"h200-sxm"}).front().id);
+    CHECK(p.locator.find(',') == std::string::npos);
+
+    const Files files({std::string(WB_SOURCE_DIR) + "/configs"});
+    SystemBook systems(files);
+    CaseMaker make(files, systems, read_conditions(files));
+    const Question q = question_of(p, make);
+    REQUIRE(q.reason == "");
+    CHECK(q.terms.front().c.params.flag("trans_b"));
+    CHECK(q.terms.front().c.graph->flops().si() == 2.0 * 4096 * 8192 * 4096);
+
+    set.results = {measured("host", "gemm", gemm(64, 64), 1e-3)};
+    write_results(path, set);
+    CHECK_THROWS_WITH_AS(read_points(path, {"h200-sxm"}),
+                         doctest::Contains("holds no measured case of a machine in configs/systems"), Error);
+}
+
+TEST_CASE("constants that fit a machine are found from a file of what was run on it") {
+    const Files files({std::string(WB_SOURCE_DIR) + "/configs"});
+    const BackendSet backends;
+    const auto alone = single_process();
+    SystemBook systems(files);
+    CaseMaker make(files, systems, read_conditions(files));
+    Predictor predictor(backends, *alone, {}, {1});
+    const std::vector<FitSpec> fits = read_fits(files);
+    const auto spec =
+        std::find_if(fits.begin(), fits.end(), [](const FitSpec& f) { return f.name == "products run on H200"; });
+    REQUIRE(spec != fits.end());
+    const auto write_run = [&](const std::string& path) {
+        ResultSet set;
+        for (const auto& [m, n] :
+             {std::pair{4096, 8192}, {512, 8192}, {16, 8192}, {1, 16384}, {200, 300}, {2000, 3000}})
+            set.results.push_back(measured("h200-sxm", "gemm", gemm(m, n), 1));
+        write_results(path, set);
+        const std::vector<Point> points = read_points(path, {"h200-sxm"});
+        for (std::size_t i = 0; i < points.size(); ++i)
+            set.results[i].m.samples_s = {predictor.predict(question_of(points[i], make), "cluster", points).value};
+        write_results(path, set);
+    };
+    const Folder folder;
+    const std::string path = (folder.path / "gpu.h5").string();
+    const ConstantName loss = spec->constants[0].in("h200-sxm"), memory = spec->constants[1].in("h200-sxm");
+    systems.replace(loss, 1.1);
+    systems.replace(memory, 0.6);
+    write_run(path);
+    systems.restore();
+    predictor.forget();
+    const std::vector<Point> points = read_points(path, {"h200-sxm"}), none;
+    CHECK_FALSE(Fitter(systems, make, predictor, none, [] {}).decided(*spec));
+    Fitter fitter(systems, make, predictor, points, [] {});
+    REQUIRE(fitter.decided(*spec));
+    const FitResult r = fitter.run(*spec);
+    CHECK(r.as_stored.median > 0.05);
+    CHECK(r.in_sample.worst < 0.01);
+    CHECK(r.fitted[0] == doctest::Approx(1.1).epsilon(0.05).scale(0));
+    CHECK(r.fitted[1] == doctest::Approx(0.6).epsilon(0.02).scale(0));
 }

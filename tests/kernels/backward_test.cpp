@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <map>
 #include <string>
 
 #include "core/backward.hpp"
-#include "core/element.hpp"
 #include "core/error.hpp"
-#include "core/hash.hpp"
-#include "core/memory_plan.hpp"
 #include "kernels/reference/execution.hpp"
+#include "tests/kernels/arena.hpp"
 
 using namespace wb;
 using reference::Execution;
@@ -20,60 +17,6 @@ namespace {
 
 const Fill reals{Fill::Kind::uniform, 1.0};
 using Ids = std::vector<TensorId>;
-
-/// Walks a graph as a backend would and writes into every 64-byte cell of the arena whose value lies there.
-class Arena {
-public:
-    explicit Arena(const Graph& g)
-        : g_(g), plan_(plan_memory(g, cell)), cells_(plan_.arena_bytes / cell, {TensorId{-1}, 0}) {}
-
-    /// The name of the first value that was overwritten before its last use, or nothing.
-    std::string first_lost() {
-        for (const Block& block : g_.blocks())
-            for (std::int64_t k = 0; k < block.repeat; ++k)
-                for (int i = block.first; i < block.last; ++i) {
-                    const std::int64_t iteration = block.reversed ? block.repeat - 1 - k : k;
-                    const Op& op = g_.ops()[i];
-                    for (TensorId id : op.out) write(locate(g_, id, iteration));
-                    for (TensorId id : op.in)  // after the outputs: an op must not write over what it reads
-                        if (!holds(locate(g_, id, iteration))) return op.name + " reads " + g_.tensor(id).name;
-                }
-        for (std::size_t t = 0; t < g_.tensors().size(); ++t)
-            for (std::int64_t k = 0; g_.tensors()[t].role == Role::output && k < g_.instances(tensor_id(t)); ++k)
-                if (!holds(locate(g_, tensor_id(t), k))) return "output " + g_.tensors()[t].name;
-        return "";
-    }
-
-private:
-    static constexpr std::int64_t cell = 64;
-
-    template <class Visit>
-    void visit(const Location& at, const Visit& see) {
-        const MemoryPlan::Place& p = plan_.places[index(at.tensor)];
-        REQUIRE(p.stored);
-        const std::int64_t bytes = g_.elements(at.tensor) * stored_bytes(g_.tensor(at.tensor).dtype);
-        REQUIRE(bytes <= p.stride);
-        if (!p.in_arena) {
-            REQUIRE(p.slots == g_.instances(at.tensor));
-            return;
-        }
-        const std::int64_t first = (p.offset + at.instance % p.slots * p.stride) / cell;
-        for (std::int64_t i = first; i < first + p.stride / cell; ++i) see(cells_.at(i));
-    }
-    void write(const Location& at) {
-        visit(at, [&](Location& there) { there = at; });
-    }
-    bool holds(const Location& at) {
-        bool all = true;
-        visit(at,
-              [&](const Location& there) { all = all && there.tensor == at.tensor && there.instance == at.instance; });
-        return all;
-    }
-
-    const Graph& g_;
-    MemoryPlan plan_;
-    std::vector<Location> cells_;
-};
 
 /// A forward pass whose scalar is either the sum of an output times a given seed gradient, or the mean cross entropy.
 struct Forward {
@@ -91,6 +34,7 @@ void check(const std::function<Forward(Graph&)>& build, double tolerance = 2e-7)
     Graph training = g;
     add_update(training, gradients);
     CHECK(Arena(training).first_lost() == "");
+    CHECK(Arena(training, fuse(training, [](const Fusion&) { return true; })).first_lost() == "");
 
     Graph plain("forward");
     const Forward again = build(plain);
@@ -316,85 +260,4 @@ TEST_CASE("a value handed on as two carried values gets both gradients") {
         });
         return Forward{g.add(OpKind::silu_mul, "end", {out[0], out[1]})};
     });
-}
-
-namespace {
-
-/// Random graphs of blocks, some repeated, that read each other's values; only lifetimes matter here, not numbers.
-class RandomGraph {
-public:
-    explicit RandomGraph(std::uint64_t seed) : state_(seed << 32), g_("random") {
-        pool_.push_back(g_.input("x", {4, 8}, DType::f64, reals));
-        for (std::int64_t i = 1 + roll(5); i > 0; --i) roll(2) ? grow(pool_, 1 + roll(6)) : repeat();
-        grow(pool_, 2);
-    }
-    const Graph& graph() const { return g_; }
-
-private:
-    std::int64_t roll(std::int64_t n) {
-        return static_cast<std::int64_t>(mix64(state_++) % static_cast<std::uint64_t>(n));
-    }
-
-    TensorId resized(TensorId x, std::int64_t rows) {
-        Attributes a{.rows = rows};
-        return g_.add(OpKind::last_rows_backward, "t" + std::to_string(g_.ops().size()), {x}, a);
-    }
-    void grow(Ids& pool, std::int64_t ops) {
-        for (; ops > 0; --ops) {
-            TensorId x = pool[roll(static_cast<std::int64_t>(pool.size()))];
-            const TensorId y = pool[roll(static_cast<std::int64_t>(pool.size()))];
-            if (roll(2))
-                x = resized(x, 1 + roll(40));
-            else if (g_.tensor(x).shape == g_.tensor(y).shape)
-                x = g_.add(OpKind::add, "s" + std::to_string(g_.ops().size()), {x, y});
-            else
-                x = g_.add(OpKind::gelu, "g" + std::to_string(g_.ops().size()), {x});
-            if (roll(8) == 0) g_.mark_output(x);
-            pool.push_back(x);
-        }
-    }
-    void repeat() {
-        const std::int64_t n = 1 + roll(4);
-        Ids init, fresh;
-        for (std::int64_t i = roll(4); i > 0; --i) init.push_back(pool_[roll(static_cast<std::int64_t>(pool_.size()))]);
-        if (init.size() > 1 && roll(2)) init[1] = init[0];  // values of one shape, which may change places
-        const Ids last = g_.repeat(
-            n, init,
-            [&](const Ids& in) {
-                Ids local = pool_, out;
-                local.insert(local.end(), of_count_[n].begin(), of_count_[n].end());
-                local.insert(local.end(), in.begin(), in.end());
-                const std::size_t outer = local.size();
-                grow(local, 1 + roll(4));
-                fresh = in;
-                for (TensorId id : in) {
-                    const TensorId other = in[roll(static_cast<std::int64_t>(in.size()))];
-                    const bool hand_on = other != id && g_.tensor(other).shape == g_.tensor(id).shape && roll(2);
-                    out.push_back(hand_on ? other : resized(local.back(), g_.tensor(id).shape[0]));
-                }
-                grow(local, roll(6));  // ops after the handed on values are written
-                fresh.insert(fresh.end(), local.begin() + static_cast<std::ptrdiff_t>(outer), local.end());
-                return out;
-            },
-            roll(2) == 1);
-        of_count_[n].insert(of_count_[n].end(), fresh.begin(), fresh.end());
-        for (TensorId id : last)
-            if (roll(4) == 0) g_.mark_output(id);
-        pool_.insert(pool_.end(), last.begin(), last.end());
-    }
-
-    std::uint64_t state_;
-    Graph g_;
-    Ids pool_;                              // values outside repeats
-    std::map<std::int64_t, Ids> of_count_;  // values inside repeats of a count, which others of that count may read
-};
-
-}  // namespace
-
-TEST_CASE("no value is overwritten before its last use, in any of many random graphs") {
-    for (std::uint64_t seed = 0; seed < 2000; ++seed) {
-        const RandomGraph random(seed);
-        const std::string lost = Arena(random.graph()).first_lost();
-        REQUIRE_MESSAGE(lost.empty(), "seed ", seed, ": ", lost);
-    }
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,8 +18,14 @@ namespace wb {
 
 using Overrides = std::vector<std::pair<std::string, ParamValue>>;
 
+/// The source tree; WB_SOURCE where the program came from another machine.
+inline std::string source() {
+    const char* const moved = std::getenv("WB_SOURCE");
+    return moved ? moved : WB_SOURCE_DIR;
+}
+
 inline const Files& files() {
-    static const Files all({std::string(WB_SOURCE_DIR) + "/configs"});
+    static const Files all({source() + "/configs"});
     return all;
 }
 

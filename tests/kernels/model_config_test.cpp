@@ -162,7 +162,7 @@ TEST_CASE("config.json: what is not known is said in one sentence") {
     const std::string known =
         "Known: gpt2, gptj, gpt_neox, bert, roberta, xlm-roberta, llama, mistral, mixtral, qwen2, qwen3, qwen3_moe, "
         "phi, "
-        "phi3, starcoder2, falcon, RefinedWebModel, gpt_oss, deepseek_v2, deepseek_v3.";
+        "phi3, starcoder2, falcon, RefinedWebModel, gpt_oss, deepseek_v2, deepseek_v3, kimi_k2, glm4_moe, llama4_text.";
     CHECK(said(R"({"model_type": "llamma"})") ==
           "config.json: \"model_type\" is \"llamma\", which is not known (its layers cannot be built). Did you mean "
           "\"llama\"? " +

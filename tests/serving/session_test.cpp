@@ -38,7 +38,8 @@ Case serve_case(const std::string& system, int units, Given given) {
     c.system = std::make_shared<const System>(load_system(files().find("systems/" + system + ".toml")));
     c.units = units;
     c.graph = c.small = std::make_shared<const Graph>(
-        build("serve", given).resolved(DType::bf16, c.system->native8.value_or(DType::fp8_e4m3)));
+        build("serve", given)
+            .resolved(c.system->native16.value_or(DType::bf16), c.system->native8.value_or(DType::fp8_e4m3)));
     return c;
 }
 
@@ -112,6 +113,26 @@ TEST_CASE("served by a model: FLOPs are conserved, tokens per second follow, mem
     const Support no = supports(backend("cluster"), serve_case("h100-sxm", 1, {{"input", std::int64_t{4'000'000}}}), 1);
     CHECK(!no.yes);
     CHECK(no.reason.find("fit beside the weights") != std::string::npos);
+}
+
+TEST_CASE("where only the stages of a pipeline hold the model together, each has a batch in flight") {
+    const auto comm = single_process();
+    const Case c = serve_case("groq-lpu", 256, {});
+    REQUIRE(supports(backend("cluster"), c, 1).yes);
+    const auto session = prepare(backend("cluster"), c, *comm);
+    const double all = session->run().elapsed.si();
+    const ResourceUse use = session->usage();
+    CHECK(use.mapping.find("pp") != std::string::npos);
+    CHECK(use.detail.find("batches in flight") != std::string::npos);
+    for (const MemoryUse& m : use.memory)
+        if (m.level == "cache") CHECK(m.peak.si() <= m.capacity.si());
+    // One request alone leaves the other stages idle: eight take as long as one.
+    const auto seconds = [&](std::int64_t requests) {
+        const auto few = prepare(backend("cluster"), serve_case("groq-lpu", 256, {{"requests", requests}}), *comm);
+        return few->run().elapsed.si();
+    };
+    CHECK(seconds(2) == doctest::Approx(seconds(1)).epsilon(1e-6).scale(0));
+    CHECK(all < 64 * seconds(1));
 }
 
 TEST_CASE("a modelled server takes the power of its units, at work and between steps") {

@@ -1,12 +1,11 @@
-#include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
 #include <array>
 #include <cmath>
 
-#include "core/element.hpp"
 #include "kernels/cuda/attention.hpp"
 #include "kernels/cuda/bench/direct_product.hpp"
+#include "kernels/cuda/bench/measure.hpp"
 #include "kernels/cuda/kernels.hpp"
 #include "kernels/cuda/products.hpp"
 
@@ -15,49 +14,6 @@
 
 namespace wb::cuda {
 namespace {
-
-/// Random values: zeros would cost less power.
-Memory filled(std::int64_t count, DType type, Stream stream) {
-    Memory memory(count * stored_bytes(type));
-    fill(stream, type, memory.data(), count,
-         {Fill::Kind::uniform, type == DType::int8 ? 100.0 : 1.0, 7, 0, count, count});
-    return memory;
-}
-
-constexpr int calls = 8;  // between two events: what a launch from the host takes passes behind the call before
-
-/// Repeats `work`, timed by events; `flop` and `bytes` are of one call. The mean seconds of one.
-template <class Work>
-double measure(benchmark::State& state, const Queue& queue, double flop, double bytes, const Work& work) {
-    const Event start, end;
-    for (int i = 0; i < 3; ++i) work();
-    queue.wait();
-    double sum = 0;
-    for ([[maybe_unused]] auto _ : state) {
-        start.record(queue.stream());
-        for (int i = 0; i < calls; ++i) work();
-        end.record(queue.stream());
-        end.wait();
-        state.SetIterationTime(end.seconds_since(start) / calls);
-        sum += end.seconds_since(start) / calls;
-    }
-    using benchmark::Counter;
-    if (flop > 0) state.counters["FLOP/s"] = Counter(flop, Counter::kIsIterationInvariantRate);
-    if (bytes > 0) state.counters["B/s"] = Counter(bytes, Counter::kIsIterationInvariantRate);
-    return sum / static_cast<double>(state.iterations());
-}
-
-/// The same outside a benchmark, for ratios of one run.
-template <class Work>
-double seconds_of(const Queue& queue, const Work& work) {
-    const Event start, end;
-    work();
-    start.record(queue.stream());
-    for (int i = 0; i < calls; ++i) work();
-    end.record(queue.stream());
-    end.wait();
-    return end.seconds_since(start) / calls;
-}
 
 ProductShape square(std::int64_t n, DType type, bool trans_b) {
     ProductShape s;
@@ -78,8 +34,9 @@ void product(benchmark::State& state, DType type, bool trans_b) {
     const Memory a = filled(count, s.in, queue.stream()), b = filled(count, s.in, queue.stream()),
                  y(count * stored_bytes(s.out));
     const double n = static_cast<double>(s.n);
-    measure(state, queue, 2 * n * n * n, 0,
-            [&] { products->run(way, a.data(), b.data(), nullptr, y.data(), queue.stream()); });
+    measure(state, queue, 2 * n * n * n, 0, [&] {
+        products->run(way, {a.data(), b.data(), y.data()}, queue.stream());
+    });
 }
 
 void product_direct(benchmark::State& state, DType type) {
@@ -213,6 +170,7 @@ void add_benchmarks() {
             ->Arg(8192)
             ->UseManualTime();
     }
+    add_epilogues();
     const auto rows = [](const char* name, double passes, auto work) {
         RegisterBenchmark(name, [=](benchmark::State& s) { on_rows(s, passes, work); })->UseManualTime();
     };

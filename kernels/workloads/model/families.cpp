@@ -254,6 +254,37 @@ void read_deepseek(const ConfigKeys& k, ModelConfig& m) {
     if (!k.flag_or("norm_topk_prob", true)) m.notes.emplace_back("norm_topk_prob = false");
 }
 
+void read_glm4_moe(const ConfigKeys& k, ModelConfig& m) {
+    read_llama(k, m);
+    read_experts(k, m);
+    const double width = static_cast<double>(m.head_dim > 0 ? m.head_dim : m.hidden / m.heads);
+    m.rotary_dim = static_cast<std::int64_t>(width * k.number_or({"partial_rotary_factor"}, 0.5)) / 2 * 2;
+    m.out_bias = false;
+    m.head_norms = k.flag_or("use_qk_norm", false);
+    m.shared_experts = k.count_or({"n_shared_experts"}, 0);
+    m.dense_layers = k.count_or({"first_k_dense_replace"}, 0);
+    m.sigmoid_gate = true;
+    m.gate_scale = k.number_or({"routed_scaling_factor"}, 1);
+}
+
+/// Experts in every so many layers; attention to chunks in three layers of four, whose chunks are windows here.
+void read_llama4(const ConfigKeys& k, ModelConfig& m) {
+    read_llama(k, m);
+    read_experts(k, m);
+    m.expert_ffn = m.ffn;
+    m.ffn = k.size_or({"intermediate_size_mlp"}, m.ffn);
+    m.shared_experts = 1;
+    m.sigmoid_gate = true;
+    m.expert_period = k.size_or({"interleave_moe_layer_step"}, 1);
+    const std::int64_t chunk = k.count_or({"attention_chunk_size"}, 0);
+    if (m.layers % 4 != 0 || 4 % m.expert_period != 0)
+        k.fail("interleave_moe_layer_step", fmt::format("is {}, of {} layers", m.expert_period, m.layers),
+               "kinds of layers repeat after four here");
+    m.windows = {chunk, chunk, chunk, 0};
+    m.notes.emplace_back(
+        "chunks of attention (windows of their length here), layers without rotary angles, norms of heads");
+}
+
 }  // namespace
 
 const std::vector<Family>& families() {
@@ -278,6 +309,9 @@ const std::vector<Family>& families() {
         {"gpt_oss", read_gpt_oss},
         {"deepseek_v2", read_deepseek},
         {"deepseek_v3", read_deepseek},
+        {"kimi_k2", read_deepseek},
+        {"glm4_moe", read_glm4_moe},
+        {"llama4_text", read_llama4},
     };
     return table;
 }

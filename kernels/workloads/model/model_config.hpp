@@ -37,6 +37,7 @@ struct ModelConfig {
         windows;  ///< sliding window of each layer of the repeating pattern, 0 = full; {0} if none
     // mixture of experts
     std::int64_t experts = 0, topk = 0, expert_ffn = 0, shared_experts = 0, dense_layers = 0;
+    std::int64_t expert_period = 1;  ///< Llama 4: the last of so many layers is the mixture, the others are dense
     bool sigmoid_gate = false, router_bias = false;
     double gate_scale = 1;
     // multi-head latent attention

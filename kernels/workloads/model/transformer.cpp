@@ -170,7 +170,7 @@ private:
                             const std::string n = pattern == 1 ? name : fmt::format("{}{}", name, i);
                             prefix_ = n + ".";
                             instances_ = {first + i, pattern, layers / pattern};
-                            h = layer(n, h, m_.windows[i], experts);
+                            h = layer(n, h, m_.windows[i], experts && (i + 1) % m_.expert_period == 0);
                         }
                         prefix_.clear();
                         instances_ = {};

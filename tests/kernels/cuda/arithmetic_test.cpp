@@ -9,6 +9,7 @@
 #include "core/element.hpp"
 #include "core/error.hpp"
 #include "core/fill.hpp"
+#include "kernels/cuda/attention.hpp"
 #include "kernels/cuda/kernels.hpp"
 #include "kernels/cuda/launch.hpp"
 #include "kernels/cuda/telemetry.hpp"
@@ -152,6 +153,38 @@ TEST_CASE_TEMPLATE("cuda: products of experts on matrix units are those of plain
                     sum += at(x, r * k + i) * at(g, r * n + j);
                 expect(y, (e * k + i) * n + j, sum);
             }
+}
+
+TEST_CASE("cuda: decoding by splits sees of a cache that grows what one warp a query sees, window or not") {
+    using cuda::bf16;
+    constexpr std::int64_t batch = 2, heads = 6, kv = 2, d = 64, most = 300;
+    const auto values = [](std::int64_t count, std::uint64_t key) {
+        std::vector<bf16> out(static_cast<std::size_t>(count));
+        cuda::fill(nullptr, DType::bf16, out.data(), count, {Fill::Kind::uniform, 1.0, key, 0, count, count});
+        return out;
+    };
+    const std::vector<bf16> q = values(batch * heads * d, 1), k = values(batch * most * kv * d, 2),
+                            v = values(batch * most * kv * d, 3);
+    for (const std::int64_t window : {0, 50})
+        for (const std::int64_t missing : {0, 123, 290, 299}) {
+            cuda::Attention how{batch, 1, most, heads, kv, d, d, d, window, true, 0.125F};
+            how.missing = &missing;
+            REQUIRE(cuda::has_decode(DType::bf16, how));
+            const std::int64_t splits = cuda::decode_splits(how, 4);
+            CHECK((window > 0 ? splits == 1 : splits > 1));
+            std::vector<float> parts(static_cast<std::size_t>(cuda::decode_scratch(how, splits)), NAN);
+            std::vector<bf16> found(q.size(), bf16{0x7fff}), wanted = found;
+            std::vector<float> found_sums(batch * heads, NAN), wanted_sums = found_sums;
+            cuda::attention_decode(nullptr, DType::bf16,
+                                   {q.data(), k.data(), v.data(), found.data(), found_sums.data()}, parts.data(),
+                                   splits, how);
+            cuda::attention_general(nullptr, DType::bf16,
+                                    {q.data(), k.data(), v.data(), wanted.data(), wanted_sums.data()}, how);
+            for (std::size_t i = 0; i < q.size(); ++i)
+                REQUIRE(std::abs(cuda::to_float(found[i]) - cuda::to_float(wanted[i])) < 0.01F);
+            for (std::size_t i = 0; i < found_sums.size(); ++i)
+                REQUIRE(found_sums[i] == doctest::Approx(wanted_sums[i]).epsilon(1e-5).scale(1));
+        }
 }
 
 TEST_CASE("cuda: what a device says of clocks, of what holds them back and of energy is kept") {

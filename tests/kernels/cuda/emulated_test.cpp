@@ -1,6 +1,7 @@
 #include <thread>
 
 #include "core/fill.hpp"
+#include "kernels/cuda/emulated/products.hpp"
 #include "kernels/cuda/simt.hpp"
 #include "tests/kernels/cuda/judged.hpp"
 #include "tests/kernels/thread_comm.hpp"
@@ -32,6 +33,35 @@ TEST_CASE("cuda: a missing barrier would show: results do not depend on the orde
             check("vector", {{"op", std::string(op)}, {"rows", 3_i}, {"cols", 600_i}}, "f32", 1);
         check("train", model("tiny-moe", 5), "f32", 1);
     }
+}
+
+TEST_CASE("cuda: what follows a product is computed with it where the library can, and its trial says it is faster") {
+    const auto detail_of = [](const cuda::emulated::Offers& offers) {
+        cuda::emulated::set_offers(offers);
+        Overrides with = model("tiny-gpt2", 8);
+        with.emplace_back("dtype", std::string("f32"));
+        const Case c = case_of(build_workload("train", with, files()));
+        const auto comm = single_process();
+        cuda::CudaSession session(c, *comm, 0);
+        cuda::emulated::set_offers({});
+        session.poison();
+        session.run();
+        CHECK(difference(*session.outputs(), reference::execute(*c.graph, c.seed, 1), *c.graph, 2e-4, 2 * rate) == "");
+        return session.usage().detail;
+    };
+    const auto fuses = [&](const cuda::emulated::Offers& offers, const char* what) {
+        const std::string detail = detail_of(offers);
+        const std::size_t at = detail.find("in the products: ");
+        return at != std::string::npos && detail.find(what, at) != std::string::npos;
+    };
+    CHECK(fuses({}, "gelu"));
+    CHECK(!fuses({.epilogues = false}, "gelu"));
+    CHECK(!fuses({.plain_seconds = 1e-12, .fused_seconds = 1e3}, "gelu"));
+    CHECK(fuses({.plain_seconds = 1e3, .fused_seconds = 1e-12}, "gelu"));
+    // The faster of two fusions: the bias's gradient is worth a kernel of its own, the rest is not.
+    const cuda::emulated::Offers sums_late{.plain_seconds = 1, .fused_seconds = 1, .summing_seconds = 1e3};
+    CHECK(fuses(sums_late, "gelu_backward"));
+    CHECK(!fuses(sums_late, "sum_rows"));
 }
 
 TEST_SUITE_BEGIN("nightly");
