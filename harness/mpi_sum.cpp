@@ -19,7 +19,7 @@ public:
         check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
         check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
         mine_ = share(rank_);
-        staging_.resize(static_cast<std::size_t>(mine_.count * b_.size * (size_ - 1)));
+        staging_.reset(new std::byte[static_cast<std::size_t>(mine_.count * b_.size * (size_ - 1))]);  // not cleared
         for (int r = 0; r < size_; ++r)
             if (r != rank_) receive(staged(r), mine_.count, r, tag_, summands_);
         if (b_.in != b_.out) receive_sums();
@@ -46,7 +46,7 @@ private:
     const std::byte* at(const void* p, std::int64_t i) const { return static_cast<const std::byte*>(p) + i * b_.size; }
     std::byte* at(void* p, std::int64_t i) const { return static_cast<std::byte*>(p) + i * b_.size; }
     /// What rank r sent of this rank's share.
-    std::byte* staged(int r) { return staging_.data() + (r - (r > rank_ ? 1 : 0)) * mine_.count * b_.size; }
+    std::byte* staged(int r) { return staging_.get() + (r - (r > rank_ ? 1 : 0)) * mine_.count * b_.size; }
 
     static bool done(std::vector<MPI_Request>& requests) {
         int flag = 0;
@@ -117,7 +117,7 @@ private:
     SumBuffers b_;
     int tag_, rank_ = 0, size_ = 1;
     Range mine_{0, 0};
-    std::vector<std::byte> staging_;
+    std::unique_ptr<std::byte[]> staging_;
     std::vector<MPI_Request> summands_, sums_;
     bool added_ = false, done_ = false;
 };

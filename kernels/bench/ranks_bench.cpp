@@ -10,6 +10,7 @@
 #include "core/element.hpp"
 #include "core/error.hpp"
 #include "harness/mpi_comm.hpp"
+#include "kernels/bench/slow_link.hpp"
 #include "kernels/bench/yardstick.hpp"
 #include "kernels/cpu/distributed_gemm.hpp"
 #include "kernels/cpu/session.hpp"
@@ -18,10 +19,11 @@
 // Usage: OMP_NUM_THREADS=1 mpirun -n 4 ranks_bench [Google Benchmark's options]
 // What ranks do together: collectives of f32, products by SUMMA, Cannon and 2.5-D, and layers of a transformer cut by
 // heads, one thread a rank; the layers with sums over the ranks waited for, begun beside the computation, and whichever
-// was faster in a trial: "exposed" is the share of a run that a rank spends inside calls. Every call begins together,
-// the slowest rank's time counts. Counters: bytes_per_second of the buffer as nccl-tests counts it;
-// FLOP/s, additions included; "of ceiling": of a plain copy of the buffer in every rank at once, of the ranks' own
-// products side by side. Started alone it measures one rank, which sends nothing.
+// was faster in a trial, between these ranks and as if over a link of 0.3 GB/s that needs no processor: "exposed" is
+// the share of a run that a rank spends inside calls. Every call begins together, the slowest rank's time counts.
+// Counters: bytes_per_second of the buffer as nccl-tests counts it; FLOP/s, additions included; "of ceiling": of a
+// plain copy of the buffer in every rank at once, of the ranks' own products side by side. Started alone it measures
+// one rank, which sends nothing.
 
 namespace wb::cpu {
 namespace {
@@ -143,7 +145,9 @@ Case layers(bool train, int ranks, const std::string& word) {
     return c;
 }
 
-void run_layers(benchmark::State& state, Comm& comm, bool train, const std::string& word, double flop_s) {
+void run_layers(benchmark::State& state, Comm& ranks, bool train, const std::string& word, bool linked, double flop_s) {
+    SlowLink link(ranks, 0.3e9);
+    Comm& comm = linked ? static_cast<Comm&>(link) : ranks;
     CpuSession session(layers(train, comm.size(), word), comm, 1);
     session.run();
     double elapsed = 0, exposed = 0, in_calls = 0;
@@ -170,18 +174,20 @@ void add_layers(Comm& comm) {
     comm.barrier();
     double all = 1 / GemmYardstick(1, GemmType::f32).per_flop().wall;
     comm.allreduce(&all, &all, 1, DType::f64);
-    for (const bool train : {false, true})
-        for (const std::string word : {"blocking", "overlapped", ""}) {
-            const auto body = [&comm, train, word, flop_s = 1 / all](benchmark::State& state) {
-                run_layers(state, comm, train, word, flop_s);
-            };
-            const std::string what = fmt::format("layers/{}/{}/ranks:{}", train ? "train" : "prefill",
-                                                 word.empty() ? "chosen" : word, comm.size());
-            benchmark::RegisterBenchmark(what.c_str(), body)
-                ->UseManualTime()
-                ->Iterations(9)
-                ->Unit(benchmark::kMillisecond);
-        }
+    for (const bool linked : {false, true})
+        for (const bool train : {false, true})
+            for (const std::string word : {"blocking", "overlapped", ""}) {
+                const auto body = [&comm, train, word, linked, flop_s = 1 / all](benchmark::State& state) {
+                    run_layers(state, comm, train, word, linked, flop_s);
+                };
+                const std::string what =
+                    fmt::format("layers/{}/{}/{}ranks:{}", train ? "train" : "prefill", word.empty() ? "chosen" : word,
+                                linked ? "link:0.3GBps/" : "", comm.size());
+                benchmark::RegisterBenchmark(what.c_str(), body)
+                    ->UseManualTime()
+                    ->Iterations(9)
+                    ->Unit(benchmark::kMillisecond);
+            }
 }
 
 }  // namespace

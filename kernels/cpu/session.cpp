@@ -142,12 +142,16 @@ double CpuSession::trial(const Overlap& o, SlicedSum& sum) {
 
 void CpuSession::choose_ways() {
     constexpr double budget_s = 0.4, worth = 0.98;
-    constexpr int rounds = 5, forced_slices = 4;
+    constexpr int rounds = 5, forced_slices = 2;
     for (std::size_t i = 0; i < sums_.size(); ++i) {
         SlicedSum& sum = *sums_[i];
         const std::vector<int> ways = sum.ways();
         if (mapping_.algorithm == overlapped_word) {
-            sum.use(*std::find_if(ways.rbegin(), ways.rend(), [](int n) { return n <= forced_slices; }));
+            const Overlap& o = plan_.sums[i];
+            const bool beside_others = plan_.steps[o.block][o.to - 1].op != o.sum;  // then they hide it
+            sum.use(beside_others ? 1 : *std::find_if(ways.rbegin(), ways.rend(), [](int n) {
+                return n <= forced_slices;
+            }));
             continue;
         }
         std::vector<double> best(ways.size(), HUGE_VAL);

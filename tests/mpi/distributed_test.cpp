@@ -12,6 +12,7 @@
 #include "core/element.hpp"
 #include "core/tables.hpp"
 #include "harness/mpi_comm.hpp"
+#include "kernels/bench/slow_link.hpp"
 #include "kernels/cpu/distributed_gemm.hpp"
 #include "kernels/cpu/distributed_session.hpp"
 #include "kernels/cpu/session.hpp"
@@ -255,6 +256,32 @@ TEST_CASE("sums beside the computation give what sums that are waited for give, 
             for (const CommUse& u : beside.use.communication) CHECK(u.exposed.si() <= u.time.si());
             for (const CommUse& u : waited.use.communication) CHECK(u.exposed.si() == u.time.si());
         }
+}
+
+TEST_CASE("what a network card moves is hidden behind the computation") {
+    if (comm->size() != 2) return;
+    const auto waited_s = [](const char* word) {
+        Case c;
+        c.graph = std::make_shared<const Graph>(
+            build_workload("train",
+                           {{"model", std::string("{hidden=256,layers=2,heads=4,ffn=1024,vocab=64}")},
+                            {"batch", std::int64_t{2}},
+                            {"seq", std::int64_t{256}},
+                            {"dtype", std::string("f32")}},
+                           Files({})));
+        c.mapping.tensor = 2;
+        c.mapping.algorithm = word;
+        SlowLink link(*comm, 0.5e9);
+        CpuSession session(c, link, 1);
+        session.run();
+        const double before = link.waited_s();
+        for (int i = 0; i < 3; ++i) session.run();
+        return link.waited_s() - before;
+    };
+    const double waited = waited_s("blocking"), beside = waited_s("overlapped");
+    const double sum_s = 4.0 * 512 * 256 / 0.5e9;
+    CHECK(waited > 0.95 * 3 * 9 * sum_s);  // four sums in each layer, and one at least outside
+    CHECK_MESSAGE(beside < 0.9 * waited, beside, " s of ", waited);
 }
 
 int main(int argc, char** argv) {
