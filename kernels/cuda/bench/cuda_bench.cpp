@@ -95,8 +95,9 @@ double product_rate() {
         const std::int64_t count = s.m * s.n;
         const Memory a = filled(count, s.in, queue.stream()), b = filled(count, s.in, queue.stream()), y(count * 2);
         const double n = static_cast<double>(s.n);
-        return 2 * n * n * n /
-               seconds_of(queue, [&] { products->run(way, a.data(), b.data(), nullptr, y.data(), queue.stream()); });
+        return 2 * n * n * n / seconds_of(queue, [&] {
+                   products->run(way, {a.data(), b.data(), y.data()}, queue.stream());
+               });
     }();
     return rate;
 }

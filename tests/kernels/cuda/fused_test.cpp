@@ -134,14 +134,14 @@ TEST_CASE("cuda: batches of any rank, against a matrix each or one for all") {
 }
 
 TEST_CASE("cuda: a training step with fused products is the one of separate ops") {
-    Overrides with = model("tiny-gpt2", 16);
+    Overrides with = model("tiny-gpt2", 8);
     with.emplace_back("dtype", std::string("f32"));
     Case c = case_of(build_workload("train", with, files()));
     const auto comm = single_process();
     cuda::CudaSession fused(c, *comm, 0);
     c.mapping.algorithm = std::string(cuda::separate);
     cuda::CudaSession apart(c, *comm, 0);
-    for (int runs = 0; runs < 3; ++runs) {
+    for (int runs = 0; runs < 2; ++runs) {
         fused.poison();
         fused.run();
         apart.run();
