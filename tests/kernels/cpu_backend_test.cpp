@@ -144,7 +144,8 @@ TEST_CASE("cpu: bare products, every layout and type") {
 
 TEST_CASE("cpu: bare operators") {
     for (const char* type : {"f32", "bf16"}) {
-        for (const char* op : {"softmax", "layernorm", "rmsnorm", "gelu", "silu_mul", "rope", "add"})
+        for (const char* op :
+             {"softmax", "layernorm", "rmsnorm", "gelu", "silu_mul", "rope", "add", "cross_entropy", "adamw"})
             check("vector", {{"op", std::string(op)}, {"rows", 21_i}, {"cols", 72_i}, {"heads", 3_i}}, type);
         for (const char* pass : {"forward", "forward_backward"}) {
             const std::string p = pass;
