@@ -100,6 +100,16 @@ void attention(Rows& r) {
     a.seq_kv = 65536;
     const auto cache = r.real({a.seq_kv, a.kv_heads * head}, Role::state);
     r.add(OpKind::attention, {r.real({1, heads * head}), cache, cache}, a, "decode_65536");
+    const auto decode = [&](std::int64_t batch, std::int64_t kv_heads, std::int64_t cached, const char* shape) {
+        a.batch = batch;
+        a.kv_heads = kv_heads;
+        a.seq_kv = cached;
+        const auto held = r.real({batch * cached, kv_heads * head}, Role::state);
+        r.add(OpKind::attention, {r.real({batch, heads * head}), held, held}, a, shape);
+    };
+    decode(1, heads, 16384, "decode_16384_every_head");
+    decode(8, 4, 8192, "decode_8x8192");
+    decode(8, heads, 2048, "decode_8x2048_every_head");
 }
 
 void rows_of_features(Rows& r) {

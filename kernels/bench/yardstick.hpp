@@ -14,6 +14,8 @@
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/simd.hpp"
 #include "kernels/cpu/storage.hpp"
+#include "kernels/cpu/vector_loop.hpp"
+#include "kernels/cpu/vector_math.hpp"
 
 /// What this host can do in the very seconds of a measurement: the benchmarks print their figures as shares of these.
 namespace wb::cpu {
@@ -159,6 +161,33 @@ private:
 
     int threads_;
     Buffer data_;
+};
+
+/// Seconds per exponential as `threads` threads compute them from and to their nearest caches: no softmax is faster.
+class ExpYardstick {
+public:
+    explicit ExpYardstick(int threads) : threads_(threads) {}
+
+    Times per_exponential() const {
+        return best_of_three([&] { compute(); }, static_cast<double>(count) * rounds * threads_);
+    }
+
+private:
+    static constexpr std::int64_t count = 2048, rounds = 2000;
+
+    void compute() const {
+#pragma omp parallel num_threads(threads_)
+        {
+            std::vector<float> from(count, -1.5F), to(count);
+            for (std::int64_t i = 0; i < rounds; ++i) {
+                each_vector(0, count, [&](const auto& at, int) { at.store(to.data(), exp_of(at.load(from.data()))); });
+                benchmark::DoNotOptimize(to.data());
+                benchmark::ClobberMemory();
+            }
+        }
+    }
+
+    int threads_;
 };
 
 /// A subject and its yardstick in turn, so that both see the same machine: medians over the rounds.

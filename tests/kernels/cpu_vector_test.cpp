@@ -11,6 +11,7 @@
 #include "kernels/bench/operators.hpp"
 #include "kernels/cpu/vector_math.hpp"
 #include "kernels/cpu/vector_ops.hpp"
+#include "kernels/cpu/vector_rows.hpp"
 
 namespace wb::cpu {
 
@@ -121,6 +122,29 @@ TEST_CASE_TEMPLATE("softmax equals its definition", T, float, bf16) {
                         }),
                         want, tolerance<T>, 1e-3);
         }
+    }
+}
+
+TEST_CASE_TEMPLATE("a long row's sum of exponentials is that of its definition, wherever its maximum lies", T, float,
+                   bf16) {
+    const std::int64_t cols = 10007;  // more than two blocks
+    const T never = from_float<T>(-INFINITY);
+    for (const std::size_t peak : {3, 5000, 10006}) {
+        auto x = random<T>(std::size_t(cols), 1, 8);
+        x[peak] = from_float<T>(60.0F);
+        std::fill_n(x.begin() + 4096, 800, never);
+        double sum = 0;
+        for (const double v : reals(x)) sum += std::exp(v - 60);
+        const RowSum got = row_sum_of_exp(x.data(), cols);
+        CHECK(got.largest == 60.0F);
+        CHECK(got.sum == doctest::Approx(sum).epsilon(1e-6).scale(0));
+        std::fill_n(x.begin(), 4096, never);  // a whole block that counts for nothing
+        x[9000] = from_float<T>(70.0F);
+        CHECK(row_sum_of_exp(x.data(), cols).largest == 70.0F);
+        CHECK(row_sum_of_exp(x.data(), cols).sum >= 1.0F);
+        CHECK(row_sum_of_exp(x.data(), 4096).sum == 0.0F);
+        x[peak] = from_float<T>(NAN);
+        CHECK(std::isnan(row_sum_of_exp(x.data(), cols).sum));
     }
 }
 
