@@ -124,7 +124,11 @@ Choice searched(cluster::Planner& planner, const Case& c, const cluster::Device&
     constexpr int optimizer_state = 1;  // published runs that share more say so
     cluster::Found found = planner.search(c.units, c.mapping.open ? optimizer_state : 3);
     if (!found.best && c.mapping.open) found = planner.search(c.units);
-    if (found.best) return {found.best->mapping, "", found.text()};
+    if (found.best) {
+        Choice out{found.best->mapping, "", found.text()};
+        out.mapping.open = c.mapping.open;
+        return out;
+    }
     if (!found.smallest && !planner.shape().training)
         if (auto some = with_idle_units(planner, c.units)) return *some;
     if (!found.smallest)

@@ -99,7 +99,7 @@ ModelStep compose(const ModelWork& w, const Exchange& x, const ScheduleConstants
         // Behind which the passes run slower: collectives hold part of their cores.
         step.compute += stolen_seconds(device, data - step.data_network, m.units() > domain_units(device.system()));
         step.update = m.offload ? off.update : w.update / pp / (m.shard > 0 ? m.data * m.context * m.expert : 1);
-        step.update += c.step_time;
+        if (m.open) step.update += c.step_time;  // a published run, by a framework's loop
     }
     step.time = step.compute + step.tensor_network + step.context_network + step.pipeline_network + step.bubble +
                 step.data_network + step.host + step.update;

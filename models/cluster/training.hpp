@@ -50,7 +50,7 @@ struct ScheduleConstants {
         stage_time;  ///< the latter: s the host of a pipeline stage needs for one microbatch beside the launches
     double send_exposed, stage_exposed,
         gradient_exposed;  ///< shares of messages around a context ring, to the next stage, of gradients, that wait
-    double step_time;      ///< s from one optimizer step to the next that the host needs and nothing hides
+    double step_time;  ///< s of the frameworks of published runs from one optimizer step to the next, hidden by nothing
     double
         program_time;  ///< s of the host for a call of the compiled program that a pass is; 0 where kernels are called
     Host host;

@@ -356,31 +356,36 @@ TEST_CASE("what the host does around passes, steps and experts") {
         System s = shipped(id);
         s.fitted.at(key).value = value;
         const Device d(s);
-        return Planner(g, d).evaluate(Mapping::parse(mapping)).step.time;
+        Mapping m = Mapping::parse(mapping);
+        m.open = true;
+        return Planner(g, d).evaluate(m).step.time;
     };
     // A program as short as this is over before the host has called the next one.
     const Graph tiny = model("evaluate", "tiny-gpt2", 1, 8), large = model("evaluate", "llama2-7b", 8, 4096);
     CHECK(seconds("tpu-v5p", tiny, "1", "program_time", 1e-3) == doctest::Approx(1e-3).epsilon(1e-9).scale(0));
     CHECK(seconds("tpu-v5p", large, "1", "program_time", 1e-3) == seconds("tpu-v5p", large, "1", "program_time", 0));
-    CHECK(seconds("tpu-v5p", tiny, "1", "program_time", 0) > 10e-6);            // a gap for each of dozens of operators
-    CHECK(seconds("groq-lpu", tiny, "1", "fused_layer_time", 50e-6) > 100e-6);  // two layers, each one kernel
+    CHECK(seconds("tpu-v5p", tiny, "1", "program_time", 0) > 10e-6);  // a gap for each of dozens of operators
+    const Graph half = model("evaluate", "tiny-gpt2", 1, 8, "f16");
+    CHECK(seconds("groq-lpu", half, "1", "fused_layer_time", 50e-6) > 100e-6);  // two layers, each one kernel
     const Graph step = model("train", "tiny-llama", 8, 32);
     CHECK(seconds("h100-sxm", step, "1", "step_time", 0.5) - seconds("h100-sxm", step, "1", "step_time", 0) ==
           doctest::Approx(0.5).epsilon(1e-9).scale(0));
     // Only what is rounded to 8 bits takes more kernels by a scale for a whole tensor.
     for (const char* type : {"bf16", "fp8_e4m3"}) {
-        const Graph g = model("train", "qwen3-30b-a3b", 16, 4096, type);
+        const Graph g = model("train", "qwen3-30b-a3b", 8, 1024, type).resolved(DType::bf16, DType::fp8_e4m3);
         const double one = seconds("h100-sxm", g, "pp2 ep8", "expert_cast_launches", 1),
                      three = seconds("h100-sxm", g, "pp2 ep8", "expert_cast_launches", 3);
         CAPTURE(type);
-        CHECK((three > 1.1 * one) == (std::string(type) == "fp8_e4m3"));
+        CHECK(three >= one);  // of 0.3 to 0.6 s
+        CHECK((three > 1.05 * one) == (std::string(type) == "fp8_e4m3"));
     }
 }
 
 TEST_CASE("a recomputation that stops early leaves out the last product of every layer") {
     const System s = shipped("h100-sxm");
     const Device d(s);
-    Planner planner(model("train", "llama2-7b", 4, 4096), d);
+    const Graph g = model("train", "llama2-7b", 4, 4096);
+    Planner planner(g, d);
     const auto seconds = [&](const char* mapping) { return planner.evaluate(Mapping::parse(mapping)).step.time; };
     const double none = seconds("1"), all = seconds("recompute"), early = seconds("recompute early-stop");
     // The last product is 4096 x 11008 of a layer's 4 x 4096^2 + 3 x 4096 x 11008, attention and norms aside.
