@@ -130,8 +130,10 @@ Question ask_energy(const Point& p, CaseMaker& make) {
     theirs.mapping.tensor = theirs.units;
     q.terms.push_back({energy_case(p, make, mine), 1});
     q.reference.push_back({energy_case(p, make, theirs), 1});
-    if (p.word("op").starts_with("gem") && theirs.mapping.tensor > 1)
+    if (p.word("op").starts_with("gem") && theirs.mapping.tensor > 1) {
         q.reference.push_back(gathered(q.reference.front().c, theirs, make));
+        if (p.has("call_start")) q.reference_start_s = p.number("call_start");
+    }
     return q;
 }
 

@@ -27,7 +27,10 @@ Question ask_gemm(const Point& p, CaseMaker& make) {
                            {"dtype", make.dtype(p)}};
     const Setting setting = make.setting(p);
     Question q = one(make.make("gemm", params, setting));
-    if (setting.mapping.tensor > 1) q.terms.push_back(gathered(q.terms.front().c, setting, make));
+    if (setting.mapping.tensor > 1) {
+        q.terms.push_back(gathered(q.terms.front().c, setting, make));
+        if (p.has("call_start")) q.start_s = p.number("call_start");
+    }
     set_metric(q, p, {.flops = flops_of(q), .bytes = q.terms.front().c.graph->compulsory_bytes().si()});
     return q;
 }

@@ -199,8 +199,8 @@ Prediction Predictor::memory(const Question& q, const std::string& backend) {
 
 /// Energy of the other side of a ratio: the power of its system file over a published time of the same work, else over
 /// the time of the first model that knows the machine.
-Predictor::Energy Predictor::reference_energy(const std::vector<Term>& terms, const std::vector<Point>& published) {
-    const Case& c = terms.front().c;
+Predictor::Energy Predictor::reference_energy(const Question& q, const std::vector<Point>& published) {
+    const Case& c = q.reference.front().c;
     const auto power = c.system->power.find("unit");
     const double watts = power == c.system->power.end() ? 0 : power->second.value * c.units;
     for (const Point& p : published)
@@ -208,9 +208,9 @@ Predictor::Energy Predictor::reference_energy(const std::vector<Term>& terms, co
     for (const std::string& name : backends_.default_names(false)) {
         const Kind kind = backends_.find(name)->kind();
         if (kind == Kind::measured || kind == Kind::bound || !backends_.find(name)->suits(c.system->kind)) continue;
-        double joules = 0;
+        double joules = watts * q.reference_start_s;
         bool known = true;
-        for (const Term& t : terms) {
+        for (const Term& t : q.reference) {
             const Answer& a = ask(t.c, name);
             known = known && a.ok && (a.energy_J || watts > 0);
             if (known) joules += t.weight * (a.energy_J ? *a.energy_J : watts * a.time_s);
@@ -227,7 +227,7 @@ Prediction Predictor::energy_ratio(const Question& q, const std::string& backend
     const auto power = mine.system->power.find("unit");
     if (!a.energy_J && power == mine.system->power.end()) return unknown("the backend gives no energy");
     const double energy_J = a.energy_J ? *a.energy_J : power->second.value * mine.units * a.time_s;
-    const Energy theirs = reference_energy(q.reference, published);
+    const Energy theirs = reference_energy(q, published);
     if (!(theirs.joules > 0))
         return unknown(fmt::format("no point and no model gives the time on {}", q.reference[0].c.system->id));
     return {true, theirs.joules / energy_J, theirs.origin};

@@ -52,7 +52,7 @@ private:
     Prediction program(const Question& question, const std::string& backend);
     Prediction memory(const Question& question, const std::string& backend);
     Prediction energy_ratio(const Question& question, const std::string& backend, const std::vector<Point>& published);
-    Energy reference_energy(const std::vector<Term>& terms, const std::vector<Point>& published);
+    Energy reference_energy(const Question& question, const std::vector<Point>& published);
 
     const BackendSet& backends_;
     Comm& comm_;

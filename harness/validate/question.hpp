@@ -35,6 +35,7 @@ struct Question {
     std::vector<Term> terms;                   ///< the time is the sum of weight x time
     double start_s = 0;                        ///< and this, once
     std::vector<Term> reference;               ///< energy_ratio: the same work on another system
+    double reference_start_s = 0;              ///< as start_s
     std::shared_ptr<const System> system;      ///< program
     std::map<std::string, std::string> facts;  ///< program: the params of the row
     std::string metric;                        ///< program
