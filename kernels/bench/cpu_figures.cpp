@@ -30,10 +30,12 @@ struct Peer {
 };
 
 std::vector<Peer> peers_of(const GemmShape& shape, GemmType type, int threads) {
+    using Make = std::unique_ptr<GemmEngine>(const GemmShape&, GemmType, int);
+    const std::pair<double Figure::*, Make*> all[] = {{&Figure::onednn, make_onednn_matmul},
+                                                      {&Figure::onednn, make_onednn_sgemm},
+                                                      {&Figure::openblas, make_openblas_gemm}};
     std::vector<Peer> out;
-    for (const auto& [rate, make] : {std::pair{&Figure::onednn, &make_onednn_matmul},
-                                     {&Figure::onednn, &make_onednn_sgemm},
-                                     {&Figure::openblas, &make_openblas_gemm}})
+    for (const auto& [rate, make] : all)
         if (auto engine = make(shape, type, threads)) out.push_back({rate, std::move(engine), {}, {}});
     return out;
 }

@@ -98,8 +98,8 @@ void schedule(benchmark::State& state) {
     const ModelWork& work = planner.work(m);
     std::size_t steps = 0;
     for (auto _ : state) {
-        const auto all = pipeline_steps(work, device, m);
-        for (const auto& stage : all) steps += stage.size();
+        const StageSteps all = pipeline_steps(work, device, m);
+        for (const auto& stage : all.stages) steps += stage.size();
         benchmark::DoNotOptimize(play(all, step_seconds(device, m)).seconds);
     }
     state.SetItemsProcessed(static_cast<std::int64_t>(steps));
