@@ -18,7 +18,7 @@ using Facts = std::map<std::string, std::string>;
 /// out).
 constexpr std::int64_t deep = 922;
 /// u-v kinetic energy of a weather model (FV3): two fields of six operations each, an instruction an operation; each
-/// reads one column of a neighbour.
+/// reads one column of a neighbour. Assumed: the count of operations is recalled, not read from its source.
 constexpr double uvbke_operations = 12, uvbke_columns = 2;
 /// A tile of TLR-MVM that fills half of a PE (Ltaief et al., SC 2023 leave theirs out).
 constexpr std::int64_t tile_rows = 64, tile_columns = 128;
